@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+// Private to data/: a data set packed into one file, so that later runs neither decode nor open thousands of files.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+
+namespace drnas::cache {
+
+/// What a cache must have been made from to be used: data set, image size and source files.
+struct Key {
+  std::string name;
+  int image_size = 32;
+  std::string sources;  ///< fingerprint()
+};
+
+/// Names (relative to `folder`), sizes and modification times of the source files, folded into one short line.
+/// Throws Error naming a file that cannot be examined.
+std::string fingerprint(const std::filesystem::path& folder,
+                        const std::vector<std::filesystem::path>& files);
+
+/// The data set, or nothing when the file is missing, damaged, of another version or made from something else.
+std::optional<Dataset> read(const std::filesystem::path& file, const Key& key);
+
+/// Writes atomically; false when the file cannot be written.
+bool write(const std::filesystem::path& file, const Key& key, const Dataset& dataset);
+
+}  // namespace drnas::cache

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <exception>
+#include <string_view>
+#include <tuple>
+
+#include "data/readers.h"
+#include "kernels/error.h"
+
+namespace drnas::readers {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_image_name(const Path& file) {
+  constexpr std::array<std::string_view, 11> known = {".jpg", ".jpeg", ".png", ".bmp",
+                                                      ".gif", ".tga",  ".psd", ".pic",
+                                                      ".pnm", ".ppm",  ".pgm"};
+  std::string extension = file.extension().string();
+  for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return std::find(known.begin(), known.end(), extension) != known.end();
+}
+
+bool is_hidden(const Path& path) { return path.filename().string().starts_with("."); }
+
+std::vector<std::string> class_folders(const Path& folder) {
+  std::vector<std::string> classes;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    if (entry.is_directory() && !is_hidden(entry.path())) {
+      classes.push_back(entry.path().filename().string());
+    }
+  }
+  if (classes.empty()) throw Error(folder.string() + ": no classes, expected <class>/<image>");
+  std::sort(classes.begin(), classes.end());
+  return classes;
+}
+
+/// The last group of digits in `stem` (its lowest 18 digits), or `rank` where there is none.
+std::int64_t file_number(const std::string& stem, std::int64_t rank) {
+  constexpr const char* digits = "0123456789";
+  const std::size_t last = stem.find_last_of(digits);
+  if (last == std::string::npos) return rank;
+  const std::size_t before = stem.find_last_not_of(digits, last);
+  const std::size_t first = before == std::string::npos ? 0 : before + 1;
+  const std::size_t length = std::min<std::size_t>(last + 1 - first, 18);
+  return std::stoll(stem.substr(last + 1 - length, length));
+}
+
+std::vector<FolderImage> list_images(const Path& folder, const std::vector<std::string>& classes) {
+  struct Entry {
+    std::int64_t number;
+    std::int32_t label;
+    std::string name;
+  };
+  std::vector<Entry> entries;
+  for (std::size_t label = 0; label < classes.size(); ++label) {
+    const Path class_folder = folder / classes[label];
+    std::vector<std::string> names;
+    for (const fs::directory_entry& entry : fs::directory_iterator(class_folder)) {
+      const Path& path = entry.path();
+      if (is_image_name(path) && !is_hidden(path)) names.push_back(path.filename().string());
+    }
+    if (names.empty()) {
+      throw Error(class_folder.string() + ": class without images, expected at least one");
+    }
+    std::sort(names.begin(), names.end());
+    for (std::size_t rank = 0; rank < names.size(); ++rank) {
+      const std::int64_t number =
+          file_number(Path(names[rank]).stem().string(), static_cast<std::int64_t>(rank));
+      entries.push_back({number, static_cast<std::int32_t>(label), names[rank]});
+    }
+  }
+  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+    return std::tie(a.number, a.label, a.name) < std::tie(b.number, b.label, b.name);
+  });
+  std::vector<FolderImage> images;
+  images.reserve(entries.size());
+  for (const Entry& entry : entries) {
+    const std::string& name = classes[static_cast<std::size_t>(entry.label)];
+    images.push_back({folder / name / entry.name, entry.label});
+  }
+  return images;
+}
+
+void require_same_classes(const Path& test, const std::vector<std::string>& expected,
+                          const std::vector<std::string>& found) {
+  if (found == expected) return;
+  for (const std::string& name : expected) {
+    if (!std::binary_search(found.begin(), found.end(), name)) {
+      throw Error((test / name).string() + ": class missing, expected the classes of train");
+    }
+  }
+  for (const std::string& name : found) {
+    if (!std::binary_search(expected.begin(), expected.end(), name)) {
+      throw Error((test / name).string() + ": unknown class, expected the classes of train");
+    }
+  }
+}
+
+ImageSet decode_all(const std::vector<FolderImage>& images, int size) {
+  ImageSet set;
+  set.count = static_cast<std::int64_t>(images.size());
+  set.size = size;
+  const std::size_t image_bytes = static_cast<std::size_t>(size) * size * 3;
+  set.pixels.resize(images.size() * image_bytes);
+  for (const FolderImage& image : images) set.labels.push_back(image.label);
+  std::exception_ptr failure;
+  std::size_t failed = images.size();
+  // An exception must not leave the loop; of several, the first in order is kept whatever the thread count.
+#pragma omp parallel for schedule(static)
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    try {
+      decode_image(images[i].file, size, set.pixels.data() + i * image_bytes);
+    } catch (...) {
+#pragma omp critical
+      if (i < failed) {
+        failed = i;
+        failure = std::current_exception();
+      }
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
+  return set;
+}
+
+}  // namespace
+
+ImageFolder list_image_folder(const Path& folder, const std::string& name) {
+  const Path train = folder / "train", test = folder / "test";
+  for (const Path& part : {folder, train, test}) {
+    if (!fs::is_directory(part)) fail_missing(part, name);
+  }
+  ImageFolder listing;
+  listing.classes = class_folders(train);
+  require_same_classes(test, listing.classes, class_folders(test));
+  listing.train = list_images(train, listing.classes);
+  listing.test = list_images(test, listing.classes);
+  return listing;
+}
+
+Dataset read_image_folder(const ImageFolder& listing, int size) {
+  Dataset dataset;
+  dataset.classes = listing.classes;
+  dataset.train = decode_all(listing.train, size);
+  dataset.test = decode_all(listing.test, size);
+  return dataset;
+}
+
+}  // namespace drnas::readers

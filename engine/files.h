@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace drnas {
+
+/// Writes to `path` + ".tmp", syncs file and directory, renames over `path`: a reader sees the old
+/// or the new content. Throws Error naming the file.
+void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
+void write_file_atomically(const std::filesystem::path& path, std::string_view text);
+
+/// The whole file; throws Error naming it when it cannot be read.
+std::vector<std::byte> read_file(const std::filesystem::path& path);
+std::string read_text_file(const std::filesystem::path& path);
+
+/// Decompresses a gzip file (also reads plain files); throws Error naming it when it is damaged or
+/// cut short.
+std::vector<std::byte> read_gzip_file(const std::filesystem::path& path);
+
+/// CRC-32 (zlib's) of `bytes`, continuing from `seed`.
+std::uint32_t checksum(std::span<const std::byte> bytes, std::uint32_t seed = 0);
+
+}  // namespace drnas

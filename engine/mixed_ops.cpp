@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT
+#include "engine/mixed_ops.h"
+
+#include "engine/workspace.h"
+
+namespace drnas {
+
+struct BundleState {
+  struct EdgeGradient {
+    Tensor dy;            // of the destination node
+    Tensor coefficients;  // [sizes, 3, c]
+    Tensor theta;         // keeps the mixing weights alive
+    int skip_theta = -1, pool_theta = -1;
+  };
+  kernels::ConvBundle shape;
+  BundleParameters parameters;
+  Variable x, token;  // the token stands on the tape for all raw outputs together
+  std::vector<Tensor> z;
+  Tensor statistics;  // [sizes, 2, edges*c]: mean, 1/std
+  std::vector<EdgeGradient> gradients;
+
+  float* mean(int size) const { return statistics.data() + std::int64_t{2} * size * shape.edges * shape.c; }
+  float* inv_std(int size) const { return mean(size) + std::int64_t{shape.edges} * shape.c; }
+};
+
+namespace {
+
+constexpr kernels::Stream default_stream = nullptr;
+constexpr float batch_norm_eps = 1e-5f, batch_norm_momentum = 0.1f;
+
+kernels::ConvBundle shape_of(const std::string& name, const Shape& x, const BundleParameters& p) {
+  if (p.kernels.size() > kernels::ConvBundle::max_sizes || p.edges > kernels::ConvBundle::max_edges)
+    throw Error(name + ": at most " + std::to_string(kernels::ConvBundle::max_sizes) + " kernel sizes and " +
+                std::to_string(kernels::ConvBundle::max_edges) + " edges fit a bundle");
+  if (p.channels < 1 || x.c % p.channels != 0)
+    throw Error(name + ": " + std::to_string(p.channels) + " mixed channels do not divide input " + to_string(x));
+  kernels::ConvBundle b{static_cast<int>(x.n), static_cast<int>(x.h), static_cast<int>(x.w),           p.channels,
+                        static_cast<int>(x.c), p.edges,               static_cast<int>(p.kernels.size()), {}};
+  std::copy(p.kernels.begin(), p.kernels.end(), b.kernel);
+  return b;
+}
+
+void run_forward(const BundleState& state, bool training, Device device) {
+  const kernels::ConvBundle& b = state.shape;
+  kernels::ConvBundleForward f{};
+  f.bundle = b;
+  f.x = state.x.value().data();
+  for (int s = 0; s < b.sizes; ++s) {
+    f.weight[s] = state.parameters.weights[s].value().data();
+    f.z[s] = state.z[s].data();
+    f.mean[s] = state.mean(s);
+    f.inv_std[s] = state.inv_std(s);
+    f.running_mean[s] = state.parameters.running_mean[s].data();
+    f.running_var[s] = state.parameters.running_var[s].data();
+  }
+  f.training = training;
+  f.eps = batch_norm_eps;
+  f.momentum = batch_norm_momentum;
+  dispatch(device, [&]<Device D>() {
+    const Tensor scratch = workspace(device, kernels::conv_bundle_forward_workspace<D>(b));
+    kernels::conv_bundle_forward<D>(f, scratch.data(), default_stream);
+  });
+}
+
+void run_backward(Tape& tape, const BundleState& state) {
+  const kernels::ConvBundle& b = state.shape;
+  kernels::ConvBundleBackward k{};
+  k.bundle = b;
+  k.x = state.x.value().data();
+  for (int s = 0; s < b.sizes; ++s) {
+    k.weight[s] = state.parameters.weights[s].value().data();
+    k.z[s] = state.z[s].data();
+    if (tape.wants(state.parameters.weights[s])) k.dweight[s] = tape.sole_slot(state.parameters.weights[s]).data();
+  }
+  for (int e = 0; e < b.edges; ++e) {
+    const BundleState::EdgeGradient& from = state.gradients[e];
+    kernels::BundleEdgeGradient& to = k.edge[e];
+    to.dy = from.dy.data();
+    for (int s = 0; s < b.sizes; ++s) to.coefficients[s] = from.coefficients.data() + std::int64_t{3} * s * b.c;
+    const double* theta = from.theta.data<double>();
+    to.skip_weight = from.skip_theta < 0 ? nullptr : theta + from.skip_theta;
+    to.pool_weight = from.pool_theta < 0 ? nullptr : theta + from.pool_theta;
+  }
+  if (tape.wants(state.x)) k.dx = tape.sole_slot(state.x).data();
+  dispatch(tape.device(), [&]<Device D>() {
+    const Tensor scratch = workspace(tape.device(), kernels::conv_bundle_backward_workspace<D>(b));
+    kernels::conv_bundle_backward<D>(k, scratch.data(), default_stream);
+  });
+}
+
+/// The kernel's description of a mix.
+kernels::NodeMix describe(const std::string& name, const NodeMixInputs& inputs, const Tensor& theta,
+                          const std::vector<std::shared_ptr<BundleState>>& states) {
+  const Shape x = states[0]->x.value().shape();
+  kernels::NodeMix mix{};
+  mix.n = static_cast<int>(x.n);
+  mix.h = static_cast<int>(x.h);
+  mix.w = static_cast<int>(x.w);
+  mix.c = states[0]->shape.c;
+  mix.channels = static_cast<int>(x.c);
+  mix.theta = theta.data<double>();
+  for (std::size_t i = 0; i < inputs.edges.size(); ++i) {
+    const NodeMixEdge& edge = inputs.edges[i];
+    const BundleState& state = *states[i];
+    if (!(state.x.value().shape() == x) || state.shape.c != mix.c)
+      throw Error(name + ": its sources " + to_string(x) + " and " + to_string(state.x.value().shape()) + " differ");
+    for (int s = 0; s < state.shape.sizes; ++s) {
+      if (mix.terms == kernels::NodeMix::max_terms) throw Error(name + ": too many candidate operations");
+      const int first = edge.edge * mix.c;
+      mix.term[mix.terms++] = {state.z[s].data() + first, state.shape.z_channels(), state.mean(s) + first,
+                               state.inv_std(s) + first, edge.conv_theta[s]};
+    }
+    if (mix.sources == kernels::NodeMix::max_sources) throw Error(name + ": too many source nodes");
+    mix.source[mix.sources++] = {state.x.value().data(), edge.skip_theta, edge.pool_theta};
+  }
+  return mix;
+}
+
+}  // namespace
+
+const Variable& Bundle::source() const { return state_->x; }
+
+Bundle conv_bundle(Tape& tape, const std::string& name, const Variable& x, const BundleParameters& parameters,
+                   bool training) {
+  auto state = std::make_shared<BundleState>();
+  state->shape = shape_of(name, x.value().shape(), parameters);
+  state->parameters = parameters;
+  state->x = x;
+  const kernels::ConvBundle& b = state->shape;
+  const Device device = tape.device();
+  for (int s = 0; s < b.sizes; ++s)
+    state->z.emplace_back(Shape{b.n, b.h, b.w, b.z_channels()}, MemoryTag::activations, device);
+  state->statistics = Tensor({b.sizes, 1, 2, std::int64_t{b.edges} * b.c}, MemoryTag::statistics, device);
+  state->gradients.resize(b.edges);
+  run_forward(*state, training, device);
+  state->token = Variable(state->statistics, name);
+  std::vector<Variable> inputs = parameters.weights;
+  inputs.push_back(x);
+  tape.record(name, std::move(inputs), state->token, [state](Tape& t) {
+    run_backward(t, *state);
+    state->z.clear();
+    state->gradients.clear();
+  });
+  Bundle bundle;
+  bundle.state_ = std::move(state);
+  return bundle;
+}
+
+Variable node_mix(Tape& tape, const std::string& name, const NodeMixInputs& inputs, const Variable& theta) {
+  std::vector<std::shared_ptr<BundleState>> states;
+  for (const NodeMixEdge& edge : inputs.edges) states.push_back(edge.bundle.state_);
+  const kernels::NodeMix mix = describe(name, inputs, theta.value(), states);
+  const Device device = tape.device();
+  Variable y(Tensor({mix.n, mix.h, mix.w, mix.channels}, MemoryTag::activations, device), name);
+  dispatch(device, [&]<Device D>() {
+    const Tensor scratch = workspace(device, kernels::node_mix_workspace<D>(mix));
+    kernels::node_mix_forward<D>(mix, y.value().data(), scratch.data(), default_stream);
+  });
+  if (!tape.recording()) return y;
+  std::vector<Variable> on_tape{theta};
+  for (const auto& state : states) on_tape.push_back(state->token);
+  tape.record(name, std::move(on_tape), y, [=, edges = inputs.edges](Tape& t) {
+    kernels::NodeMixBackward b{};
+    b.mix = mix;
+    b.dy = t.gradient(y).data();
+    int term = 0;
+    for (std::size_t i = 0; i < edges.size(); ++i) {
+      const int sizes = states[i]->shape.sizes;
+      const Tensor coefficients({sizes, 1, 3, mix.c}, MemoryTag::statistics, t.device());
+      for (int s = 0; s < sizes; ++s) b.coefficients[term++] = coefficients.data() + std::int64_t{3} * s * mix.c;
+      states[i]->gradients[edges[i].edge] = {t.gradient(y), coefficients, theta.value(), edges[i].skip_theta,
+                                             edges[i].pool_theta};
+      t.mark_written(states[i]->token);
+    }
+    if (const GradientSlot slot = t.slot(theta)) {
+      if (!slot.accumulate()) slot.tensor.clear();
+      b.dtheta = slot.tensor.data<double>();
+    }
+    dispatch(t.device(), [&]<Device D>() {
+      const Tensor scratch = workspace(t.device(), kernels::node_mix_backward_workspace<D>(mix));
+      kernels::node_mix_backward<D>(b, scratch.data(), default_stream);
+    });
+  });
+  return y;
+}
+
+}  // namespace drnas

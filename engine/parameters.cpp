@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+#include "engine/parameters.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/parallel.h"
+#include "kernels/philox_fill.h"
+
+namespace drnas {
+namespace {
+
+constexpr std::int64_t segment = 4;  // floats in 16 bytes
+
+std::int64_t append(std::vector<NamedSlice>& slices, std::int64_t& size, NamedSlice slice, bool continues_group) {
+  if (!continues_group) size = kernels::round_up(size, segment);
+  slice.offset = size;
+  size += slice.shape.elements();
+  slices.push_back(std::move(slice));
+  return slices.back().offset;
+}
+
+Shape flat(std::int64_t count) { return {1, 1, 1, std::max(segment, kernels::round_up(count, segment))}; }
+
+}  // namespace
+
+std::int64_t ParameterStore::add(const std::string& name, Shape shape, Initial initial, bool continues_group) {
+  return append(parameters_, size_, {name, shape, 0, initial}, continues_group);
+}
+
+std::int64_t ParameterStore::add_statistic(const std::string& name, Shape shape, float initial, bool continues_group) {
+  return append(statistic_slices_, statistics_size_, {name, shape, 0, Initial::value(initial)}, continues_group);
+}
+
+void ParameterStore::allocate(std::uint64_t seed) {
+  weights_ = Tensor::zeros(flat(size_), MemoryTag::weights, device_);
+  gradients_ = Tensor::zeros(flat(size_), MemoryTag::gradients, device_);
+  velocity_ = Tensor::zeros(flat(size_), MemoryTag::optimizer, device_);
+  statistics_ = Tensor::zeros(flat(statistics_size_), MemoryTag::statistics, device_);
+  dispatch(device_, [&]<Device D>() {
+    const auto fill = [&](const Tensor& buffer, const NamedSlice& slice, std::uint32_t index) {
+      const float bound =
+          slice.initial.fan_in ? 1.0f / std::sqrt(static_cast<float>(slice.initial.fan_in)) : slice.initial.constant;
+      kernels::fill_uniform<D>(buffer.data() + slice.offset, slice.shape.elements(),
+                               slice.initial.fan_in ? -bound : bound, bound, seed, kernels::Purpose::init, index, nullptr);
+    };
+    for (std::size_t i = 0; i < parameters_.size(); ++i) fill(weights_, parameters_[i], static_cast<std::uint32_t>(i));
+    for (const NamedSlice& slice : statistic_slices_) fill(statistics_, slice, 0);
+  });
+}
+
+Variable ParameterStore::leaf(std::int64_t offset, Shape shape, const std::string& name) const {
+  return Variable(weights_.slice(offset, shape), gradients_.slice(offset, shape), name);
+}
+
+std::int64_t ParameterStore::count() const {
+  std::int64_t sum = 0;
+  for (const NamedSlice& slice : parameters_) sum += slice.shape.elements();
+  return sum;
+}
+
+}  // namespace drnas

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace drnas {
+
+/// One entry of a safetensors file; `data` points into the file object that owns it.
+struct SafetensorsEntry {
+  std::string dtype;  ///< "F32", "F64", "I64", "U64", "U8", "BF16", ...
+  std::vector<std::int64_t> shape;
+  std::span<const std::byte> data;
+
+  std::int64_t elements() const;
+};
+
+/// A safetensors file read whole into memory: 8-byte little-endian header length, JSON header, raw
+/// little-endian data. Throws Error naming the file when it is missing, cut short or malformed.
+class SafetensorsFile {
+ public:
+  explicit SafetensorsFile(const std::filesystem::path& path);
+  SafetensorsFile(const SafetensorsFile&) = delete;  // entries point into bytes_
+  SafetensorsFile& operator=(const SafetensorsFile&) = delete;
+  SafetensorsFile(SafetensorsFile&&) = default;
+  SafetensorsFile& operator=(SafetensorsFile&&) = default;
+
+  const std::map<std::string, SafetensorsEntry>& entries() const { return entries_; }
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  bool contains(const std::string& name) const { return entries_.count(name) != 0; }
+  /// Throws Error naming the file and the tensor when it is absent.
+  const SafetensorsEntry& at(const std::string& name) const;
+  /// The values of a tensor of element type T (float, double, int64, uint64, int32, uint32, uint8);
+  /// throws Error on another dtype.
+  template <class T>
+  std::vector<T> values(const std::string& name) const;
+  const std::string& metadata_at(const std::string& key) const;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+  std::vector<std::byte> bytes_;
+  std::map<std::string, SafetensorsEntry> entries_;
+  std::map<std::string, std::string> metadata_;
+};
+
+/// Collects tensors, then writes them in one atomic step (write_file_atomically). The data stand in
+/// order of decreasing element size, then of insertion: aligned without holes, which other readers
+/// refuse.
+class SafetensorsWriter {
+ public:
+  /// Copies `values`, row-major. Throws Error naming the tensor when its name is taken or the shape
+  /// does not hold as many elements.
+  template <class T>
+  void add(const std::string& name, std::vector<std::int64_t> shape, std::span<const T> values);
+  void set_metadata(const std::string& key, const std::string& value) { metadata_[key] = value; }
+  void write(const std::filesystem::path& path) const;
+
+ private:
+  struct Item {
+    std::string name, dtype;
+    std::vector<std::int64_t> shape;
+    std::vector<std::byte> data;
+  };
+  std::vector<Item> items_;
+  std::map<std::string, std::string> metadata_;
+};
+
+}  // namespace drnas

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+#include "engine/tape.h"
+
+#include "kernels/pointwise.h"
+
+namespace drnas {
+
+Variable::Variable(Tensor value, std::string name) : state_(std::make_shared<State>()) {
+  state_->value = std::move(value);
+  state_->name = std::move(name);
+}
+
+Variable::Variable(Tensor value, Tensor gradient, std::string name, GradientRule rule)
+    : Variable(std::move(value), std::move(name)) {
+  if (!(gradient.shape() == state_->value.shape()))
+    throw Error("variable " + state_->name + ": value " + to_string(state_->value.shape()) + " and gradient " +
+                to_string(gradient.shape()) + " differ");
+  state_->gradient = std::move(gradient);
+  state_->leaf_gradient = true;
+  state_->first_rule = rule;
+}
+
+void Tape::record(std::string name, std::vector<Variable> inputs, Variable output,
+                  std::function<void(Tape&)> backward) {
+  if (trap_ && !finite(output.value())) throw Error("result of operation " + name + " is not finite");
+  if (recording_) nodes_.push_back({std::move(name), std::move(inputs), std::move(output), std::move(backward)});
+}
+
+void Tape::mark_needed(std::span<const Variable> wanted) {
+  for (const Node& node : nodes_)
+    for (const Variable& input : node.inputs) input.state_->needed = false;
+  for (const Variable& leaf : wanted) {
+    leaf.state_->needed = true;
+    leaf.state_->written = false;
+  }
+  for (const Node& node : nodes_) {
+    bool needed = false;
+    for (const Variable& input : node.inputs) needed = needed || input.state_->needed;
+    node.output.state_->needed = needed;
+  }
+}
+
+GradientSlot Tape::slot(const Variable& variable) {
+  Variable::State& state = *variable.state_;
+  if (!state.needed) return {};
+  const GradientRule rule = state.written ? GradientRule::accumulate : state.first_rule;
+  if (state.gradient.empty())
+    state.gradient = Tensor(state.value.shape(), MemoryTag::gradients, device_, state.value.dtype());
+  state.written = true;
+  return {state.gradient, rule};
+}
+
+Tensor Tape::sole_slot(const Variable& variable) {
+  const GradientSlot found = slot(variable);
+  if (found.accumulate()) throw Error("tape: " + variable.name() + " is read by more than one operation");
+  return found.tensor;
+}
+
+const Tensor& Tape::gradient(const Variable& variable) const {
+  if (!variable.state_->written || variable.state_->gradient.empty())
+    throw Error("tape: no gradient has reached " +
+                (variable.name().empty() ? std::string("an intermediate result") : variable.name()));
+  return variable.state_->gradient;
+}
+
+bool Tape::finite(const Tensor& tensor) const {
+  if (tensor.empty() || tensor.dtype() != DType::f32 || !tensor.dense()) return true;
+  return dispatch(device_,
+                  [&]<Device D>() { return kernels::all_finite<D>(tensor.elements(), tensor.data(), nullptr); });
+}
+
+void Tape::check_gradients(const Node& node) const {
+  for (const Variable& input : node.inputs)
+    if (input.state_->written && !finite(input.state_->gradient))
+      throw Error("gradient of operation " + node.name + " is not finite");
+}
+
+void Tape::backward(const Variable& loss, std::span<const Variable> wanted) {
+  if (loss.value().elements() != 1)
+    throw Error("tape: backward() needs a scalar loss, got " + to_string(loss.value().shape()));
+  mark_needed(wanted);
+  if (const GradientSlot seed = slot(loss)) {
+    seed.tensor.data()[0] = 1.0f;
+    for (auto node = nodes_.rbegin(); node != nodes_.rend(); ++node) {
+      if (node->output.state_->needed && node->output.state_->written) {
+        node->backward(*this);
+        if (trap_) check_gradients(*node);
+      }
+      *node = Node{};
+    }
+  }
+  nodes_.clear();
+  for (const Variable& leaf : wanted) leaf.state_->written = false;
+}
+
+}  // namespace drnas

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+#include "engine/tensor.h"
+
+#include <cstring>
+
+namespace drnas {
+
+std::string to_string(const Shape& s) {
+  return "[" + std::to_string(s.n) + ", " + std::to_string(s.h) + ", " + std::to_string(s.w) + ", " +
+         std::to_string(s.c) + "]";
+}
+
+Tensor::Tensor(Shape shape, MemoryTag tag, Device device, DType dtype)
+    : shape_(shape), pixel_stride_(shape.c), device_(device), dtype_(dtype) {
+  Allocator& allocator = Allocator::of(device);
+  void* memory = allocator.allocate(static_cast<std::size_t>(shape.elements()) * size_of(dtype), tag);
+  storage_ = std::shared_ptr<void>(memory, [&allocator](void* p) { allocator.free(p); });
+  base_ = static_cast<std::byte*>(memory);
+}
+
+Tensor Tensor::zeros(Shape shape, MemoryTag tag, Device device, DType dtype) {
+  Tensor tensor(shape, tag, device, dtype);
+  tensor.clear();
+  return tensor;
+}
+
+Tensor Tensor::channels(std::int64_t first, std::int64_t count) const {
+  if (first < 0 || count < 1 || first + count > shape_.c)
+    throw Error("tensor " + to_string(shape_) + ": no channels [" + std::to_string(first) + ", " +
+                std::to_string(first + count) + ")");
+  Tensor view = *this;
+  view.base_ += static_cast<std::size_t>(first) * size_of(dtype_);
+  view.shape_.c = count;
+  return view;
+}
+
+Tensor Tensor::slice(std::int64_t first, Shape shape) const {
+  if (!dense() || first < 0 || first + shape.elements() > elements())
+    throw Error("tensor " + to_string(shape_) + ": no slice " + to_string(shape) + " at element " +
+                std::to_string(first));
+  Tensor view = *this;
+  view.base_ += static_cast<std::size_t>(first) * size_of(dtype_);
+  view.shape_ = shape;
+  view.pixel_stride_ = shape.c;
+  return view;
+}
+
+void Tensor::clear() const {
+  if (!dense()) throw Error("tensor " + to_string(shape_) + ": clear() needs dense memory");
+  if (device_ != Device::cpu) throw Error("tensor: clear() of device memory needs the CUDA backend");
+  std::memset(base_, 0, static_cast<std::size_t>(elements()) * size_of(dtype_));
+}
+
+void Tensor::check_type(DType wanted) const {
+  if (wanted != dtype_) throw Error("tensor " + to_string(shape_) + ": read as another element type than it holds");
+}
+
+}  // namespace drnas

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "engine/allocator.h"
+
+namespace drnas {
+
+enum class DType { f32, bf16, f64, i32 };
+constexpr std::size_t size_of(DType type) {
+  return type == DType::f64 ? 8 : type == DType::bf16 ? 2 : 4;
+}
+template <class T>
+constexpr DType dtype_of();
+template <>
+constexpr DType dtype_of<float>() {
+  return DType::f32;
+}
+template <>
+constexpr DType dtype_of<double>() {
+  return DType::f64;
+}
+template <>
+constexpr DType dtype_of<std::int32_t>() {
+  return DType::i32;
+}
+
+/// Four extents: [n, h, w, c] for activations, [c_out, kernel, kernel, c_in] for weights, [1, 1, rows, columns] for tables.
+struct Shape {
+  std::int64_t n = 1, h = 1, w = 1, c = 1;
+
+  std::int64_t elements() const { return n * h * w * c; }
+  std::int64_t pixels() const { return n * h * w; }
+  bool operator==(const Shape&) const = default;
+};
+std::string to_string(const Shape& shape);
+
+/// A view of memory from an Allocator, shared by all copies and returned with the last of them. Channels innermost (NHWC);
+/// `pixel_stride` elements from pixel to pixel, more than c for a range of channels.
+class Tensor {
+ public:
+  Tensor() = default;
+  /// Uninitialised memory. Throws Error where the allocator's budget is exceeded.
+  Tensor(Shape shape, MemoryTag tag, Device device = Device::cpu, DType dtype = DType::f32);
+  static Tensor zeros(Shape shape, MemoryTag tag, Device device = Device::cpu, DType dtype = DType::f32);
+
+  bool empty() const { return !storage_; }
+  explicit operator bool() const { return !empty(); }
+  const Shape& shape() const { return shape_; }
+  std::int64_t elements() const { return shape_.elements(); }
+  std::int64_t pixel_stride() const { return pixel_stride_; }
+  bool dense() const { return pixel_stride_ == shape_.c; }
+  Device device() const { return device_; }
+  DType dtype() const { return dtype_; }
+
+  /// Start of the data; throws Error when T is not the element type.
+  template <class T = float>
+  T* data() const {
+    check_type(dtype_of<T>());
+    return reinterpret_cast<T*>(base_);
+  }
+  /// The channels [first, first + count) of the same memory.
+  Tensor channels(std::int64_t first, std::int64_t count) const;
+  /// `shape.elements()` elements of the same memory from element `first` of a dense tensor on.
+  Tensor slice(std::int64_t first, Shape shape) const;
+  /// Sets every byte of a dense tensor to zero.
+  void clear() const;
+
+ private:
+  void check_type(DType wanted) const;
+
+  std::shared_ptr<void> storage_;
+  std::byte* base_ = nullptr;
+  Shape shape_;
+  std::int64_t pixel_stride_ = 0;
+  Device device_ = Device::cpu;
+  DType dtype_ = DType::f32;
+};
+
+/// Calls `body` with the device as a compile-time constant. Throws Error for a device that this build lacks.
+template <class Body>
+decltype(auto) dispatch(Device device, const Body& body) {
+  if (device == Device::cpu) return body.template operator()<Device::cpu>();
+  throw Error("device cuda: this build's operations run on the CPU only");
+}
+
+}  // namespace drnas

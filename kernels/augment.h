@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/device.h"
+
+namespace drnas::kernels {
+
+/// Gathers images from a uint8 set and writes a normalised float32 batch, with random crop, flip and cutout.
+/// Crop: offset uniform in [-padding, padding] in both directions, pixels outside are zero BEFORE normalisation (as torchvision's
+/// RandomCrop pads the uint8 image); flip with probability 1/2; cutout: a square of side `cutout` around a uniform centre becomes 0 after
+/// normalisation. Random words: philox(counter = (step, Purpose::augment or Purpose::validation, slot in batch, 0), key = seed).
+struct Augment {
+  const std::uint8_t* pixels;   ///< [count, size, size, 3]
+  const std::int32_t* indices;  ///< [batch] images to gather
+  float* out;                   ///< [batch, size, size, 3]
+  int batch, size;
+  int padding;  ///< 0: no crop
+  bool flip;
+  int cutout;  ///< 0: none
+  float mean[3], deviation[3];
+  std::uint64_t seed;
+  std::uint32_t step, purpose;
+};
+template <Device D>
+void augment(const Augment& p, Stream stream);
+
+}  // namespace drnas::kernels

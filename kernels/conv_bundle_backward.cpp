@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT
+#include <vector>
+
+#include "kernels/conv_bundle.h"
+#include "kernels/conv_bundle_chunk.h"
+#include "kernels/node_rows.h"
+
+namespace drnas::kernels {
+namespace {
+
+/// Scratch of one thread.
+struct ThreadScratch {
+  float *dz[ConvBundle::max_sizes], *du[ConvBundle::max_sizes];
+  float *dweight[ConvBundle::max_sizes];  // packed, summed over this thread's chunks
+  float *u, *fresh_dweight, *rolling, *gathered;
+  std::byte* library;
+  bool started = false;  // dweight holds something
+};
+
+struct BackwardScratch {
+  float* packed[ConvBundle::max_sizes];
+  float* staging;
+  std::vector<ThreadScratch> threads;
+  std::size_t bytes;
+
+  BackwardScratch(const BundleChunk& chunk, void* memory) {
+    Carver carve(memory);
+    const ConvBundle& b = chunk.bundle;
+    std::int64_t staging_floats = 0, library_bytes = 0, dweight_bytes = 0;
+    for (int s = 0; s < b.sizes; ++s) {
+      const ConvPlan &data = chunk.plan(s, ConvPass::backward_data), &weight = chunk.plan(s, ConvPass::backward_weight);
+      packed[s] = reinterpret_cast<float*>(carve.take<std::byte>(static_cast<std::int64_t>(data.packed_bytes())));
+      staging_floats = std::max(staging_floats, chunk.conv(s).weight_count());
+      library_bytes = std::max({library_bytes, static_cast<std::int64_t>(data.scratch_bytes()),
+                                static_cast<std::int64_t>(weight.scratch_bytes())});
+      dweight_bytes = std::max(dweight_bytes, static_cast<std::int64_t>(weight.packed_bytes()));
+    }
+    staging = carve.take<float>(staging_floats);
+    threads.resize(thread_count());
+    for (ThreadScratch& t : threads) {
+      for (int s = 0; s < b.sizes; ++s) {
+        t.dz[s] = carve.take<float>(chunk.pixels() * b.z_channels());
+        t.du[s] = carve.take<float>(chunk.pixels() * chunk.c_pad);
+        t.dweight[s] = reinterpret_cast<float*>(carve.take<std::byte>(dweight_bytes));
+      }
+      t.u = carve.take<float>(chunk.pixels() * chunk.c_pad);
+      t.fresh_dweight = reinterpret_cast<float*>(carve.take<std::byte>(dweight_bytes));
+      t.rolling = carve.take<float>(RollingRows::floats(b.w, b.c));
+      t.gathered = carve.take<float>(std::int64_t{b.w} * b.c * b.edges * 2);
+      t.library = carve.take<std::byte>(library_bytes);
+    }
+    bytes = carve.bytes();
+  }
+};
+
+/// The mixed channels of one row of every destination's gradient.
+struct DestinationRows {
+  const float* dy[ConvBundle::max_edges];
+  std::int64_t stride;
+
+  DestinationRows(const ConvBundleBackward& p, std::int64_t pixel, float* buffer) {
+    const ConvBundle& b = p.bundle;
+    stride = b.parts() == 1 ? b.x_channels : b.c;
+    for (int e = 0; e < b.edges; ++e) {
+      dy[e] = p.edge[e].dy + pixel * b.x_channels;
+      if (b.parts() == 1) continue;
+      float* to = buffer + std::int64_t{e} * b.w * b.c;
+      gather_mixed(dy[e], b.w, b.c, b.parts(), to);
+      dy[e] = to;
+    }
+  }
+};
+
+/// dz = A dy + B z + C of one row, for all edges and kernel sizes.
+template <int V>
+void differentiate_row(const ConvBundleBackward& p, const DestinationRows& rows, std::int64_t pixel, std::int64_t local,
+                       const ThreadScratch& t) {
+  const ConvBundle& b = p.bundle;
+  const int zc = b.z_channels();
+  for (int s = 0; s < b.sizes; ++s)
+    for (int e = 0; e < b.edges; ++e)
+      for (int cb = 0; cb < b.c; cb += V) {
+        const float* coefficients = p.edge[e].coefficients[s] + cb;
+        const Lanes<V> a = load<V>(coefficients), bz = load<V>(coefficients + b.c),
+                       constant = load<V>(coefficients + 2 * b.c);
+        const float* z = p.z[s] + pixel * zc + e * b.c + cb;
+        float* dz = t.dz[s] + local * zc + e * b.c + cb;
+        for (int j = 0; j < b.w; ++j)
+          store<V>(dz + std::int64_t{j} * zc,
+                   a * load<V>(rows.dy[e] + j * rows.stride + cb) + bz * load<V>(z + std::int64_t{j} * zc) + constant);
+      }
+}
+
+struct EdgeWeights {
+  float skip[ConvBundle::max_edges] = {}, pool[ConvBundle::max_edges] = {};
+
+  explicit EdgeWeights(const ConvBundleBackward& p) {
+    for (int e = 0; e < p.bundle.edges; ++e) {
+      if (p.edge[e].skip_weight) skip[e] = static_cast<float>(*p.edge[e].skip_weight);
+      if (p.edge[e].pool_weight) pool[e] = static_cast<float>(*p.edge[e].pool_weight);
+    }
+  }
+};
+
+/// out [w, c] = sum_e weight_e dy_e, divided by the size of each pixel's pooling window.
+template <int V>
+void pooled_gradient(const ConvBundle& b, const DestinationRows& rows, const float* weight, int row, float* out) {
+  for (int cb = 0; cb < b.c; cb += V)
+    for (int j = 0; j < b.w; ++j) {
+      Lanes<V> sum{};
+      for (int e = 0; e < b.edges; ++e) sum += weight[e] * load<V>(rows.dy[e] + j * rows.stride + cb);
+      store<V>(out + std::int64_t{j} * b.c + cb,
+               sum * (1.0f / static_cast<float>(window_count(row, b.h) * window_count(j, b.w))));
+    }
+}
+
+/// dx of one row from the identity, the pool and the bypass.
+template <int V>
+void start_dx_row(const ConvBundleBackward& p, const DestinationRows& rows, const EdgeWeights& weights,
+                  const RollingRows& pooled, std::int64_t pixel) {
+  const ConvBundle& b = p.bundle;
+  float* dx = p.dx + pixel * b.x_channels;
+  for (int cb = 0; cb < b.c; cb += V)
+    for (int j = 0; j < b.w; ++j) {
+      Lanes<V> sum = pooled.box<V>(std::int64_t{j} * b.c + cb);
+      for (int e = 0; e < b.edges; ++e) sum += weights.skip[e] * load<V>(rows.dy[e] + j * rows.stride + cb);
+      store<V>(dx + std::int64_t{j} * b.x_channels + cb, sum);
+    }
+  const int parts = b.parts();
+  for (int j = 0; j < b.w && parts > 1; ++j)
+    for (int g = 1; g < parts; ++g)
+      for (int pos = 0; pos < b.c; ++pos) {
+        float sum = 0.0f;
+        for (int e = 0; e < b.edges; ++e) sum += p.edge[e].dy[(pixel + j) * b.x_channels + pos * parts + g];
+        dx[std::int64_t{j} * b.x_channels + g * b.c + pos] = sum;
+      }
+}
+
+template <int V>
+void start_image(const ConvBundleBackward& p, const EdgeWeights& weights, std::int64_t first, std::int64_t local,
+                 const ThreadScratch& t) {
+  const ConvBundle& b = p.bundle;
+  RollingRows pooled(t.rolling, b.w, b.c);
+  const auto buffer = [&](int row) { return t.gathered + std::int64_t{row % 2} * b.w * b.c * b.edges; };
+  DestinationRows rows(p, first, buffer(0));
+  pooled_gradient<V>(b, rows, weights.pool, 0, pooled.row(0));
+  for (int row = 0; row < b.h; ++row) {
+    const std::int64_t pixel = first + std::int64_t{row} * b.w;
+    DestinationRows next = rows;
+    if (row + 1 < b.h) {
+      next = DestinationRows(p, pixel + b.w, buffer(row + 1));
+      pooled_gradient<V>(b, next, weights.pool, row + 1, pooled.row(row + 1));
+    } else {
+      pooled.clear(row + 1);
+    }
+    pooled.add_rows();
+    if (p.dx) start_dx_row<V>(p, rows, weights, pooled, pixel);
+    differentiate_row<V>(p, rows, pixel, local + std::int64_t{row} * b.w, t);
+    rows = next;
+  }
+}
+
+/// dx += 1[x > 0] sum_s du_s.
+template <int V>
+void add_rectified(const ConvBundleBackward& p, std::int64_t first, std::int64_t pixels, int c_pad, const ThreadScratch& t) {
+  const ConvBundle& b = p.bundle;
+  for (std::int64_t i = 0; i < pixels; ++i)
+    for (int cb = 0; cb < b.c; cb += V) {
+      Lanes<V> sum = load<V>(t.du[0] + i * c_pad + cb);
+      for (int s = 1; s < b.sizes; ++s) sum += load<V>(t.du[s] + i * c_pad + cb);
+      const std::int64_t at = (first + i) * b.x_channels + cb;
+      const Lanes<V> x = load<V>(p.x + at);
+      store<V>(p.dx + at, load<V>(p.dx + at) + (x > 0.0f ? sum : Lanes<V>{}));
+    }
+}
+
+void accumulate_dweight(const BundleChunk& chunk, ThreadScratch& t) {
+  for (int s = 0; s < chunk.bundle.sizes; ++s) {
+    const ConvPlan& plan = chunk.plan(s, ConvPass::backward_weight);
+    float* to = t.started ? t.fresh_dweight : t.dweight[s];
+    plan.run(t.u, to, t.dz[s], t.library);
+    if (!t.started) continue;
+    const std::int64_t count = static_cast<std::int64_t>(plan.packed_bytes() / sizeof(float));
+    float* __restrict sum = t.dweight[s];
+#pragma omp simd
+    for (std::int64_t i = 0; i < count; ++i) sum[i] += to[i];
+  }
+  t.started = true;
+}
+
+template <int V>
+void run_chunk(const ConvBundleBackward& p, const BundleChunk& chunk, const BackwardScratch& scratch,
+               const EdgeWeights& weights, ThreadScratch& t, std::int64_t index) {
+  const ConvBundle& b = p.bundle;
+  const std::int64_t first = index * chunk.pixels();
+  for (int i = 0; i < chunk.images; ++i)
+    start_image<V>(p, weights, first + i * chunk.image_pixels(), i * chunk.image_pixels(), t);
+  if (p.dx) {
+    for (int s = 0; s < b.sizes; ++s)
+      chunk.plan(s, ConvPass::backward_data).run(t.du[s], scratch.packed[s], t.dz[s], t.library);
+    add_rectified<V>(p, first, chunk.pixels(), chunk.c_pad, t);
+  }
+  if (p.dweight[0]) {
+    rectify_pixels(b, p.x + first * b.x_channels, chunk.pixels(), chunk.c_pad, t.u);
+    accumulate_dweight(chunk, t);
+  }
+}
+
+/// dweight = sum over threads, in order.
+void finish_dweight(const ConvBundleBackward& p, const BundleChunk& chunk, BackwardScratch& scratch) {
+  const ConvBundle& b = p.bundle;
+  for (int s = 0; s < b.sizes; ++s) {
+    const ConvPlan& plan = chunk.plan(s, ConvPass::backward_weight);
+    const std::int64_t count = static_cast<std::int64_t>(plan.packed_bytes() / sizeof(float));
+    float* total = nullptr;
+    for (ThreadScratch& t : scratch.threads) {
+      if (!t.started) continue;
+      if (!total) {
+        total = t.dweight[s];
+        continue;
+      }
+      for (std::int64_t i = 0; i < count; ++i) total[i] += t.dweight[s][i];
+    }
+    plan.unpack(total, p.dweight[s], b.edges * b.c, b.c, scratch.staging);
+  }
+}
+
+}  // namespace
+
+template <>
+std::size_t conv_bundle_backward_workspace<Device::cpu>(const ConvBundle& p) {
+  return BackwardScratch(BundleChunk(p), nullptr).bytes;
+}
+
+template <>
+void conv_bundle_backward<Device::cpu>(const ConvBundleBackward& p, void* workspace, Stream) {
+  const BundleChunk chunk(p.bundle);
+  BackwardScratch scratch(chunk, workspace);
+  const ConvBundle& b = p.bundle;
+  const EdgeWeights weights(p);
+  for (int s = 0; s < b.sizes && p.dx; ++s)
+    chunk.plan(s, ConvPass::backward_data).pack(p.weight[s], b.edges * b.c, b.c, scratch.packed[s], scratch.staging);
+  for (ThreadScratch& t : scratch.threads)
+    for (int s = 0; s < b.sizes; ++s) std::fill_n(t.dz[s], chunk.pixels() * b.z_channels(), 0.0f);
+  dispatch_lanes(b.c, [&]<int V>() {
+    parallel_ranges(chunk.count(), [&](int thread, std::int64_t begin, std::int64_t end) {
+      for (std::int64_t index = begin; index < end; ++index)
+        run_chunk<V>(p, chunk, scratch, weights, scratch.threads[thread], index);
+    });
+  });
+  if (p.dweight[0]) finish_dweight(p, chunk, scratch);
+}
+
+}  // namespace drnas::kernels

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+#include <omp.h>
+
+#include "kernels/node_mix.h"
+#include "kernels/node_rows.h"
+#include "kernels/parallel.h"
+
+namespace drnas::kernels {
+namespace {
+
+/// Per-call constants: mixed = sum_t scale_t z_t + offset + ..., scale_t = theta_t inv_std_t, offset = -sum scale_t mean_t.
+struct Affine {
+  float* scale;   // [terms, c]
+  float* offset;  // [c]
+  float skip[NodeMix::max_sources], pool[NodeMix::max_sources];
+  bool pools = false;
+
+  Affine(const NodeMix& p, float* memory) : scale(memory), offset(memory + std::int64_t{p.terms} * p.c) {
+    std::fill_n(offset, p.c, 0.0f);
+    for (int t = 0; t < p.terms; ++t) {
+      const NodeMixTerm& term = p.term[t];
+      const float theta = static_cast<float>(p.theta[term.theta]);
+      for (int ch = 0; ch < p.c; ++ch) {
+        const float a = theta * term.inv_std[ch];
+        scale[std::int64_t{t} * p.c + ch] = a;
+        offset[ch] -= a * term.mean[ch];
+      }
+    }
+    for (int s = 0; s < p.sources; ++s) {
+      const NodeMixSource& source = p.source[s];
+      skip[s] = source.skip_theta < 0 ? 0.0f : static_cast<float>(p.theta[source.skip_theta]);
+      pool[s] = source.pool_theta < 0 ? 0.0f : static_cast<float>(p.theta[source.pool_theta]);
+      pools = pools || source.pool_theta >= 0;
+    }
+  }
+};
+
+/// out[w, c] = sum_s pool_s x_s of one row.
+template <int V>
+void pooled_input(const NodeMix& p, const Affine& affine, std::int64_t first_pixel, float* out) {
+  const float* x[NodeMix::max_sources];
+  for (int s = 0; s < p.sources; ++s) x[s] = p.source[s].x + first_pixel * p.channels;
+  for (int cb = 0; cb < p.c; cb += V)
+    for (int j = 0; j < p.w; ++j) {
+      Lanes<V> sum{};
+      for (int s = 0; s < p.sources; ++s)
+        sum += affine.pool[s] * load<V>(x[s] + std::int64_t{j} * p.channels + cb);
+      store<V>(out + std::int64_t{j} * p.c + cb, sum);
+    }
+}
+
+/// One row of mixed channels, out [w, out_stride].
+template <int V>
+void mix_row(const NodeMix& p, const Affine& affine, int row, std::int64_t first_pixel, const RollingRows& pooled,
+             float* out, std::int64_t out_stride) {
+  const float *z[NodeMix::max_terms], *x[NodeMix::max_sources];
+  for (int t = 0; t < p.terms; ++t) z[t] = p.term[t].z + first_pixel * p.term[t].z_stride;
+  for (int s = 0; s < p.sources; ++s) x[s] = p.source[s].x + first_pixel * p.channels;
+  const int rows = window_count(row, p.h);
+  for (int cb = 0; cb < p.c; cb += V)
+    for (int j = 0; j < p.w; ++j) {
+      Lanes<V> sum = load<V>(affine.offset + cb);
+      for (int t = 0; t < p.terms; ++t)
+        sum += load<V>(affine.scale + std::int64_t{t} * p.c + cb) * load<V>(z[t] + j * p.term[t].z_stride + cb);
+      for (int s = 0; s < p.sources; ++s)
+        sum += affine.skip[s] * load<V>(x[s] + std::int64_t{j} * p.channels + cb);
+      if (affine.pools)
+        sum += pooled.box<V>(std::int64_t{j} * p.c + cb) * (1.0f / static_cast<float>(rows * window_count(j, p.w)));
+      store<V>(out + j * out_stride + cb, sum);
+    }
+}
+
+/// Stores a row with the bypassed channels in shuffled order.
+void shuffle_row(const NodeMix& p, std::int64_t first_pixel, const float* mixed, float* y) {
+  const int parts = p.parts();
+  for (int j = 0; j < p.w; ++j) {
+    float* __restrict out = y + (first_pixel + j) * p.channels;
+    for (int pos = 0; pos < p.c; ++pos) out[pos * parts] = mixed[j * p.c + pos];
+    for (int g = 1; g < parts; ++g)
+      for (int pos = 0; pos < p.c; ++pos) {
+        float sum = 0.0f;
+        for (int s = 0; s < p.sources; ++s) sum += p.source[s].x[(first_pixel + j) * p.channels + g * p.c + pos];
+        out[pos * parts + g] = sum;
+      }
+  }
+}
+
+template <int V>
+void mix_image(const NodeMix& p, const Affine& affine, int image, float* buffer, float* y) {
+  const std::int64_t first = std::int64_t{image} * p.h * p.w;
+  RollingRows pooled(buffer, p.w, p.c);
+  float* mixed = buffer + RollingRows::floats(p.w, p.c);
+  const bool shuffled = p.parts() > 1;
+  if (affine.pools) pooled_input<V>(p, affine, first, pooled.row(0));
+  for (int row = 0; row < p.h; ++row) {
+    const std::int64_t pixel = first + std::int64_t{row} * p.w;
+    if (affine.pools) {
+      if (row + 1 < p.h)
+        pooled_input<V>(p, affine, pixel + p.w, pooled.row(row + 1));
+      else
+        pooled.clear(row + 1);
+      pooled.add_rows();
+    }
+    if (shuffled) {
+      mix_row<V>(p, affine, row, pixel, pooled, mixed, p.c);
+      shuffle_row(p, pixel, mixed, y);
+    } else {
+      mix_row<V>(p, affine, row, pixel, pooled, y + pixel * p.channels, p.channels);
+    }
+  }
+}
+
+std::int64_t thread_floats(const NodeMix& p) {
+  return round_up(RollingRows::floats(p.w, p.c) + std::int64_t{p.w} * p.c, 64);
+}
+std::int64_t affine_floats(const NodeMix& p) { return round_up(std::int64_t{p.terms + 1} * p.c, 64); }
+
+}  // namespace
+
+template <>
+std::size_t node_mix_workspace<Device::cpu>(const NodeMix& p) {
+  return sizeof(float) * static_cast<std::size_t>(affine_floats(p) + thread_count() * thread_floats(p));
+}
+
+template <>
+void node_mix_forward<Device::cpu>(const NodeMix& p, float* y, void* workspace, Stream) {
+  float* memory = static_cast<float*>(workspace);
+  const Affine affine(p, memory);
+  dispatch_lanes(p.c, [&]<int V>() {
+    parallel_ranges(p.n, [&](int thread, std::int64_t begin, std::int64_t end) {
+      float* buffer = memory + affine_floats(p) + thread * thread_floats(p);
+      for (std::int64_t image = begin; image < end; ++image)
+        mix_image<V>(p, affine, static_cast<int>(image), buffer, y);
+    });
+  });
+}
+
+}  // namespace drnas::kernels

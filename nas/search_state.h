@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "nas/trainer.h"
+
+namespace drnas {
+
+/// Sums over the batches of an epoch, added in order.
+struct EpochTotals {
+  double loss = 0;  ///< sum of loss * images
+  std::int64_t images = 0, top1 = 0, top5 = 0;
+
+  void add(const StepResult& step) {
+    loss += step.loss * step.count;
+    images += step.count;
+    top1 += step.top1;
+    top5 += step.top5;
+  }
+  double mean_loss() const { return images ? loss / static_cast<double>(images) : 0.0; }
+  double top1_percent() const { return images ? 100.0 * static_cast<double>(top1) / static_cast<double>(images) : 0.0; }
+};
+
+/// Where a search stands, besides its tensors: with them everything that a resumed run needs to go on bit by bit.
+struct SearchProgress {
+  std::int64_t epoch = 0;               ///< current epoch
+  std::int64_t step = 0;                ///< weight steps done in it
+  std::int64_t architecture_steps = 0;  ///< done since the start
+  std::uint32_t draws = 0;              ///< mixing weights drawn since the start
+  EpochTotals train;                    ///< of the current epoch
+};
+
+/// Everything of a run in one safetensors file, written atomically: weights, momentum, running statistics, alpha, Adam's moments and
+/// step, progress (loader positions and random counters follow from it), and the configuration it belongs to.
+void save_search(const std::filesystem::path& path, const std::string& configuration, const SearchProgress& progress,
+                 const Nb201Supernet& supernet, const MixingDistribution& distribution);
+/// Throws Error naming the file when it is missing, cut short, or belongs to another configuration.
+SearchProgress load_search(const std::filesystem::path& path, const std::string& configuration,
+                           const Nb201Supernet& supernet, MixingDistribution& distribution);
+
+}  // namespace drnas
