@@ -77,9 +77,9 @@ Variable batch_norm(Tape& tape, const std::string& name, const Variable& x, cons
   const Tensor saved({1, 1, 2, shape.c}, MemoryTag::statistics, tape.device());
   float *mean = saved.data(), *inv_std = mean + shape.c;
   dispatch(tape.device(), [&]<Device D>() {
-    if (!options.training)
-      return kernels::batch_norm_inference<D>(p, x.value().data(), y.value().data(), default_stream);
     const Tensor scratch = workspace(tape.device(), kernels::batch_norm_workspace<D>(p));
+    if (!options.training)
+      return kernels::batch_norm_inference<D>(p, x.value().data(), y.value().data(), scratch.data(), default_stream);
     kernels::batch_norm_forward<D>(p, x.value().data(), y.value().data(), mean, inv_std, scratch.data(), default_stream);
   });
   std::vector<Variable> inputs{x};

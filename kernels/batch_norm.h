@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "kernels/device.h"
@@ -28,16 +29,15 @@ template <Device D>
 void batch_norm_forward(const BatchNorm& p, const float* x, float* y, float* mean, float* inv_std, void* workspace, Stream);
 /// Evaluation form: running statistics.
 template <Device D>
-void batch_norm_inference(const BatchNorm& p, const float* x, float* y, Stream);
+void batch_norm_inference(const BatchNorm& p, const float* x, float* y, void* workspace, Stream);
 /// dx, and dgamma, dbeta where not null. `accumulate` adds to dx instead of overwriting it; dgamma and dbeta are overwritten.
 /// dx = gamma inv_std (dy' - sum(dy')/M - xhat sum(dy' xhat)/M), dy' = dy masked by the recomputed ReLU.
 template <Device D>
 void batch_norm_backward(const BatchNorm& p, const float* x, const float* dy, const float* mean, const float* inv_std,
                          float* dx, bool accumulate, float* dgamma, float* dbeta, void* workspace, Stream);
 
-/// Mean and 1/sqrt(var + eps) of each channel of [pixels, channels] with pixel stride `stride`, in (mean, M2) partials of
-/// `channel_stats_block` pixels; the pieces that convolution bundles use image by image.
-/// Writes mean[channels] and m2[channels] of these pixels alone.
+/// Mean and sum of squared deviations (M2) of each channel of x [pixels, channels] with pixel stride `stride`. On the calling thread
+/// alone: convolution bundles use it image by image.
 void channel_moments(const float* x, std::int64_t pixels, std::int64_t stride, int channels, float* mean, float* m2);
 
 }  // namespace drnas::kernels

@@ -240,8 +240,9 @@ void conv_bundle_backward<Device::cpu>(const ConvBundleBackward& p, void* worksp
   const EdgeWeights weights(p);
   for (int s = 0; s < b.sizes && p.dx; ++s)
     chunk.plan(s, ConvPass::backward_data).pack(p.weight[s], b.edges * b.c, b.c, scratch.packed[s], scratch.staging);
-  for (ThreadScratch& t : scratch.threads)
-    for (int s = 0; s < b.sizes; ++s) std::fill_n(t.dz[s], chunk.pixels() * b.z_channels(), 0.0f);
+  if (b.z_channels() != b.edges * b.c)  // the padding channels of dz stay zero
+    for (ThreadScratch& t : scratch.threads)
+      for (int s = 0; s < b.sizes; ++s) std::fill_n(t.dz[s], chunk.pixels() * b.z_channels(), 0.0f);
   dispatch_lanes(b.c, [&]<int V>() {
     parallel_ranges(chunk.count(), [&](int thread, std::int64_t begin, std::int64_t end) {
       for (std::int64_t index = begin; index < end; ++index)

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/pointwise.h"
+
+#include <bit>
+
+#include "kernels/parallel.h"
+
+namespace drnas::kernels {
+
+template <>
+void relu_forward<Device::cpu>(std::int64_t count, const float* x, float* y, Stream) {
+  parallel_ranges(count, [&](int, std::int64_t begin, std::int64_t end) {
+#pragma omp simd
+    for (std::int64_t i = begin; i < end; ++i) y[i] = x[i] < 0.0f ? 0.0f : x[i];
+  });
+}
+
+template <>
+void relu_backward<Device::cpu>(std::int64_t count, const float* x, const float* dy, float* dx, bool accumulate,
+                                Stream) {
+  parallel_ranges(count, [&](int, std::int64_t begin, std::int64_t end) {
+    if (accumulate) {
+#pragma omp simd
+      for (std::int64_t i = begin; i < end; ++i) dx[i] += x[i] > 0.0f ? dy[i] : 0.0f;
+    } else {
+#pragma omp simd
+      for (std::int64_t i = begin; i < end; ++i) dx[i] = x[i] > 0.0f ? dy[i] : 0.0f;
+    }
+  });
+}
+
+template <>
+void add<Device::cpu>(std::int64_t count, const float* a, const float* b, float* y, Stream) {
+  parallel_ranges(count, [&](int, std::int64_t begin, std::int64_t end) {
+#pragma omp simd
+    for (std::int64_t i = begin; i < end; ++i) y[i] = a[i] + b[i];
+  });
+}
+
+template <>
+bool all_finite<Device::cpu>(std::int64_t count, const float* x, Stream) {
+  constexpr std::uint32_t exponent = 0x7f800000u;
+  std::uint32_t bad = 0;
+#pragma omp parallel for simd schedule(static) reduction(| : bad)
+  for (std::int64_t i = 0; i < count; ++i)
+    bad |= static_cast<std::uint32_t>((std::bit_cast<std::uint32_t>(x[i]) & exponent) == exponent);
+  return bad == 0;
+}
+
+}  // namespace drnas::kernels

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: MIT
+#include "nas/search.h"
+
+#include <omp.h>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+
+#include "data/loader.h"
+#include "engine/schedule.h"
+#include "nas/genotype.h"
+#include "nas/nb201_table.h"
+#include "nas/run_directory.h"
+#include "nas/search_state.h"
+#include "nas/signals.h"
+
+namespace drnas {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+TrainerOptions trainer_options(const SearchOptions& o) {
+  TrainerOptions t;
+  t.momentum = static_cast<float>(o.momentum);
+  t.weight_decay = static_cast<float>(o.weight_decay);
+  t.grad_clip = o.grad_clip;
+  t.alpha_learning_rate = o.alpha_learning_rate;
+  t.alpha_beta1 = o.alpha_beta1;
+  t.alpha_beta2 = o.alpha_beta2;
+  t.l2 = o.regulariser == "l2" ? o.lambda : 0.0;
+  t.kl = o.regulariser == "kl" ? o.lambda : 0.0;
+  return t;
+}
+
+DatasetOptions dataset_options(const SearchOptions& o) {
+  DatasetOptions d;
+  d.name = o.dataset;
+  d.folder = o.data;
+  d.cache = o.cache;
+  d.image_size = o.image_size;
+  d.seed = o.seed;
+  return d;
+}
+
+LoaderOptions loader_options(const SearchOptions& o) {
+  LoaderOptions l;
+  l.batch_size = o.batch_size;
+  l.cutout = o.cutout;
+  l.seed = o.seed;
+  return l;
+}
+
+/// Alpha's batches: fresh draws from the second half.
+LoaderOptions alpha_loader_options(const SearchOptions& o) {
+  LoaderOptions l = loader_options(o);
+  l.replacement = true;
+  return l;
+}
+
+/// Evaluation: the second half in order, with the training transform under words of its own.
+LoaderOptions evaluation_loader_options(const SearchOptions& o) {
+  LoaderOptions l = loader_options(o);
+  l.shuffle = false;
+  l.seed = ~o.seed;
+  return l;
+}
+
+/// The threads and the memory budget of a run, put back at its end.
+class Resources {
+ public:
+  explicit Resources(const SearchOptions& o)
+      : threads_(omp_get_max_threads()), budget_(Allocator::of(Device::cpu).set_budget(o.memory_limit)) {
+    if (o.threads > 0) omp_set_num_threads(o.threads);
+    Allocator::of(Device::cpu).reset_peak();
+  }
+  ~Resources() {
+    omp_set_num_threads(threads_);
+    Allocator::of(Device::cpu).set_budget(budget_);
+  }
+
+ private:
+  int threads_;
+  std::int64_t budget_;
+};
+
+class Search {
+ public:
+  Search(const SearchOptions& options, const Dataset& dataset, const SearchSplit& split,
+         std::optional<Nb201Table> table, RunDirectory& directory, SearchObserver& observer)
+      : options_(options),
+        table_(std::move(table)),
+        directory_(directory),
+        observer_(observer),
+        supernet_({options.channels, options.cells, static_cast<int>(dataset.classes.size()), options.partial_channels},
+                  options.seed),
+        distribution_(make_distribution(
+            options.method, {Nb201Supernet::edges, Nb201Supernet::ops, options.seed, Device::cpu}, options.seed)),
+        trainer_(supernet_, *distribution_, trainer_options(options)),
+        train_(dataset.train, split.weights, dataset, loader_options(options)),
+        alpha_(dataset.train, split.architecture, dataset, alpha_loader_options(options)),
+        evaluation_(dataset.train, split.architecture, dataset, evaluation_loader_options(options)) {}
+
+  void resume() {
+    if (!std::filesystem::exists(directory_.checkpoint_path())) {
+      observer_.on_message("no checkpoint yet in " + directory_.path().string() + ": starting from the beginning");
+    } else {
+      progress_ = load_search(directory_.checkpoint_path(), directory_.configuration(), supernet_, *distribution_);
+      trainer_.set_draws(progress_.draws);
+      observer_.on_message("resuming at epoch " + std::to_string(progress_.epoch + 1) + ", step " +
+                           std::to_string(progress_.step + 1));
+    }
+    directory_.truncate_log(static_cast<int>(progress_.epoch));
+  }
+
+  SearchResult run() {
+    const Clock::time_point start = Clock::now();
+    last_checkpoint_ = start;
+    train_.seek(progress_.epoch * train_.batches() + progress_.step);
+    alpha_.seek(progress_.architecture_steps);
+    while (progress_.epoch < options_.epochs && train_epoch() && finish_epoch()) {
+    }
+    SearchResult result;
+    result.genotype = to_string(cell());
+    directory_.write_genotype(result.genotype);
+    if (table_) result.table = table_->at(cell());
+    result.epochs_done = static_cast<int>(progress_.epoch);
+    result.interrupted_by_signal = stop_signal();
+    result.out = directory_.path();
+    result.seconds = seconds_since(start);
+    return result;
+  }
+
+ private:
+  Nb201Cell cell() const { return cell_of_largest(distribution_->mean()); }
+
+  static DeviceBatch on_device(const Batch& batch) { return {batch.images, batch.labels, batch.size, Device::cpu}; }
+
+  /// The search step: alpha on a validation batch, then the weights on a training batch.
+  void step(double learning_rate) {
+    const std::int64_t done = (progress_.epoch - options_.alpha_start_epoch) * train_.batches() + progress_.step;
+    // Already done where a run stopped between the two halves of a step.
+    if (progress_.epoch >= options_.alpha_start_epoch && progress_.architecture_steps <= done) {
+      architecture_ms_ += trainer_.architecture_step(on_device(alpha_.next())).total_ms();
+      ++progress_.architecture_steps;
+    }
+    const StepResult result = trainer_.weight_step(on_device(train_.next()), learning_rate);
+    weight_ms_ += result.total_ms();
+    progress_.train.add(result);
+    ++progress_.step;
+  }
+
+  /// False when a signal stopped it; then the checkpoint is written.
+  bool train_epoch() {
+    const double learning_rate = epoch_learning_rate();
+    const Clock::time_point start = Clock::now();
+    architecture_ms_ = weight_ms_ = 0;
+    const std::int64_t first_step = progress_.step;
+    while (progress_.step < train_.batches()) {
+      if (stop_signal()) return checkpoint(), false;
+      try {
+        step(learning_rate);
+      } catch (const Error& error) {
+        checkpoint();
+        throw Error("epoch " + std::to_string(progress_.epoch + 1) + ", step " + std::to_string(progress_.step + 1) +
+                    ", " + error.what() + "; the state before this step is in " +
+                    directory_.checkpoint_path().string());
+      }
+      report("search", progress_.step, train_.batches(), progress_.step - first_step, seconds_since(start));
+      if (seconds_since(last_checkpoint_) > 60.0 * options_.checkpoint_every) checkpoint();
+    }
+    steps_timed_ = progress_.step - first_step;
+    train_seconds_ = seconds_since(start);
+    return true;
+  }
+
+  /// Evaluates, logs, checkpoints, and goes to the next epoch. False when a signal came during the evaluation.
+  bool finish_epoch() {
+    progress_.draws = trainer_.draws();
+    EpochTotals totals;
+    const Clock::time_point start = Clock::now();
+    evaluation_.seek(progress_.epoch * evaluation_.batches());
+    for (std::int64_t batch = 0; batch < evaluation_.batches(); ++batch) {
+      if (stop_signal()) {
+        trainer_.set_draws(progress_.draws);  // the evaluation will start again
+        return checkpoint(), false;
+      }
+      totals.add(trainer_.evaluate(on_device(evaluation_.next())));
+      report("evaluation", batch + 1, evaluation_.batches(), batch + 1, seconds_since(start));
+    }
+    epoch_seconds_ = train_seconds_ + seconds_since(start);
+    const EpochRecord record = make_record(totals);
+    directory_.append_log(record);
+    directory_.write_genotype(record.genotype);
+    observer_.on_epoch(record);
+    ++progress_.epoch;
+    progress_.step = 0;
+    progress_.train = {};
+    checkpoint();
+    return true;
+  }
+
+  /// `timed` steps of this phase took `seconds`.
+  void report(const char* phase, std::int64_t step, std::int64_t steps, std::int64_t timed, double seconds) {
+    const double step_seconds = seconds / static_cast<double>(timed);
+    const double to_come = static_cast<double>(options_.epochs - progress_.epoch - 1);
+    // Until an epoch has been timed: an evaluation costs about a fifth of an epoch's steps.
+    const double epoch_seconds =
+        epoch_seconds_ > 0 ? epoch_seconds_ : 1.2 * step_seconds * static_cast<double>(train_.batches());
+    StepProgress p;
+    p.epoch = static_cast<int>(progress_.epoch) + 1;
+    p.epochs = options_.epochs;
+    p.step = step;
+    p.steps = steps;
+    p.phase = phase;
+    p.steps_per_second = 1.0 / step_seconds;
+    p.images_per_second = p.steps_per_second * options_.batch_size;
+    p.seconds_left = step_seconds * static_cast<double>(steps - step) + epoch_seconds * to_come;
+    observer_.on_step(p);
+  }
+
+  double epoch_learning_rate() const {
+    return cosine_learning_rate(options_.learning_rate, options_.learning_rate_min, static_cast<int>(progress_.epoch),
+                                options_.epochs);
+  }
+
+  EpochRecord make_record(const EpochTotals& evaluated) const {
+    EpochRecord r;
+    r.epoch = static_cast<int>(progress_.epoch) + 1;
+    r.epochs = options_.epochs;
+    r.learning_rate = epoch_learning_rate();
+    r.train_loss = progress_.train.mean_loss();
+    r.train_top1 = progress_.train.top1_percent();
+    r.val_loss = evaluated.mean_loss();
+    r.val_top1 = evaluated.top1_percent();
+    r.genotype = to_string(cell());
+    r.concentrations = distribution_->concentrations();
+    const double timed = static_cast<double>(std::max<std::int64_t>(1, steps_timed_));
+    r.architecture_step_ms = architecture_ms_ / timed;
+    r.weight_step_ms = weight_ms_ / timed;
+    r.images_per_second = timed * 2 * options_.batch_size / std::max(train_seconds_, 1e-9);
+    const MemoryCounters memory = Allocator::of(Device::cpu).counters();
+    r.peak_bytes = memory.peak;
+    for (int tag = 0; tag < memory_tag_count; ++tag)
+      r.peak_bytes_by_tag[to_string(static_cast<MemoryTag>(tag))] = memory.by_tag_at_peak[tag];
+    if (table_) r.table = table_->at(cell());
+    return r;
+  }
+
+  void checkpoint() {
+    progress_.draws = trainer_.draws();
+    save_search(directory_.checkpoint_path(), directory_.configuration(), progress_, supernet_, *distribution_);
+    last_checkpoint_ = Clock::now();
+  }
+
+  const SearchOptions& options_;
+  std::optional<Nb201Table> table_;
+  RunDirectory& directory_;
+  SearchObserver& observer_;
+  Nb201Supernet supernet_;
+  std::unique_ptr<MixingDistribution> distribution_;
+  Trainer trainer_;
+  Loader train_, alpha_, evaluation_;
+  SearchProgress progress_;
+  Clock::time_point last_checkpoint_;
+  double architecture_ms_ = 0, weight_ms_ = 0, train_seconds_ = 0, epoch_seconds_ = 0;
+  std::int64_t steps_timed_ = 0;
+};
+
+}  // namespace
+
+SearchResult run_search(const SearchOptions& options, SearchObserver& observer) {
+  options.validate();
+  std::optional<Nb201Table> table;
+  if (!options.nb201_table.empty()) table.emplace(options.nb201_table);
+  const Dataset dataset = read_dataset(dataset_options(options));
+  const SearchSplit split = split_for_search(dataset, options.limit_train);
+  const Resources resources(options);
+  RunDirectory directory = RunDirectory::open(options);
+  Search search(options, dataset, split, std::move(table), directory, observer);
+  if (options.resume) search.resume();
+  return search.run();
+}
+
+}  // namespace drnas

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nas/nb201_table.h"
+
+namespace drnas {
+
+/// What one epoch of a search gave: one line of log.jsonl.
+struct EpochRecord {
+  int epoch = 0;   ///< counted from 1
+  int epochs = 0;  ///< of the whole run (not logged)
+  int stage = 1;   ///< counted from 1
+  double learning_rate = 0;
+  double train_loss = 0, train_top1 = 0;  ///< mean cross entropy; share of hits in percent
+  double val_loss = 0, val_top1 = 0;      ///< the same on the second half
+  std::string genotype;
+  std::vector<std::vector<double>> concentrations;        ///< [edges][ops]
+  double architecture_step_ms = 0, weight_step_ms = 0;    ///< mean of the epoch
+  double images_per_second = 0;                           ///< training images of both halves
+  std::int64_t peak_bytes = 0;                            ///< of the epoch
+  std::map<std::string, std::int64_t> peak_bytes_by_tag;  ///< at the moment of the total's peak
+  std::optional<TableAccuracy> table;
+};
+
+/// Where a search stands; sent after every step.
+struct StepProgress {
+  int epoch = 0, epochs = 0;         ///< counted from 1; of the whole run
+  std::int64_t step = 0, steps = 0;  ///< finished steps of this phase; in all
+  std::string phase;                 ///< "search", "evaluation", ...
+  double images_per_second = 0, steps_per_second = 0;
+  double seconds_left = 0;  ///< of the whole run; negative: not known yet
+};
+
+/// Receives what a search has to say, on the thread that runs it.
+class SearchObserver {
+ public:
+  virtual ~SearchObserver() = default;
+  virtual void on_message(const std::string& /*line*/) {}
+  virtual void on_step(const StepProgress& /*progress*/) {}
+  virtual void on_epoch(const EpochRecord& /*record*/) {}
+};
+
+/// How a search ended.
+struct SearchResult {
+  std::string genotype;
+  std::optional<TableAccuracy> table;
+  int epochs_done = 0;
+  int interrupted_by_signal = 0;  ///< SIGINT or SIGTERM; 0: the search came to its end
+  std::filesystem::path out;
+  double seconds = 0;  ///< of this process
+};
+
+}  // namespace drnas

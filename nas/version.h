@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <string>
+
+namespace drnas {
+
+/// "0.1.0".
+const char* version();
+/// Commit of the source, "unknown" outside a git checkout.
+const char* git_commit();
+/// Name and version of the compiler.
+std::string compiler();
+/// "CUDA 12.8, cuDNN 9.7" of the build, or "without CUDA".
+std::string cuda_versions();
+
+}  // namespace drnas
