@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Layout, little-endian: magic[8], version u32, CRC-32 u32 of all that follows, header length u64, JSON header, then
-// train pixels, train labels (i32), test pixels, test labels.
+// Layout, little-endian: magic[8], version u32, CRC-32 u32 of all that follows, header length u64,
+// JSON header, then train pixels, train labels (i32), test pixels, test labels.
 #include "data/cache.h"
 
 #include <sys/stat.h>
@@ -72,7 +72,8 @@ std::optional<Dataset> read_or_throw(const std::filesystem::path& file, const Ke
   Prefix prefix{};
   if (!in.read(reinterpret_cast<char*>(&prefix), sizeof(prefix))) return {};
   if (std::memcmp(prefix.magic, magic, sizeof(magic)) != 0 || prefix.version != version) return {};
-  // Lengths are compared with the file's before anything is allocated: they are not yet known to be undamaged.
+  // Lengths are compared with the file's before anything is allocated: they are not yet known to be
+  // undamaged.
   const std::uint64_t total = std::filesystem::file_size(file);
   if (prefix.header_bytes > total - sizeof(prefix)) return {};
   std::uint32_t crc = checksum(std::as_bytes(std::span(&prefix.header_bytes, 1)));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Private to data/: a data set packed into one file, so that later runs neither decode nor open thousands of files.
+// Private to data/: a data set packed into one file, so that later runs neither decode nor open
+// thousands of files.
 #pragma once
 
 #include <filesystem>
@@ -18,12 +19,13 @@ struct Key {
   std::string sources;  ///< fingerprint()
 };
 
-/// Names (relative to `folder`), sizes and modification times of the source files, folded into one short line.
-/// Throws Error naming a file that cannot be examined.
+/// Names (relative to `folder`), sizes and modification times of the source files, folded into one
+/// short line. Throws Error naming a file that cannot be examined.
 std::string fingerprint(const std::filesystem::path& folder,
                         const std::vector<std::filesystem::path>& files);
 
-/// The data set, or nothing when the file is missing, damaged, of another version or made from something else.
+/// The data set, or nothing when the file is missing, damaged, of another version or made from
+/// something else.
 std::optional<Dataset> read(const std::filesystem::path& file, const Key& key);
 
 /// Writes atomically; false when the file cannot be written.

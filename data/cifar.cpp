@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// CIFAR-10 and CIFAR-100, binary version: records of one (CIFAR-10) or two (CIFAR-100: coarse, fine) label bytes and
-// 3072 pixel bytes [3, 32, 32]. Format: https://www.cs.toronto.edu/~kriz/cifar.html
+// CIFAR-10 and CIFAR-100, binary version: records of one (CIFAR-10) or two (CIFAR-100: coarse,
+// fine) label bytes and 3072 pixel bytes [3, 32, 32]. Format:
+// https://www.cs.toronto.edu/~kriz/cifar.html
 #include <algorithm>
 #include <sstream>
 
@@ -96,7 +97,8 @@ Dataset read_cifar(const CifarFiles& files) {
   Dataset dataset;
   dataset.classes = read_class_names(files);
   const std::int64_t test = append_records(files.test, files.fine, dataset.test);
-  // Both releases have five training images for each test image: this finds a file cut between two records.
+  // Both releases have five training images for each test image: this finds a file cut between two
+  // records.
   const std::int64_t expected = files.fine ? 5 * test : test;
   for (const Path& file : files.train) {
     const std::int64_t count = append_records(file, files.fine, dataset.train);

@@ -73,7 +73,8 @@ struct Source {
   std::function<Dataset()> read;
 };
 
-/// The published constants of CIFAR (DrNAS's cifar10 values; cifar100 as in the NAS-Bench-201 code), or computed ones.
+/// The published constants of CIFAR (DrNAS's cifar10 values; cifar100 as in the NAS-Bench-201
+/// code), or computed ones.
 void set_constants(Dataset& dataset) {
   if (dataset.name == "cifar10") {
     dataset.mean = {0.49139968f, 0.48215827f, 0.44653124f};
@@ -114,11 +115,11 @@ Source cifar_source(const fs::path& folder, const std::string& name) {
 
 Source idx_source(const fs::path& folder, const std::string& name) {
   readers::IdxFiles listing = readers::list_idx(folder, name);
-  Source source{folder,
-                {listing.train_images, listing.train_labels, listing.test_images,
-                 listing.test_labels},
-                32,
-                {}};
+  Source source{
+      folder,
+      {listing.train_images, listing.train_labels, listing.test_images, listing.test_labels},
+      32,
+      {}};
   source.read = [listing = std::move(listing), name] {
     Dataset dataset = readers::read_idx(listing);
     dataset.classes = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};

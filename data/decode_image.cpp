@@ -12,6 +12,7 @@
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "data/readers.h"
@@ -25,14 +26,42 @@ struct FreeImage {
   void operator()(stbi_uc* pixels) const { stbi_image_free(pixels); }
 };
 
+/// Feeds stb_image and notices a decoder that asks for more than there is: stb_image itself goes on
+/// with whatever it has when a JPEG or PNM file was cut short.
+struct Reader {
+  std::span<const std::byte> rest;
+  bool overrun = false;
+  int refill = 0;  ///< size of its buffer, as the first call tells; only a refill may get less
+
+  static int read(void* self, char* to, int wanted) {
+    auto& reader = *static_cast<Reader*>(self);
+    if (reader.refill == 0) reader.refill = wanted;
+    const std::size_t count = std::min(reader.rest.size(), static_cast<std::size_t>(wanted));
+    const bool is_short = count < static_cast<std::size_t>(wanted);
+    reader.overrun |= is_short && (count == 0 || wanted != reader.refill);
+    if (count > 0) std::memcpy(to, reader.rest.data(), count);
+    reader.rest = reader.rest.subspan(count);
+    return static_cast<int>(count);
+  }
+  /// A negative count gives back bytes, which stb_image only does within its own buffer.
+  static void skip(void* self, int count) {
+    auto& reader = *static_cast<Reader*>(self);
+    const auto wanted = static_cast<std::size_t>(std::max(count, 0));
+    reader.overrun |= wanted > reader.rest.size();
+    reader.rest = reader.rest.subspan(std::min(reader.rest.size(), wanted));
+  }
+  static int at_end(void* self) { return static_cast<Reader*>(self)->rest.empty(); }
+};
+
 /// For one output coordinate: the first input coordinate and the weights, which sum to one.
 struct Filter {
   std::int64_t first = 0;
   std::vector<float> weights;
 };
 
-/// Triangle filters of `size` output coordinates that start at `offset` in the axis resized from `length` to `resized`.
-/// Coordinates are pixel centres; when shrinking the triangle spans the pixels that fall together.
+/// Triangle filters of `size` output coordinates that start at `offset` in the axis resized from
+/// `length` to `resized`. Coordinates are pixel centres; when shrinking the triangle spans the
+/// pixels that fall together.
 std::vector<Filter> triangle_filters(std::int64_t length, std::int64_t resized, std::int64_t offset,
                                      int size) {
   const double scale = static_cast<double>(length) / static_cast<double>(resized);
@@ -98,12 +127,14 @@ void decode_image(const Path& file, int size, std::uint8_t* out) {
   if (bytes.size() > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
     throw Error(file.string() + ": expected an image of less than 2 GiB");
   }
+  Reader reader{.rest = bytes};
+  const stbi_io_callbacks callbacks = {Reader::read, Reader::skip, Reader::at_end};
   int width = 0, height = 0, channels = 0;
   const std::unique_ptr<stbi_uc, FreeImage> image(
-      stbi_load_from_memory(reinterpret_cast<const stbi_uc*>(bytes.data()),
-                            static_cast<int>(bytes.size()), &width, &height, &channels, 3));
-  if (!image) {
-    throw Error(file.string() + ": does not decode (" + stbi_failure_reason() +
+      stbi_load_from_callbacks(&callbacks, &reader, &width, &height, &channels, 3));
+  if (!image || reader.overrun) {
+    throw Error(file.string() + ": does not decode (" +
+                (image ? "cut short" : stbi_failure_reason()) +
                 "), expected a JPEG, PNG, BMP, GIF, TGA, PSD, PIC or PNM image");
   }
   if (width == size && height == size) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// MNIST's IDX format: big-endian magic (0x803 images, 0x801 labels), one 32-bit length per dimension, then bytes.
+// MNIST's IDX format: big-endian magic (0x803 images, 0x801 labels), one 32-bit length per
+// dimension, then bytes.
 #include <cstring>
 #include <span>
 

@@ -15,9 +15,8 @@ namespace {
 namespace fs = std::filesystem;
 
 bool is_image_name(const Path& file) {
-  constexpr std::array<std::string_view, 11> known = {".jpg", ".jpeg", ".png", ".bmp",
-                                                      ".gif", ".tga",  ".psd", ".pic",
-                                                      ".pnm", ".ppm",  ".pgm"};
+  constexpr std::array<std::string_view, 11> known = {
+      ".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tga", ".psd", ".pic", ".pnm", ".ppm", ".pgm"};
   std::string extension = file.extension().string();
   for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return std::find(known.begin(), known.end(), extension) != known.end();
@@ -108,7 +107,8 @@ ImageSet decode_all(const std::vector<FolderImage>& images, int size) {
   for (const FolderImage& image : images) set.labels.push_back(image.label);
   std::exception_ptr failure;
   std::size_t failed = images.size();
-  // An exception must not leave the loop; of several, the first in order is kept whatever the thread count.
+  // An exception must not leave the loop; of several, the first in order is kept whatever the
+  // thread count.
 #pragma omp parallel for schedule(static)
   for (std::size_t i = 0; i < images.size(); ++i) {
     try {

@@ -76,8 +76,9 @@ class BatchMaker {
     }
     if (indices_.empty()) throw Error("loader: no images, expected at least one");
     if (options_.replacement && options_.batch_size > count()) {
-      throw Error("loader: batch size " + std::to_string(options_.batch_size) + ", expected at most " +
-                  std::to_string(count()) + ", the number of images to draw from");
+      throw Error("loader: batch size " + std::to_string(options_.batch_size) +
+                  ", expected at most " + std::to_string(count()) +
+                  ", the number of images to draw from");
     }
     for (std::int32_t index : indices_) {
       if (index < 0 || index >= images_.count) {
@@ -87,27 +88,26 @@ class BatchMaker {
     }
   }
 
-  /// Image numbers of one batch: a slice of the epoch's permutation, or the head of one that belongs to the batch alone.
+  /// Image numbers of one batch: a slice of the epoch's permutation, or the head of one that
+  /// belongs to the batch alone.
   std::vector<std::int32_t> choose(std::int64_t position) const {
     const std::int64_t epoch = position / batches();
-    const std::int64_t first = options_.replacement ? 0 : position % batches() * options_.batch_size;
+    const std::int64_t first =
+        options_.replacement ? 0 : position % batches() * options_.batch_size;
     const std::int64_t last = std::min(first + options_.batch_size, count());
+    const kernels::RandomStream stream(options_.seed, options_.replacement
+                                                          ? kernels::Purpose::validation
+                                                          : kernels::Purpose::shuffle);
+    const auto key = static_cast<std::uint32_t>(options_.replacement ? position : epoch);
+    const auto n = static_cast<std::uint32_t>(count());
     std::vector<std::int32_t> chosen;
     chosen.reserve(static_cast<std::size_t>(last - first));
     for (std::int64_t i = first; i < last; ++i) {
-      std::int64_t from = i;
-      if (options_.replacement) {
-        from = permuted(i, position, kernels::Purpose::validation);
-      } else if (options_.shuffle) {
-        from = permuted(i, epoch, kernels::Purpose::shuffle);
-      }
-      chosen.push_back(indices_[static_cast<std::size_t>(from)]);
+      auto from = static_cast<std::uint32_t>(i);
+      if (options_.replacement || options_.shuffle) from = stream.permuted(from, n, key);
+      chosen.push_back(indices_[from]);
     }
     return chosen;
-  }
-
-  std::int64_t permuted(std::int64_t i, std::int64_t step, kernels::Purpose purpose) const {
-    return PERMUTED_INDEX(i, count(), options_.seed, step, purpose);
   }
 
   const ImageSet& images_;
@@ -118,8 +118,9 @@ class BatchMaker {
 
 }  // namespace
 
-/// The worker makes batches in order into `ready_`, at most `prefetch` of them. A seek starts a new generation: batches
-/// of an older one are dropped. A failure is queued like a batch and stays at the front until a seek.
+/// The worker makes batches in order into `ready_`, at most `prefetch` of them. A seek starts a new
+/// generation: batches of an older one are dropped. A failure is queued like a batch and stays at
+/// the front until a seek.
 struct Loader::Impl {
   struct Item {
     Batch batch;
@@ -143,7 +144,8 @@ struct Loader::Impl {
   }
 
   void work() {
-    omp_set_num_threads(1);  // this thread's own setting: augmentation stays on it, no second pool starts
+    omp_set_num_threads(
+        1);  // this thread's own setting: augmentation stays on it, no second pool starts
     std::unique_lock lock(mutex);
     for (;;) {
       changed.wait(lock, [this] { return stopping || (!failed && ready.size() < depth); });

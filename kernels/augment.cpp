@@ -9,7 +9,8 @@
 namespace drnas::kernels {
 namespace {
 
-/// Pixels that are handled together: 48 bytes, the least multiple of both the channels and a vector of 16.
+/// Pixels that are handled together: 48 bytes, the least multiple of both the channels and a vector
+/// of 16.
 constexpr int chunk = 16;
 constexpr int chunk_bytes = 3 * chunk;
 
@@ -26,7 +27,8 @@ ChunkConstants repeat(const Normalisation& n) {
   return constants;
 }
 
-/// Output pixels [x0, x0 + chunk) as bytes, moved and mirrored, zero where they are padding or beyond the row.
+/// Output pixels [x0, x0 + chunk) as bytes, moved and mirrored, zero where they are padding or
+/// beyond the row.
 void gather(const std::uint8_t* row, const AugmentPlan& plan, int x0, int size,
             std::uint8_t* __restrict to) {
   for (int i = 0; i < chunk; ++i) {

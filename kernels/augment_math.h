@@ -5,15 +5,16 @@
 #include <cstdint>
 
 #include "kernels/augment.h"
+#include "kernels/host_device.h"
 #include "kernels/philox.h"
 
 namespace drnas::kernels {
 
 /// What happens to one image: output pixel (y, x) is input pixel (y + shift_y, source_x(x)).
 struct AugmentPlan {
-  int shift_y = 0, shift_x = 0;              ///< crop offset, in [-padding, padding]
-  bool flip = false;                         ///< the cropped image is mirrored
-  int cut_top = 0, cut_left = 0;             ///< erased: [cut_top, cut_bottom) x [cut_left, cut_right)
+  int shift_y = 0, shift_x = 0;   ///< crop offset, in [-padding, padding]
+  bool flip = false;              ///< the cropped image is mirrored
+  int cut_top = 0, cut_left = 0;  ///< erased: [cut_top, cut_bottom) x [cut_left, cut_right)
   int cut_bottom = 0, cut_right = 0;
 };
 
@@ -22,11 +23,14 @@ DRNAS_HD inline int uniform_integer(std::uint32_t word, int n) {
   return static_cast<int>(static_cast<std::uint64_t>(word) * static_cast<std::uint64_t>(n) >> 32);
 }
 
-/// Word 0 and 1: crop offsets; word 2: its top bit flips, its lower bits are the row of cutout's centre; word 3: the
-/// column. Cutout reaches cutout / 2 pixels up and left of the centre and is clipped by the image.
+/// Word 0 and 1: crop offsets; word 2: its top bit flips, its lower bits are the row of cutout's
+/// centre; word 3: the column. Cutout reaches cutout / 2 pixels up and left of the centre and is
+/// clipped by the image.
 DRNAS_HD inline AugmentPlan plan_augment(const Augment& p, int slot) {
   AugmentPlan plan;
-  const PhiloxBlock words = philox({p.step, p.purpose, static_cast<std::uint32_t>(slot), 0}, p.seed);
+  const PhiloxWords drawn =
+      philox({p.step, p.purpose, static_cast<std::uint32_t>(slot), 0}, philox_key(p.seed));
+  const auto& words = drawn.word;
   if (p.padding > 0) {
     plan.shift_y = uniform_integer(words[0], 2 * p.padding + 1) - p.padding;
     plan.shift_x = uniform_integer(words[1], 2 * p.padding + 1) - p.padding;

@@ -21,10 +21,16 @@ void relu_backward<Device::cpu>(std::int64_t count, const float* x, const float*
   parallel_ranges(count, [&](int, std::int64_t begin, std::int64_t end) {
     if (accumulate) {
 #pragma omp simd
-      for (std::int64_t i = begin; i < end; ++i) dx[i] += x[i] > 0.0f ? dy[i] : 0.0f;
+      for (std::int64_t i = begin; i < end; ++i) {
+        const float g = dy[i];
+        dx[i] += x[i] > 0.0f ? g : 0.0f;
+      }
     } else {
 #pragma omp simd
-      for (std::int64_t i = begin; i < end; ++i) dx[i] = x[i] > 0.0f ? dy[i] : 0.0f;
+      for (std::int64_t i = begin; i < end; ++i) {
+        const float g = dy[i];
+        dx[i] = x[i] > 0.0f ? g : 0.0f;
+      }
     }
   });
 }

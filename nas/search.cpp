@@ -4,6 +4,7 @@
 #include <omp.h>
 
 #include <chrono>
+#include <algorithm>
 #include <memory>
 #include <optional>
 
@@ -68,6 +69,23 @@ LoaderOptions evaluation_loader_options(const SearchOptions& o) {
   return l;
 }
 
+SupernetOptions supernet_options(const SearchOptions& o, const Dataset& dataset) {
+  return {o.channels, o.cells, static_cast<int>(dataset.classes.size()), o.partial_channels};
+}
+
+/// What a search reads before it starts.
+struct Inputs {
+  std::optional<Nb201Table> table;
+  Dataset dataset;
+  SearchSplit split;
+
+  explicit Inputs(const SearchOptions& o) {
+    if (!o.nb201_table.empty()) table.emplace(o.nb201_table);
+    dataset = read_dataset(dataset_options(o));
+    split = split_for_search(dataset, o.limit_train);
+  }
+};
+
 /// The threads and the memory budget of a run, put back at its end.
 class Resources {
  public:
@@ -88,20 +106,19 @@ class Resources {
 
 class Search {
  public:
-  Search(const SearchOptions& options, const Dataset& dataset, const SearchSplit& split,
-         std::optional<Nb201Table> table, RunDirectory& directory, SearchObserver& observer)
+  Search(const SearchOptions& options, const Inputs& inputs, const RunDirectory& directory, SearchObserver& observer)
       : options_(options),
-        table_(std::move(table)),
+        table_(inputs.table),
         directory_(directory),
         observer_(observer),
-        supernet_({options.channels, options.cells, static_cast<int>(dataset.classes.size()), options.partial_channels},
-                  options.seed),
+        supernet_(supernet_options(options, inputs.dataset), options.seed),
         distribution_(make_distribution(
             options.method, {Nb201Supernet::edges, Nb201Supernet::ops, options.seed, Device::cpu}, options.seed)),
         trainer_(supernet_, *distribution_, trainer_options(options)),
-        train_(dataset.train, split.weights, dataset, loader_options(options)),
-        alpha_(dataset.train, split.architecture, dataset, alpha_loader_options(options)),
-        evaluation_(dataset.train, split.architecture, dataset, evaluation_loader_options(options)) {}
+        train_(inputs.dataset.train, inputs.split.weights, inputs.dataset, loader_options(options)),
+        alpha_(inputs.dataset.train, inputs.split.architecture, inputs.dataset, alpha_loader_options(options)),
+        evaluation_(inputs.dataset.train, inputs.split.architecture, inputs.dataset,
+                    evaluation_loader_options(options)) {}
 
   void resume() {
     if (!std::filesystem::exists(directory_.checkpoint_path())) {
@@ -256,8 +273,8 @@ class Search {
   }
 
   const SearchOptions& options_;
-  std::optional<Nb201Table> table_;
-  RunDirectory& directory_;
+  const std::optional<Nb201Table>& table_;
+  const RunDirectory& directory_;
   SearchObserver& observer_;
   Nb201Supernet supernet_;
   std::unique_ptr<MixingDistribution> distribution_;
@@ -273,15 +290,28 @@ class Search {
 
 SearchResult run_search(const SearchOptions& options, SearchObserver& observer) {
   options.validate();
-  std::optional<Nb201Table> table;
-  if (!options.nb201_table.empty()) table.emplace(options.nb201_table);
-  const Dataset dataset = read_dataset(dataset_options(options));
-  const SearchSplit split = split_for_search(dataset, options.limit_train);
+  const Inputs inputs(options);
   const Resources resources(options);
   RunDirectory directory = RunDirectory::open(options);
-  Search search(options, dataset, split, std::move(table), directory, observer);
+  Search search(options, inputs, directory, observer);
   if (options.resume) search.resume();
   return search.run();
+}
+
+std::string plan_search(const SearchOptions& options) {
+  options.validate();
+  const Inputs inputs(options);
+  RunDirectory::check(options);
+  const Nb201Supernet supernet(supernet_options(options, inputs.dataset), options.seed);
+  const auto batches = [&](std::size_t images) {
+    return std::to_string((images + options.batch_size - 1) / options.batch_size);
+  };
+  return options.to_toml() + "# data: " + inputs.dataset.name + ", " + std::to_string(inputs.split.weights.size()) +
+         " images for weights, " + std::to_string(inputs.split.architecture.size()) + " for alpha, " +
+         std::to_string(inputs.dataset.classes.size()) + " classes\n# supernet: " +
+         std::to_string(supernet.parameters().count()) + " parameters\n# each epoch: " +
+         batches(inputs.split.weights.size()) + " search steps, " + batches(inputs.split.architecture.size()) +
+         " evaluation batches\n# would write to " + options.out.string() + "\n";
 }
 
 }  // namespace drnas

@@ -13,4 +13,7 @@ namespace drnas {
 /// good state is checkpointed first).
 SearchResult run_search(const SearchOptions& options, SearchObserver& observer);
 
+/// Reads and checks all that run_search would, writes nothing, and says what would be done.
+std::string plan_search(const SearchOptions& options);
+
 }  // namespace drnas

@@ -24,7 +24,7 @@ struct EpochRecord {
   std::vector<std::vector<double>> concentrations;        ///< [edges][ops]
   double architecture_step_ms = 0, weight_step_ms = 0;    ///< mean of the epoch
   double images_per_second = 0;                           ///< training images of both halves
-  std::int64_t peak_bytes = 0;                            ///< of the epoch
+  std::int64_t peak_bytes = 0;                            ///< of the run so far, see Allocator
   std::map<std::string, std::int64_t> peak_bytes_by_tag;  ///< at the moment of the total's peak
   std::optional<TableAccuracy> table;
 };

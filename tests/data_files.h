@@ -45,7 +45,8 @@ class TemporaryFolder {
 inline void write_bytes(const Path& file, const Bytes& bytes) {
   std::filesystem::create_directories(file.parent_path());
   std::ofstream out(file, std::ios::binary);
-  out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  out.write(reinterpret_cast<const char*>(bytes.data()),
+            static_cast<std::streamsize>(bytes.size()));
   REQUIRE(out.good());
 }
 
@@ -126,7 +127,8 @@ inline void write_ppm(const Path& file, int width, int height, const Bytes& pixe
 
 /// Random pixels of side `side`; returns them.
 inline Bytes write_random_ppm(const Path& file, int side, unsigned seed) {
-  Bytes pixels = random_bytes(static_cast<std::size_t>(side) * static_cast<std::size_t>(side) * 3, seed);
+  Bytes pixels =
+      random_bytes(static_cast<std::size_t>(side) * static_cast<std::size_t>(side) * 3, seed);
   write_ppm(file, side, side, pixels);
   return pixels;
 }

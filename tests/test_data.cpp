@@ -32,7 +32,8 @@ void check_same_bytes(std::span<const std::uint8_t> found, const Bytes& expected
   CHECK(Bytes(found.begin(), found.end()) == expected);
 }
 
-/// Magnitudes of the grey image's Fourier coefficients at low frequencies: what a pattern leaves whatever its phase.
+/// Magnitudes of the grey image's Fourier coefficients at low frequencies: what a pattern leaves
+/// whatever its phase.
 std::vector<double> spectrum(std::span<const std::uint8_t> pixels) {
   constexpr int side = 32, reach = 6;
   std::array<double, side> cosine, sine;
@@ -59,7 +60,8 @@ std::vector<double> spectrum(std::span<const std::uint8_t> pixels) {
 }
 
 /// Index of the row of `means` nearest to `point`.
-std::size_t nearest(const std::vector<std::vector<double>>& means, const std::vector<double>& point) {
+std::size_t nearest(const std::vector<std::vector<double>>& means,
+                    const std::vector<double>& point) {
   std::size_t best = 0;
   double least = INFINITY;
   for (std::size_t k = 0; k < means.size(); ++k) {
@@ -88,7 +90,8 @@ TEST_CASE("data: CIFAR-10 records become HWC images") {
   const Bytes raw = load_bytes(folder.path() / "data_batch_3.bin");
   for (int r = 0; r < 4; ++r) {
     const int image = 8 + r;
-    CHECK(dataset.train.labels[static_cast<std::size_t>(image)] == raw[static_cast<std::size_t>(r) * 3073]);
+    CHECK(dataset.train.labels[static_cast<std::size_t>(image)] ==
+          raw[static_cast<std::size_t>(r) * 3073]);
     const auto pixels = dataset.train.image(image);
     REQUIRE(pixels.size() == 3072);
     for (std::size_t i = 0; i < 3072; ++i) {
@@ -180,8 +183,8 @@ TEST_CASE("data: bad IDX files") {
   const TemporaryFolder folder;
   const Path& path = folder.path();
   const Path images = path / "train-images-idx3-ubyte", labels = path / "t10k-labels-idx1-ubyte";
-  check_error(reading("fashion-mnist", path), {"train-images-idx3-ubyte.gz",
-                                               "apt-get install dataset-fashion-mnist"});
+  check_error(reading("fashion-mnist", path),
+              {"train-images-idx3-ubyte.gz", "apt-get install dataset-fashion-mnist"});
   check_error(reading("mnist", path / "absent"), {"absent", "curl", "mnist"});
   write_mnist(path);
   SUBCASE("missing") {
@@ -254,7 +257,8 @@ TEST_CASE("data: unknown names, sizes and constants") {
   const TemporaryFolder folder;
   for (const char* part : {"train", "test"}) {
     Bytes pixels(2 * 2 * 3);
-    for (std::size_t i = 0; i < 12; ++i) pixels[i] = static_cast<std::uint8_t>(i % 3 == 2 ? 77 : i * i);
+    for (std::size_t i = 0; i < 12; ++i)
+      pixels[i] = static_cast<std::uint8_t>(i % 3 == 2 ? 77 : i * i);
     write_ppm(folder.path() / part / "a" / "0.ppm", 2, 2, pixels);
   }
   options = uncached("image-folder", folder.path());
@@ -262,7 +266,7 @@ TEST_CASE("data: unknown names, sizes and constants") {
   const Dataset dataset = read_dataset(options);
   // Channel 0 holds 0, 9, 36, 81; channel 2 is constant: its deviation is one grey level.
   CHECK(dataset.mean[0] == doctest::Approx(31.5 / 255));
-  CHECK(dataset.deviation[0] == doctest::Approx(31.5 / 255);
+  CHECK(dataset.deviation[0] == doctest::Approx(31.5 / 255));
   CHECK(dataset.mean[2] == doctest::Approx(77. / 255));
   CHECK(dataset.deviation[2] == doctest::Approx(1. / 255));
 }
@@ -282,7 +286,8 @@ TEST_CASE("data: synthetic images are balanced, reproducible and differ by class
         Bytes(dataset.train.image(0).begin(), dataset.train.image(0).end()));
   options.synthetic_train = 20;
   const Dataset shorter = read_dataset(options);
-  check_same_bytes(dataset.train.image(19), {shorter.train.image(19).begin(), shorter.train.image(19).end()});
+  check_same_bytes(dataset.train.image(19),
+                   {shorter.train.image(19).begin(), shorter.train.image(19).end()});
   options.seed = 4;
   CHECK(read_dataset(options).train.pixels != shorter.train.pixels);
 }

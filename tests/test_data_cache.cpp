@@ -69,19 +69,20 @@ TEST_CASE("data cache: damage and other versions are rebuilt silently") {
   const Bytes whole = load_bytes(options.cache);
   CHECK(whole.size() > 12 * 3073);
   // One flipped bit anywhere: magic, version, checksum, length, header, pixels, last label.
-  for (std::size_t at : {std::size_t{0}, std::size_t{8}, std::size_t{12}, std::size_t{16},
-                         std::size_t{23}, std::size_t{30}, std::size_t{150}, whole.size() / 2,
-                         whole.size() - 4}) {
+  for (std::size_t at :
+       {std::size_t{0}, std::size_t{8}, std::size_t{12}, std::size_t{16}, std::size_t{23},
+        std::size_t{30}, std::size_t{150}, whole.size() / 2, whole.size() - 4}) {
     CAPTURE(at);
     Bytes damaged = whole;
     damaged[at] ^= 0x20;
     check_rebuilt(options, damaged, whole, first);
   }
-  for (std::size_t length : {std::size_t{0}, std::size_t{10}, std::size_t{24}, std::size_t{100},
-                             whole.size() - 1}) {
+  for (std::size_t length :
+       {std::size_t{0}, std::size_t{10}, std::size_t{24}, std::size_t{100}, whole.size() - 1}) {
     CAPTURE(length);
-    check_rebuilt(options, Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length)),
-                  whole, first);
+    check_rebuilt(options,
+                  Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length)), whole,
+                  first);
   }
   Bytes longer = whole;
   longer.push_back(0);

@@ -135,13 +135,16 @@ TEST_CASE("image folder: resize to the shorter side, crop at the centre") {
   for (int i = 0; i < 16 * 16; ++i) {
     for (int c = 0; c < 3; ++c) {
       small[static_cast<std::size_t>(3 * i + c)] =
-          static_cast<std::uint8_t>(c == 0 ? 8 * (i % 16) : c == 1 ? 12 * (i / 16) : 201);
+          static_cast<std::uint8_t>(c == 0   ? 8 * (i % 16)
+                                    : c == 1 ? 12 * (i / 16)
+                                             : 201);
     }
   }
   for (int i = 0; i < 64 * 64; ++i) {
     for (int c = 0; c < 3; ++c) {
-      large[static_cast<std::size_t>(3 * i + c)] =
-          static_cast<std::uint8_t>(c == 0 ? 2 * (i % 64) : c == 1 ? 4 * (i / 64) : 201);
+      large[static_cast<std::size_t>(3 * i + c)] = static_cast<std::uint8_t>(c == 0   ? 2 * (i % 64)
+                                                                             : c == 1 ? 4 * (i / 64)
+                                                                                      : 201);
     }
   }
   const auto grown = resized(16, 16, small, 32), shrunk = resized(64, 64, large, 32);
@@ -160,7 +163,7 @@ TEST_CASE("image folder: resize to the shorter side, crop at the centre") {
   }
 }
 
-TEST_CASE("image folder: JPEG, PNG and grey images decode") {
+TEST_CASE("image folder: JPEG, PNG, BMP, TGA and grey images decode") {
   const TemporaryFolder folder;
   const Path a = folder.path() / "train" / "a";
   std::filesystem::create_directories(a);
@@ -170,12 +173,16 @@ TEST_CASE("image folder: JPEG, PNG and grey images decode") {
   REQUIRE(stbi_write_jpg((a / "0.JPG").c_str(), 16, 16, 3, colour.data(), 95) != 0);
   REQUIRE(stbi_write_png((a / "1.png").c_str(), 16, 16, 3, colour.data(), 48) != 0);
   REQUIRE(stbi_write_png((a / "2.png").c_str(), 16, 16, 1, grey.data(), 16) != 0);
+  REQUIRE(stbi_write_bmp((a / "3.bmp").c_str(), 16, 16, 3, colour.data()) != 0);
+  REQUIRE(stbi_write_tga((a / "4.tga").c_str(), 16, 16, 3, colour.data()) != 0);
   write_random_ppm(folder.path() / "test" / "a" / "0.ppm", 16, 1);
   const Dataset dataset = read(folder.path(), 16);
   for (std::size_t i = 0; i < colour.size(); ++i) {
     REQUIRE(std::abs(dataset.train.image(0)[i] - colour[i]) <= 3);
     REQUIRE(dataset.train.image(1)[i] == colour[i]);
     REQUIRE(dataset.train.image(2)[i] == grey[i / 3]);
+    REQUIRE(dataset.train.image(3)[i] == colour[i]);
+    REQUIRE(dataset.train.image(4)[i] == colour[i]);
   }
 }
 
@@ -207,12 +214,21 @@ TEST_CASE("image folder: bad folders") {
   }
   SUBCASE("garbage") {
     // Two bad files: whatever the thread count the first in order is named.
-    for (int i = 1; i < 8; ++i) write_constant(path / "train" / "a" / (std::to_string(i) + ".ppm"), 1);
+    for (int i = 1; i < 8; ++i)
+      write_constant(path / "train" / "a" / (std::to_string(i) + ".ppm"), 1);
     write_bytes(path / "train" / "a" / "3.jpg", random_bytes(100, 1));
     write_bytes(path / "train" / "a" / "6.jpg", random_bytes(100, 2));
     for (int repeat = 0; repeat < 5; ++repeat) {
       check_error(reading, {(path / "train" / "a" / "3.jpg").string(), "does not decode"});
     }
+  }
+  SUBCASE("JPEG cut short") {
+    const Path file = path / "train" / "a" / "1.jpg";
+    const Bytes noise = random_bytes(32 * 32 * 3, 1);
+    REQUIRE(stbi_write_jpg(file.c_str(), 32, 32, 3, noise.data(), 95) != 0);
+    CHECK_NOTHROW(reading());
+    std::filesystem::resize_file(file, std::filesystem::file_size(file) * 3 / 4);
+    check_error(reading, {file.string(), "does not decode"});
   }
   SUBCASE("cut short and empty") {
     std::filesystem::resize_file(path / "train" / "a" / "0.ppm", 30);

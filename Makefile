@@ -1,0 +1,59 @@
+# drnas: `make search` runs a search, `make test` tests; both install what is missing first. `make help` lists the rest.
+BUILD ?= build
+PREFIX ?= /usr/local
+CMAKE_ARGS ?=
+JOBS ?= $(shell nproc)
+RUN ?= runs/quick-$(shell date +%Y%m%d-%H%M%S)
+
+.DEFAULT_GOAL := all
+.PHONY: all deps search test test-sanitize test-torture check bench bench-peers install format lint clean help
+
+all: ## build everything into build/ and ./drnas_search
+	@cmake -S . -B $(BUILD) $(if $(shell command -v ninja),-G Ninja) $(CMAKE_ARGS) >.configure.log 2>&1 \
+	  || { cat .configure.log; rm -f .configure.log; exit 1; }
+	@mv .configure.log $(BUILD)/configure.log
+	@cmake --build $(BUILD) -j $(JOBS)
+
+deps: ## install what is missing (Debian packages)
+	@tools/install_deps.sh
+
+search: deps ## search on Fashion-MNIST: minutes on two cores
+	@$(MAKE) --no-print-directory all
+	@tools/run_quick_search.sh $(RUN)
+
+test: deps ## build and run all tests
+	@$(MAKE) --no-print-directory all
+	ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+
+test-sanitize: deps ## all tests with address and undefined-behaviour sanitizers
+	@$(MAKE) --no-print-directory all BUILD=build-sanitize CMAKE_ARGS="-DDRNAS_SANITIZE=ON -DDRNAS_BENCH=OFF -DDRNAS_CUDA=OFF"
+	ctest --test-dir build-sanitize --output-on-failure -j $(JOBS)
+
+test-torture: deps ## randomised tests repeated with 20 seeds
+	@$(MAKE) --no-print-directory all
+	@for seed in $$(seq 1 20); do echo "seed $$seed"; \
+	  DRNAS_TEST_SEED=$$seed OMP_WAIT_POLICY=passive $(BUILD)/tests/drnas_tests --minimal || exit 1; done
+
+check: test lint ## tests and lint in short form
+
+bench: all ## step and kernel benchmarks on this machine
+	$(BUILD)/bench/bench_step --space nas-bench-201 --json $(BUILD)/bench_step.json
+	$(BUILD)/bench/bench_kernels
+
+bench-peers: all ## both steps beside PyTorch, K 1, 2, 4, 8
+	python3 bench/peers/compare.py
+
+install: all ## headers, libraries, CMake package and drnas_search under PREFIX
+	cmake --install $(BUILD) --prefix $(PREFIX)
+
+format: ## clang-format over all sources
+	git ls-files '*.h' '*.cpp' '*.cu' | xargs clang-format -i
+
+lint: ## house rules: include direction, vendor headers, file length
+	@python3 tests/check_layers.py .
+
+clean: ## remove build folders
+	rm -rf build build-sanitize drnas_search
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'

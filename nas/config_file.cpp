@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+// The part of TOML that a flat configuration needs: `key = value` a line, with strings, numbers,
+// true, false, arrays of integers, and comments.
+#include <algorithm>
+#include <set>
+
+#include "engine/files.h"
+#include "kernels/error.h"
+#include "nas/option_table.h"
+#include "nas/version.h"
+
+namespace drnas {
+namespace {
+
+constexpr std::string_view blanks = " \t\r";
+
+std::string_view trim(std::string_view text) {
+  const std::size_t first = text.find_first_not_of(blanks);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(blanks) - first + 1);
+}
+
+/// What may follow a value: nothing or a comment.
+bool is_end(std::string_view rest) {
+  rest = trim(rest);
+  return rest.empty() || rest.front() == '#';
+}
+
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  const char lower = static_cast<char>(c | 0x20);
+  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+/// Appends the escape whose letter is at `at`, and moves to its last character. False when it is
+/// none.
+bool append_escape(std::string_view text, std::size_t& at, std::string& out) {
+  constexpr std::string_view letters = "btnfr\"\\", meanings = "\b\t\n\f\r\"\\";
+  if (at >= text.size()) return false;
+  if (const std::size_t known = letters.find(text[at]); known != std::string_view::npos) {
+    out += meanings[known];
+    return true;
+  }
+  if (text[at] != 'u' || text.size() - at < 5) return false;
+  int code = 0;
+  for (std::size_t i = 1; i <= 4; ++i) {
+    const int digit = hex_digit(text[at + i]);
+    if (digit < 0) return false;
+    code = code * 16 + digit;
+  }
+  if (code >= 0x80) return false;  // text beyond ASCII is written as UTF-8
+  out += static_cast<char>(code);
+  at += 4;
+  return true;
+}
+
+/// "basic" with escapes or 'literal'. False when it is not closed, or something follows it.
+bool parse_string(std::string_view text, std::string& value) {
+  const char quote = text.front();
+  value.clear();
+  for (std::size_t at = 1; at < text.size(); ++at) {
+    if (text[at] == quote) return is_end(text.substr(at + 1));
+    if (text[at] == '\\' && quote == '"') {
+      if (!append_escape(text, ++at, value)) return false;
+    } else {
+      value += text[at];
+    }
+  }
+  return false;
+}
+
+/// The value as it would be typed on the command line. False when it is not TOML.
+bool parse_value(std::string_view text, std::string& value) {
+  if (text.empty()) return false;
+  if (text.front() == '"' || text.front() == '\'') return parse_string(text, value);
+  if (text.front() == '[') {
+    const std::size_t end = text.find(']');
+    if (end == std::string_view::npos || !is_end(text.substr(end + 1))) return false;
+    value = trim(text.substr(1, end - 1));
+    return value.find_first_not_of("0123456789, ") == std::string::npos;
+  }
+  value = trim(text.substr(0, text.find('#')));
+  return !value.empty() && value.find_first_of(" \t\"'=[]{},") == std::string::npos;
+}
+
+std::string known_keys() {
+  std::string known;
+  for (const OptionInfo& info : option_table()) {
+    if (info.role != OptionRole::action)
+      known += (known.empty() ? "" : ", ") + std::string(info.name);
+  }
+  return known;
+}
+
+GivenOption parse_line(std::string_view line, const std::string& where) {
+  const std::size_t equals = line.find('=');
+  GivenOption option{std::string(trim(line.substr(0, equals))), "", ""};
+  if (line.front() == '[' || equals == std::string_view::npos || option.name.empty()) {
+    throw Error(where + ": '" + std::string(line) + "', expected key = value");
+  }
+  const OptionInfo* info = find_option(option.name);
+  if (info == nullptr || info->role == OptionRole::action) {
+    throw Error(where + ": unknown key '" + option.name + "', expected one of " + known_keys());
+  }
+  option.where = where + ": " + option.name;
+  if (!parse_value(trim(line.substr(equals + 1)), option.value)) {
+    throw Error(option.where + " = " + std::string(trim(line.substr(equals + 1))) +
+                ", expected one value of TOML: a \"string\", a number, true, false or an array of "
+                "integers");
+  }
+  return option;
+}
+
+}  // namespace
+
+std::vector<GivenOption> read_config(const std::filesystem::path& file) {
+  const std::string content = read_text_file(file);
+  std::vector<GivenOption> options;
+  std::set<std::string> seen;
+  std::string_view rest = content;
+  for (int number = 1; !rest.empty(); ++number) {
+    const std::size_t end = std::min(rest.find('\n'), rest.size());
+    const std::string_view line = trim(rest.substr(0, end));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    if (is_end(line)) continue;
+    const std::string where = file.string() + " line " + std::to_string(number);
+    options.push_back(parse_line(line, where));
+    if (!seen.insert(options.back().name).second) {
+      throw Error(options.back().where + " is there twice, expected each key once");
+    }
+  }
+  return options;
+}
+
+std::string SearchOptions::to_toml() const {
+  std::string text =
+      std::string("# drnas_search ") + version() + ", commit " + git_commit() +
+      "\n# Repeat this run: drnas_search --config <this file> --out <new directory>\n";
+  std::string_view group;
+  for (const OptionInfo& info : option_table()) {
+    if (info.role == OptionRole::action) continue;
+    if (info.group != group) text += "\n# " + std::string(info.group) + "\n";
+    group = info.group;
+    text += std::string(info.name) + " = " + option_toml(*this, info) + "\n";
+  }
+  return text;
+}
+
+}  // namespace drnas

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT
+#include "nas/run_directory.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "engine/files.h"
+#include "kernels/error.h"
+#include "nas/option_table.h"
+
+namespace drnas {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* config_name = "config.toml";
+
+SearchOptions stored_options(const fs::path& folder) {
+  const fs::path file = folder / config_name;
+  std::error_code ignored;
+  if (!fs::exists(file, ignored)) {
+    throw Error("--resume: " + folder.string() + " holds no run, expected a " + config_name +
+                " in it");
+  }
+  return resolve_options(read_config(file), {});
+}
+
+/// Throws when `name` of a run that is to go on has another value than the stored one.
+void compare(const SearchOptions& stored, const SearchOptions& wanted, const OptionInfo& info,
+             const fs::path& folder) {
+  if (info.role != OptionRole::result || same_option(stored, wanted, info)) return;
+  throw Error("--" + std::string(info.name) + " " + option_toml(wanted, info) + ": expected " +
+              option_toml(stored, info) + ", with which the run in " + folder.string() +
+              " was started (--resume)");
+}
+
+void compare_all(const SearchOptions& stored, const SearchOptions& wanted) {
+  for (const OptionInfo& info : option_table()) compare(stored, wanted, info, wanted.out);
+}
+
+void fail_if_there(const fs::path& folder) {
+  std::error_code code;
+  const fs::file_status status = fs::symlink_status(folder, code);
+  if (!fs::exists(status)) return;
+  throw Error("--out " + folder.string() + " exists" +
+              (fs::is_directory(status) ? "" : " and is no directory") +
+              ", expected a new directory (or --resume to continue a run)");
+}
+
+[[noreturn]] void fail_to_create(const fs::path& folder, const std::string& reason) {
+  throw Error("--out " + folder.string() + ": cannot create the directory: " + reason);
+}
+
+/// The deepest part of the path that exists.
+fs::path existing_parent(const fs::path& folder) {
+  fs::path parent = fs::absolute(folder).lexically_normal();
+  std::error_code ignored;
+  while (parent.has_relative_path() && !fs::exists(parent, ignored)) parent = parent.parent_path();
+  return parent;
+}
+
+void fail_if_not_writable(const fs::path& folder) {
+  std::error_code ignored;
+  if (!fs::is_directory(folder, ignored)) {
+    throw Error("--out " + folder.string() + ": is no directory, expected one that can be written");
+  }
+  if (::access(folder.c_str(), W_OK | X_OK) != 0) {
+    throw Error("--out " + folder.string() + ": cannot be written: " + std::strerror(errno));
+  }
+}
+
+/// Creates all of the path; two runs that race for one folder do not share it.
+void create(const fs::path& folder) {
+  std::error_code code;
+  const fs::path parent = fs::absolute(folder / "").lexically_normal().parent_path().parent_path();
+  fs::create_directories(parent, code);
+  if (code) fail_to_create(folder, code.message());
+  const bool created = fs::create_directory(folder, code);
+  if (code) fail_to_create(folder, code.message());
+  if (!created) fail_if_there(folder);
+}
+
+[[noreturn]] void fail_to_append(const fs::path& file) {
+  throw Error("cannot write " + file.string() + ": " + std::strerror(errno));
+}
+
+}  // namespace
+
+RunDirectory::RunDirectory(fs::path path, const SearchOptions& stored) : path_(std::move(path)) {
+  for (const OptionInfo& info : option_table()) {
+    if (info.role != OptionRole::result) continue;
+    configuration_ += std::string(info.name) + " = " + option_toml(stored, info) + "\n";
+  }
+}
+
+void RunDirectory::check(const SearchOptions& options) {
+  if (options.out.empty()) throw Error("--out: expected the folder of the run");
+  if (options.resume) {
+    compare_all(stored_options(options.out), options);
+    fail_if_not_writable(options.out);
+    return;
+  }
+  fail_if_there(options.out);
+  fail_if_not_writable(existing_parent(options.out));
+}
+
+RunDirectory RunDirectory::open(const SearchOptions& options) {
+  check(options);
+  if (options.resume) return RunDirectory(options.out, stored_options(options.out));
+  create(options.out);
+  write_file_atomically(options.out / config_name, options.to_toml());
+  return RunDirectory(options.out, options);
+}
+
+void RunDirectory::append_log(const EpochRecord& record) const {
+  const std::string line = to_json(record) + "\n";
+  const fs::path file = log_path();
+  const int descriptor = ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  if (descriptor < 0) fail_to_append(file);
+  std::string_view rest = line;
+  bool good = true;
+  while (good && !rest.empty()) {
+    const ssize_t written = ::write(descriptor, rest.data(), rest.size());
+    if (written >= 0) rest.remove_prefix(static_cast<std::size_t>(written));
+    good = written >= 0 || errno == EINTR;
+  }
+  good = good && ::fsync(descriptor) == 0;
+  const int code = errno;
+  ::close(descriptor);
+  errno = code;
+  if (!good) fail_to_append(file);
+}
+
+void RunDirectory::truncate_log(int epochs) const {
+  std::error_code ignored;
+  std::string text = fs::exists(log_path(), ignored) ? read_text_file(log_path()) : "";
+  std::size_t end = 0;
+  for (int epoch = 0; epoch < epochs; ++epoch) {
+    const std::size_t line_end = text.find('\n', end);
+    if (line_end == std::string::npos) {
+      throw Error(log_path().string() + ": " + std::to_string(epoch) + " whole lines, expected " +
+                  std::to_string(epochs) + ", one for each epoch of the checkpoint");
+    }
+    end = line_end + 1;
+  }
+  if (end == text.size()) return;
+  text.resize(end);
+  write_file_atomically(log_path(), text);
+}
+
+void RunDirectory::write_genotype(const std::string& genotype) const {
+  write_file_atomically(genotype_path(), genotype + "\n");
+}
+
+std::string to_json(const EpochRecord& record) {
+  nlohmann::ordered_json by_tag = nlohmann::ordered_json::object();
+  for (const auto& [tag, bytes] : record.peak_bytes_by_tag) by_tag[tag] = bytes;
+  nlohmann::ordered_json json = {
+      {"epoch", record.epoch},
+      {"stage", record.stage},
+      {"learning_rate", record.learning_rate},
+      {"train_loss", record.train_loss},
+      {"train_top1", record.train_top1},
+      {"val_loss", record.val_loss},
+      {"val_top1", record.val_top1},
+      {"genotype", record.genotype},
+      {"concentrations", record.concentrations},
+      {"step_ms",
+       {{"architecture", record.architecture_step_ms}, {"weight", record.weight_step_ms}}},
+      {"images_per_second", record.images_per_second},
+      {"peak_bytes", {{"total", record.peak_bytes}, {"by_tag", by_tag}}}};
+  if (record.table) {
+    json["table"] = {{"cifar10", record.table->cifar10},
+                     {"cifar100", record.table->cifar100},
+                     {"imagenet16_120", record.table->imagenet16_120}};
+  }
+  return json.dump();
+}
+
+SearchOptions resume_options(const SearchOptions& options, const std::vector<GivenOption>& given) {
+  SearchOptions resumed = stored_options(options.out);
+  for (const GivenOption& option : given) {
+    const OptionInfo* info = find_option(option.name);
+    if (info == nullptr) throw Error(option.where + ": unknown option");
+    compare(resumed, options, *info, options.out);
+    if (info->role == OptionRole::reporting) copy_option(resumed, options, *info);
+  }
+  resumed.out = options.out;
+  resumed.resume = true;
+  resumed.dry_run = options.dry_run;
+  return resumed;
+}
+
+}  // namespace drnas

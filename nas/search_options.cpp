@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT
+#include "nas/search_options.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <initializer_list>
+#include <set>
+
+#include "data/dataset.h"
+#include "kernels/error.h"
+#include "nas/option_table.h"
+
+namespace drnas {
+namespace {
+
+/// Minutes on two cores, on real images from a distribution's package: the first thing to try.
+SearchOptions quick_preset() {
+  SearchOptions options;
+  options.preset = "quick";
+  options.dataset = "fashion-mnist";
+  options.limit_train = 8000;
+  options.cells = 1;
+  options.partial_channels = 4;
+  options.epochs = 6;
+  return options;
+}
+
+constexpr std::array<Preset, 2> known_presets{{
+    {"quick", "a small search on Fashion-MNIST, minutes on two cores"},
+    {"nb201", "the published NAS-Bench-201 recipe on CIFAR-10 (default)"},
+}};
+
+std::string joined(const auto& names) {
+  std::string text;
+  for (const auto& name : names) text += (text.empty() ? "" : ", ") + std::string(name);
+  return text;
+}
+
+/// Checks with one message form: "--name value: expected ...".
+class Checker {
+ public:
+  explicit Checker(const SearchOptions& options) : options_(options) {}
+
+  void require(bool good, std::string_view name, const std::string& expected) const {
+    if (good) return;
+    const OptionInfo* info = find_option(name);
+    throw Error("--" + std::string(name) + " " + option_text(options_, *info) + ": expected " +
+                expected);
+  }
+  void one_of(std::string_view name, const std::string& value, const auto& names) const {
+    require(std::find(names.begin(), names.end(), value) != names.end(), name,
+            "one of " + joined(names));
+  }
+  void integer(std::string_view name, std::int64_t value, std::int64_t low,
+               std::int64_t high) const {
+    require(value >= low && value <= high, name,
+            std::to_string(low) + " to " + std::to_string(high));
+  }
+  /// Finite and at least zero; NaN fails.
+  void not_negative(std::string_view name, double value) const {
+    require(value >= 0 && std::isfinite(value), name, "a finite number of at least 0");
+  }
+  void positive(std::string_view name, double value) const {
+    require(value > 0 && std::isfinite(value), name, "a finite number above 0");
+  }
+  void fraction(std::string_view name, double value) const {
+    require(value >= 0 && value < 1, name, "at least 0 and below 1");
+  }
+
+ private:
+  const SearchOptions& options_;
+};
+
+using Names = std::initializer_list<std::string_view>;
+
+void check_preset(const SearchOptions& o, const Checker& check) {
+  std::vector<std::string_view> names;
+  for (const Preset& known : known_presets) names.push_back(known.name);
+  check.one_of("preset", o.preset, names);
+}
+
+void check_data(const SearchOptions& o, const Checker& check) {
+  check.one_of("dataset", o.dataset, dataset_names());
+  // Two halvings by stride 2, exact.
+  check.require(o.image_size >= 8 && o.image_size <= 512 && o.image_size % 4 == 0, "image-size",
+                "a multiple of 4 of 8 to 512");
+  check.require(o.image_size == 32 || o.dataset == "image-folder" || o.dataset == "synthetic",
+                "image-size",
+                "32, the size of " + o.dataset + " (others are for image-folder and synthetic)");
+  check.require(o.limit_train == 0 || o.limit_train >= 2 * std::int64_t{o.batch_size},
+                "limit-train",
+                "0 (all) or at least " + std::to_string(2 * std::int64_t{o.batch_size}) +
+                    ", a batch for each half");
+  check.integer("cutout", o.cutout, 0, o.image_size);
+}
+
+void check_network(const SearchOptions& o, const Checker& check) {
+  check.one_of("space", o.space, Names{"nas-bench-201"});
+  check.integer("channels", o.channels, 1, 1024);
+  check.integer("cells", o.cells, 1, 100);
+  check.integer("partial-channels", o.partial_channels, 1, 1024);
+  check.require(o.channels % o.partial_channels == 0, "partial-channels",
+                "a divisor of --channels " + std::to_string(o.channels));
+}
+
+void check_recipe(const SearchOptions& o, const Checker& check) {
+  check.one_of("method", o.method, Names{"drnas", "darts"});
+  check.integer("epochs", o.epochs, 1, 100000);
+  check.integer("batch-size", o.batch_size, 1, 65536);
+  check.positive("learning-rate", o.learning_rate);
+  check.require(o.learning_rate_min >= 0 && o.learning_rate_min <= o.learning_rate,
+                "learning-rate-min", "0 to --learning-rate");
+  check.fraction("momentum", o.momentum);
+  check.not_negative("weight-decay", o.weight_decay);
+  check.not_negative("grad-clip", o.grad_clip);
+  check.positive("alpha-learning-rate", o.alpha_learning_rate);
+  check.fraction("alpha-beta1", o.alpha_beta1);
+  check.fraction("alpha-beta2", o.alpha_beta2);
+  check.integer("alpha-start-epoch", o.alpha_start_epoch, 0, o.epochs);
+  check.one_of("regulariser", o.regulariser, Names{"l2", "kl", "none"});
+  check.require(o.regulariser != "kl" || o.method == "drnas", "regulariser",
+                "l2 or none with --method " + o.method + " (kl needs a Dirichlet)");
+  check.not_negative("lambda", o.lambda);
+}
+
+void check_run(const SearchOptions& o, const Checker& check) {
+  check.one_of("device", o.device, Names{"cpu", "cuda", "auto"});
+  check.integer("threads", o.threads, 0, 1024);
+  check.require(o.memory_limit == 0 || o.memory_limit >= (1 << 20), "memory-limit",
+                "0 (no limit) or at least 1M");
+  check.positive("checkpoint-every", o.checkpoint_every);
+  check.not_negative("log-every", o.log_every);
+  const std::set<std::uint64_t> different(o.seeds.begin(), o.seeds.end());
+  check.require(different.size() == o.seeds.size(), "seeds", "different seeds");
+  check.require(!o.out.empty(), "out", "a run directory");
+}
+
+void apply(SearchOptions& options, const std::vector<GivenOption>& given) {
+  for (const GivenOption& option : given) {
+    const OptionInfo* info = find_option(option.name);
+    if (info == nullptr) throw Error(option.where + ": unknown option");
+    set_option(options, *info, option.value, option.where);
+  }
+}
+
+}  // namespace
+
+void SearchOptions::validate() const {
+  const Checker check(*this);
+  check_preset(*this, check);
+  check_recipe(*this, check);
+  check_data(*this, check);
+  check_network(*this, check);
+  check_run(*this, check);
+}
+
+std::span<const Preset> presets() { return known_presets; }
+
+SearchOptions preset_options(std::string_view name) {
+  SearchOptions options;
+  options.preset = name;
+  check_preset(options, Checker(options));
+  return name == "quick" ? quick_preset() : options;
+}
+
+SearchOptions resolve_options(const std::vector<GivenOption>& config,
+                              const std::vector<GivenOption>& command_line) {
+  std::string preset = "nb201";
+  for (const auto* given : {&config, &command_line}) {
+    for (const GivenOption& option : *given) {
+      if (option.name == "preset") preset = option.value;
+    }
+  }
+  SearchOptions options = preset_options(preset);
+  apply(options, config);
+  apply(options, command_line);
+  return options;
+}
+
+}  // namespace drnas

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace drnas {
+
+/// Every option of a search; an option of the command line and a key of a configuration file are
+/// the member's name with dashes. The defaults are the preset nb201: the published plain
+/// NAS-Bench-201 recipe of DrNAS (Chen et al., ICLR 2021).
+struct SearchOptions {
+  std::string preset = "nb201";     ///< what the other options started from
+  std::string dataset = "cifar10";  ///< a name of dataset_names()
+  std::filesystem::path data;   ///< folder of the data set; empty: its default place, if it has one
+  std::filesystem::path cache;  ///< packed cache file; empty: beside the data
+  int image_size = 32;          ///< pixels; other than 32 for image folders and synthetic data only
+  std::int64_t limit_train = 0;  ///< training images used, both halves together; 0: all
+  int cutout = 0;                ///< side of the erased square in pixels; 0: none
+
+  std::string space = "nas-bench-201";
+  std::string method = "drnas";  ///< drnas | darts
+  int channels = 16;             ///< C of the first stage
+  int cells = 5;                 ///< N per stage
+  int partial_channels = 1;      ///< K: candidate operations see C/K channels
+
+  int epochs = 100;
+  int batch_size = 64;
+  std::uint64_t seed = 2;
+  std::vector<std::uint64_t>
+      seeds;                     ///< several searches one after the other; empty: one, with `seed`
+  double learning_rate = 0.025;  ///< of the weights, first epoch; cosine schedule
+  double learning_rate_min = 0.001;
+  double momentum = 0.9;
+  double weight_decay = 3e-4;
+  double grad_clip = 5;               ///< L2 norm of all weight gradients; 0: no clipping
+  double alpha_learning_rate = 3e-4;  ///< Adam
+  double alpha_beta1 = 0.5, alpha_beta2 = 0.999;
+  int alpha_start_epoch = 0;       ///< alpha rests for so many epochs
+  std::string regulariser = "l2";  ///< l2 | kl | none: what draws the concentrations towards 1
+  double lambda = 1e-3;            ///< its weight
+
+  std::string device = "auto";    ///< cpu | cuda | auto
+  int threads = 0;                ///< 0: all processors
+  std::int64_t memory_limit = 0;  ///< bytes of tensors; 0: none
+  std::filesystem::path out;      ///< run directory
+  bool resume = false;            ///< continue the run in `out`
+  double checkpoint_every = 10;   ///< minutes
+  std::filesystem::path nb201_table;
+  double log_every = 5;  ///< least seconds between plain progress lines
+  bool quiet = false;
+  bool dry_run = false;
+
+  bool operator==(const SearchOptions&) const = default;
+
+  /// Throws Error naming the first option with an impossible value, the value, and what was
+  /// expected.
+  void validate() const;
+
+  /// A TOML file with a commented header that holds every option but `resume` and `dry-run`.
+  std::string to_toml() const;
+};
+
+/// Names of --preset, and what each is for.
+struct Preset {
+  std::string_view name, summary;
+};
+std::span<const Preset> presets();
+/// Throws Error that lists the known ones.
+SearchOptions preset_options(std::string_view name);
+
+/// An option that was given: its name without dashes in front, its value, and where it stands for
+/// messages.
+struct GivenOption {
+  std::string name, value, where;
+};
+
+/// Reads a configuration file: `key = value` lines of TOML. Throws Error naming file, line and key
+/// for anything else, an unknown key included.
+std::vector<GivenOption> read_config(const std::filesystem::path& file);
+
+/// Defaults < preset < configuration file < command line. The preset itself may come from either,
+/// the command line wins. Throws Error naming the option for an unknown name or a value of the
+/// wrong kind; does not validate().
+SearchOptions resolve_options(const std::vector<GivenOption>& config,
+                              const std::vector<GivenOption>& command_line);
+
+}  // namespace drnas

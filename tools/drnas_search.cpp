@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+#include <exception>
+#include <iostream>
+
+#include "nas/run_directory.h"
+#include "nas/search.h"
+#include "nas/signals.h"
+#include "tools/cli.h"
+#include "tools/plan.h"
+#include "tools/progress.h"
+#include "tools/seeds.h"
+#include "tools/text.h"
+
+namespace drnas::tools {
+namespace {
+
+/// A word as the shell reads it.
+std::string shell_word(const std::string& text) {
+  constexpr const char* plain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=,";
+  if (!text.empty() && text.find_first_not_of(plain) == text.npos) return text;
+  std::string quoted = "'";
+  for (const char c : text) quoted += c == '\'' ? "'\\''" : std::string(1, c);
+  return quoted + "'";
+}
+
+void print_result(const SearchResult& result, const SearchOptions& options) {
+  if (!options.quiet) {
+    std::cout << "found after " << result.epochs_done << " epochs, " << duration(result.seconds)
+              << ":\n";
+  }
+  std::cout << result.genotype << "\n";
+  if (result.table) std::cout << accuracies(*result.table) << "\n";
+  if (options.quiet) return;
+  std::cout << "what to run next:\n  the same with another seed   drnas_search --config "
+            << shell_word((options.out / "config.toml").string()) << " --seed " << options.seed + 1
+            << " --out NEW_DIR\n";
+  if (options.preset == "quick") {
+    std::cout << "  the published search         drnas_search --preset nb201 --data CIFAR10_DIR\n";
+  }
+  std::cout << "  all options, with examples   drnas_search --help\n";
+}
+
+SearchResult search(const SearchOptions& options) {
+  TerminalObserver observer(options.quiet, options.log_every);
+  observer.on_message(plan_text(options));
+  return run_search(options, observer);
+}
+
+/// 0, or the exit status of a process that the signal has ended, with a line that says how to go
+/// on.
+int stop_status(const SearchResult& result, const std::filesystem::path& out) {
+  if (result.interrupted_by_signal == 0) return 0;
+  std::cerr << "stopped after " << result.epochs_done
+            << " whole epochs; to go on: drnas_search --out " << shell_word(out.string())
+            << " --resume" << std::endl;
+  return 128 + result.interrupted_by_signal;
+}
+
+int search_one(const SearchOptions& options) {
+  const SearchResult result = search(options);
+  const int status = stop_status(result, options.out);
+  if (status == 0) print_result(result, options);
+  return status;
+}
+
+/// OUT holds the configuration of all, so that --resume knows it for the seeds still to come.
+int search_seeds(const SearchOptions& options) {
+  const RunDirectory directory = RunDirectory::open(options);
+  std::vector<SearchResult> results;
+  for (const std::uint64_t seed : options.seeds) {
+    results.push_back(search(options_for_seed(options, seed)));
+    const int status = stop_status(results.back(), directory.path());
+    if (status != 0) return status;
+  }
+  std::cout << seeds_summary(options.seeds, results);
+  return 0;
+}
+
+int run(const std::vector<std::string>& arguments) {
+  const CommandLine line = parse_command_line(arguments, std::cout);
+  if (line.answered) return 0;
+  if (line.options.dry_run) {
+    std::cout << plan_search(line.options);
+    return 0;
+  }
+  catch_stop_signals();
+  return line.options.seeds.empty() ? search_one(line.options) : search_seeds(line.options);
+}
+
+}  // namespace
+}  // namespace drnas::tools
+
+int main(int argc, char** argv) {
+  try {
+    return drnas::tools::run({argv + 1, argv + argc});
+  } catch (const std::exception& error) {
+    std::cerr << "error: " << error.what() << std::endl;
+    return 2;
+  }
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+#include "tools/plan.h"
+
+#include "tools/text.h"
+
+namespace drnas::tools {
+namespace {
+
+std::string seeds_text(const SearchOptions& options) {
+  if (options.seeds.empty()) return "seed " + std::to_string(options.seed);
+  std::string text;
+  for (const std::uint64_t seed : options.seeds)
+    text += (text.empty() ? "seeds " : ", ") + std::to_string(seed);
+  return text;
+}
+
+}  // namespace
+
+std::string plan_text(const SearchOptions& o) {
+  const std::string folder = o.data.empty() ? "" : " in " + o.data.string();
+  const std::string images = o.limit_train == 0 ? "all" : std::to_string(o.limit_train);
+  const std::string limit =
+      o.memory_limit == 0 ? "" : ", at most " + mebibytes(o.memory_limit) + " for tensors";
+  return "search    " + o.method + " in " + o.space + ": C " + std::to_string(o.channels) + ", N " +
+         std::to_string(o.cells) + ", K " + std::to_string(o.partial_channels) + ", " +
+         seeds_text(o) + " (preset " + o.preset + ")\ndata      " + o.dataset + folder + ", " +
+         images + " training images\nrecipe    " + std::to_string(o.epochs) +
+         " epochs, batches of " + std::to_string(o.batch_size) + ", architecture from epoch " +
+         std::to_string(o.alpha_start_epoch + 1) + ", regulariser " + o.regulariser +
+         "\nmachine   " + o.device + ", " + std::to_string(o.threads) + " threads" + limit +
+         "\noutput    " + o.out.string() + "\n";
+}
+
+}  // namespace drnas::tools

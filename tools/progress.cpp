@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+#include "tools/progress.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <iostream>
+#include <string_view>
+#include <utility>
+
+#include "tools/text.h"
+
+namespace drnas::tools {
+namespace {
+
+int terminal_columns() {
+  winsize size{};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+bool has_terminal() {
+  const char* kind = std::getenv("TERM");
+  return isatty(STDERR_FILENO) != 0 && kind != nullptr && std::string_view(kind) != "dumb";
+}
+
+std::string title(const StepProgress& p) {
+  return "epoch " + std::to_string(p.epoch) + "/" + std::to_string(p.epochs) + " " + p.phase;
+}
+
+std::string figures(const StepProgress& p) {
+  return std::to_string(p.step) + "/" + std::to_string(p.steps) + ", " +
+         fixed(p.steps_per_second, 1) + " steps/s, " + fixed(p.images_per_second, 0) +
+         " images/s, " + duration(p.seconds_left) + " left";
+}
+
+double share_done(const StepProgress& p) {
+  if (p.steps <= 0) return 1;
+  return std::clamp(static_cast<double>(p.step) / static_cast<double>(p.steps), 0.0, 1.0);
+}
+
+std::string memory_text(const EpochRecord& record) {
+  std::vector<std::pair<std::int64_t, std::string>> tags;
+  for (const auto& [tag, bytes] : record.peak_bytes_by_tag) tags.emplace_back(bytes, tag);
+  std::sort(tags.rbegin(), tags.rend());
+  std::string text = mebibytes(record.peak_bytes) + " at most";
+  const char* separator = ": ";
+  for (const auto& [bytes, tag] : tags) {
+    if (bytes <= 0) continue;
+    text += separator + tag + " " + fixed(static_cast<double>(bytes) / (1 << 20), 1);
+    separator = ", ";
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string progress_bar(const StepProgress& progress, int columns) {
+  constexpr int widest = 30, narrowest = 5;
+  const std::string after = " " + figures(progress);
+  std::string line = title(progress);
+  const int room = columns - static_cast<int>(line.size() + after.size()) - 3;
+  if (room >= narrowest) {
+    const int width = std::min(room, widest);
+    const int done = static_cast<int>(share_done(progress) * width);
+    std::string bar(static_cast<std::size_t>(done), '=');
+    if (done < width) bar += '>';
+    bar.resize(static_cast<std::size_t>(width), ' ');
+    line += " [" + bar + "]";
+  }
+  return (line + after).substr(0, static_cast<std::size_t>(std::max(columns, 0)));
+}
+
+std::string progress_line(const StepProgress& progress) {
+  return title(progress) + " " + figures(progress);
+}
+
+std::string epoch_text(const EpochRecord& record) {
+  std::string text = "epoch " + std::to_string(record.epoch) + "/" + std::to_string(record.epochs) +
+                     "  training loss " + fixed(record.train_loss, 4) + ", " +
+                     fixed(record.train_top1, 2) + " %; validation loss " +
+                     fixed(record.val_loss, 4) + ", " + fixed(record.val_top1, 2) + " %\n";
+  text += "  cell    " + record.genotype + "\n";
+  if (record.table) text += "  table   " + accuracies(*record.table) + "\n";
+  text += "  memory  " + memory_text(record) + "\n";
+  text += "  speed   " + fixed(record.images_per_second, 0) + " images/s; architecture step " +
+          fixed(record.architecture_step_ms, 1) + " ms, weight step " +
+          fixed(record.weight_step_ms, 1) + " ms\n";
+  return text;
+}
+
+TerminalObserver::TerminalObserver(bool quiet, double log_every)
+    : quiet_(quiet), bar_(has_terminal()), log_every_(log_every), last_(Clock::now()) {}
+
+void TerminalObserver::clear_bar() {
+  if (bar_shown_) std::cerr << "\r\033[K" << std::flush;
+  bar_shown_ = false;
+}
+
+void TerminalObserver::on_message(const std::string& line) {
+  if (quiet_) return;
+  clear_bar();
+  std::cout << line << std::endl;
+}
+
+void TerminalObserver::on_step(const StepProgress& progress) {
+  if (quiet_) return;
+  const Clock::time_point now = Clock::now();
+  constexpr double bar_interval = 0.1;
+  if (std::chrono::duration<double>(now - last_).count() < (bar_ ? bar_interval : log_every_))
+    return;
+  last_ = now;
+  if (bar_) {
+    // One column is left free: some terminals wrap when the last one is written.
+    std::cerr << "\r\033[K" << progress_bar(progress, terminal_columns() - 1) << std::flush;
+    bar_shown_ = true;
+  } else {
+    std::cout << progress_line(progress) << std::endl;
+  }
+}
+
+void TerminalObserver::on_epoch(const EpochRecord& record) {
+  if (quiet_) return;
+  clear_bar();
+  std::cout << epoch_text(record) << std::flush;
+}
+
+}  // namespace drnas::tools

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+#include "tools/text.h"
+
+#include <cmath>
+#include <iomanip>
+#include <sstream>
+
+namespace drnas::tools {
+
+std::string fixed(double value, int digits) {
+  std::ostringstream text;
+  text << std::fixed << std::setprecision(digits) << value;
+  return text.str();
+}
+
+std::string duration(double seconds) {
+  if (!(seconds >= 0) || seconds > 1e9) return "-";
+  const auto whole = static_cast<std::int64_t>(std::llround(seconds));
+  std::ostringstream text;
+  text << std::setfill('0');
+  if (whole >= 3600) text << whole / 3600 << ':' << std::setw(2);
+  text << whole / 60 % 60 << ':' << std::setw(2) << whole % 60;
+  return text.str();
+}
+
+std::string mebibytes(std::int64_t bytes) {
+  return fixed(static_cast<double>(bytes) / (1 << 20), 1) + " MiB";
+}
+
+std::string accuracies(const TableAccuracy& table) {
+  return "CIFAR-10 " + fixed(table.cifar10, 2) + ", CIFAR-100 " + fixed(table.cifar100, 2) +
+         ", ImageNet-16-120 " + fixed(table.imagenet16_120, 2);
+}
+
+}  // namespace drnas::tools
