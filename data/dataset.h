@@ -21,7 +21,8 @@ struct ImageSet {
   std::span<const std::uint8_t> image(std::int64_t i) const;
 };
 
-/// A data set in memory: training and test images, class names, and the constants that normalise them.
+/// A data set in memory: training and test images, class names, and the constants that normalise
+/// them.
 struct Dataset {
   std::string name;
   std::vector<std::string> classes;
@@ -32,20 +33,25 @@ struct Dataset {
 
 /// Where and how to read a data set.
 struct DatasetOptions {
-  std::string name = "cifar10";  ///< cifar10 | cifar100 | fashion-mnist | mnist | image-folder | synthetic
+  std::string name =
+      "cifar10";  ///< cifar10 | cifar100 | fashion-mnist | mnist | image-folder | synthetic
   std::filesystem::path folder;  ///< empty: the default place of the data set, if it has one
-  std::filesystem::path cache;   ///< packed cache file; empty: `<folder>/drnas-<name>-<size>.cache`; unwritable: no cache
-  int image_size = 32;           ///< image folders are resized to this
-  std::uint64_t seed = 0;        ///< synthetic data
+  std::filesystem::path
+      cache;  ///< packed cache file; empty: `<folder>/drnas-<name>-<size>.cache`, or none where the
+              ///< folder is the default one; unwritable: no cache
+  int image_size = 32;  ///< image folders are resized to this; side of synthetic images; CIFAR and
+                        ///< IDX are always 32
+  std::uint64_t seed = 0;  ///< synthetic data
   std::int64_t synthetic_train = 2048, synthetic_test = 512;
 };
 
 /// Names that `--dataset` accepts.
 std::span<const std::string> dataset_names();
 
-/// Reads a data set, through its packed cache when there is a valid one, and writes the cache when there is none.
-/// Throws Error: missing or truncated file, wrong magic, label out of range, an image that does not decode, an empty
-/// class. A missing data set says where to get it and the command.
+/// Reads a data set, through its packed cache when there is a valid one, and writes the cache when
+/// there is none. Throws Error: missing or truncated file, wrong magic, label out of range, an
+/// image that does not decode, an empty class. A missing data set says where to get it and the
+/// command.
 Dataset read_dataset(const DatasetOptions& options);
 
 }  // namespace drnas

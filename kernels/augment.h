@@ -7,10 +7,12 @@
 
 namespace drnas::kernels {
 
-/// Gathers images from a uint8 set and writes a normalised float32 batch, with random crop, flip and cutout.
-/// Crop: offset uniform in [-padding, padding] in both directions, pixels outside are zero BEFORE normalisation (as torchvision's
-/// RandomCrop pads the uint8 image); flip with probability 1/2; cutout: a square of side `cutout` around a uniform centre becomes 0 after
-/// normalisation. Random words: philox(counter = (step, Purpose::augment or Purpose::validation, slot in batch, 0), key = seed).
+/// Gathers images from a uint8 set and writes a normalised float32 batch, with random crop, flip
+/// and cutout. Crop: offset uniform in [-padding, padding] in both directions, pixels outside are
+/// zero BEFORE normalisation (as torchvision's RandomCrop pads the uint8 image); flip with
+/// probability 1/2; cutout: a square of side `cutout` around a uniform centre becomes 0 after
+/// normalisation. Random words: philox(counter = (step, Purpose::augment or Purpose::validation,
+/// slot in batch, 0), key = seed).
 struct Augment {
   const std::uint8_t* pixels;   ///< [count, size, size, 3]
   const std::int32_t* indices;  ///< [batch] images to gather

@@ -47,7 +47,7 @@ std::string memory_text(const EpochRecord& record) {
   std::string text = mebibytes(record.peak_bytes) + " at most";
   const char* separator = ": ";
   for (const auto& [bytes, tag] : tags) {
-    if (bytes <= 0) continue;
+    if (bytes < (1 << 20) / 20) continue;  // less than 0.05 MiB
     text += separator + tag + " " + fixed(static_cast<double>(bytes) / (1 << 20), 1);
     separator = ", ";
   }
