@@ -160,7 +160,7 @@ Dataset read_through_cache(const DatasetOptions& options) {
   Dataset dataset = source.read();
   dataset.name = options.name;
   set_constants(dataset);
-  if (!file.empty()) cache::write(file, key, dataset);
+  if (!file.empty() && options.write_cache) cache::write(file, key, dataset);
   return dataset;
 }
 

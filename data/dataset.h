@@ -33,14 +33,15 @@ struct Dataset {
 
 /// Where and how to read a data set.
 struct DatasetOptions {
-  std::string name =
-      "cifar10";  ///< cifar10 | cifar100 | fashion-mnist | mnist | image-folder | synthetic
+  /// cifar10 | cifar100 | fashion-mnist | mnist | image-folder | synthetic
+  std::string name = "cifar10";
   std::filesystem::path folder;  ///< empty: the default place of the data set, if it has one
-  std::filesystem::path
-      cache;  ///< packed cache file; empty: `<folder>/drnas-<name>-<size>.cache`, or none where the
-              ///< folder is the default one; unwritable: no cache
-  int image_size = 32;  ///< image folders are resized to this; side of synthetic images; CIFAR and
-                        ///< IDX are always 32
+  /// Packed cache file; empty: `<folder>/drnas-<name>-<size>.cache`, or none where the folder is
+  /// the default one; unwritable: no cache.
+  std::filesystem::path cache;
+  /// Image folders are resized to this, synthetic images have it; CIFAR and IDX are always 32.
+  bool write_cache = true;  ///< false: use a cache, but write none
+  int image_size = 32;
   std::uint64_t seed = 0;  ///< synthetic data
   std::int64_t synthetic_train = 2048, synthetic_test = 512;
 };

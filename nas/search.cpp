@@ -36,13 +36,14 @@ TrainerOptions trainer_options(const SearchOptions& o) {
   return t;
 }
 
-DatasetOptions dataset_options(const SearchOptions& o) {
+DatasetOptions dataset_options(const SearchOptions& o, bool write_cache) {
   DatasetOptions d;
   d.name = o.dataset;
   d.folder = o.data;
   d.cache = o.cache;
   d.image_size = o.image_size;
   d.seed = o.seed;
+  d.write_cache = write_cache;
   return d;
 }
 
@@ -79,11 +80,22 @@ struct Inputs {
   Dataset dataset;
   SearchSplit split;
 
-  explicit Inputs(const SearchOptions& o) {
+  Inputs(const SearchOptions& o, bool write_cache) {
     if (!o.nb201_table.empty()) table.emplace(o.nb201_table);
-    dataset = read_dataset(dataset_options(o));
+    dataset = read_dataset(dataset_options(o, write_cache));
     split = split_for_search(dataset, o.limit_train);
   }
+};
+
+void check_options(const SearchOptions& o) {
+  o.validate();
+  if (o.device == "cuda") throw Error("--device cuda: searches run on the CPU in this version, expected cpu or auto");
+}
+
+/// A failure before the first step was done.
+class NothingDone : public Error {
+ public:
+  using Error::Error;
 };
 
 /// The threads and the memory budget of a run, put back at its end.
@@ -119,6 +131,9 @@ class Search {
         alpha_(inputs.dataset.train, inputs.split.architecture, inputs.dataset, alpha_loader_options(options)),
         evaluation_(inputs.dataset.train, inputs.split.architecture, inputs.dataset,
                     evaluation_loader_options(options)) {}
+
+  /// No step has been done: there is nothing to keep.
+  bool untouched() const { return progress_.draws == 0 && trainer_.draws() == 0; }
 
   void resume() {
     if (!std::filesystem::exists(directory_.checkpoint_path())) {
@@ -180,6 +195,7 @@ class Search {
       try {
         step(learning_rate);
       } catch (const Error& error) {
+        if (untouched()) throw NothingDone(error.what());
         checkpoint();
         throw Error("epoch " + std::to_string(progress_.epoch + 1) + ", step " + std::to_string(progress_.step + 1) +
                     ", " + error.what() + "; the state before this step is in " +
@@ -208,6 +224,7 @@ class Search {
       report("evaluation", batch + 1, evaluation_.batches(), batch + 1, seconds_since(start));
     }
     epoch_seconds_ = train_seconds_ + seconds_since(start);
+    progress_.memory.update(Allocator::of(Device::cpu).counters());
     const EpochRecord record = make_record(totals);
     directory_.append_log(record);
     directory_.write_genotype(record.genotype);
@@ -233,7 +250,8 @@ class Search {
     p.steps = steps;
     p.phase = phase;
     p.steps_per_second = 1.0 / step_seconds;
-    p.images_per_second = p.steps_per_second * options_.batch_size;
+    const bool both_halves = p.phase == "search" && progress_.epoch >= options_.alpha_start_epoch;
+    p.images_per_second = p.steps_per_second * options_.batch_size * (both_halves ? 2 : 1);
     p.seconds_left = step_seconds * static_cast<double>(steps - step) + epoch_seconds * to_come;
     observer_.on_step(p);
   }
@@ -257,17 +275,18 @@ class Search {
     const double timed = static_cast<double>(std::max<std::int64_t>(1, steps_timed_));
     r.architecture_step_ms = architecture_ms_ / timed;
     r.weight_step_ms = weight_ms_ / timed;
-    r.images_per_second = timed * 2 * options_.batch_size / std::max(train_seconds_, 1e-9);
-    const MemoryCounters memory = Allocator::of(Device::cpu).counters();
-    r.peak_bytes = memory.peak;
+    const int halves = progress_.epoch >= options_.alpha_start_epoch ? 2 : 1;
+    r.images_per_second = timed * halves * options_.batch_size / std::max(train_seconds_, 1e-9);
+    r.peak_bytes = progress_.memory.total;
     for (int tag = 0; tag < memory_tag_count; ++tag)
-      r.peak_bytes_by_tag[to_string(static_cast<MemoryTag>(tag))] = memory.by_tag_at_peak[tag];
+      r.peak_bytes_by_tag[to_string(static_cast<MemoryTag>(tag))] = progress_.memory.by_tag[tag];
     if (table_) r.table = table_->at(cell());
     return r;
   }
 
   void checkpoint() {
     progress_.draws = trainer_.draws();
+    progress_.memory.update(Allocator::of(Device::cpu).counters());
     save_search(directory_.checkpoint_path(), directory_.configuration(), progress_, supernet_, *distribution_);
     last_checkpoint_ = Clock::now();
   }
@@ -289,18 +308,24 @@ class Search {
 }  // namespace
 
 SearchResult run_search(const SearchOptions& options, SearchObserver& observer) {
-  options.validate();
-  const Inputs inputs(options);
+  check_options(options);
+  const Inputs inputs(options, true);
   const Resources resources(options);
-  RunDirectory directory = RunDirectory::open(options);
-  Search search(options, inputs, directory, observer);
-  if (options.resume) search.resume();
-  return search.run();
+  const RunDirectory directory = RunDirectory::open(options);
+  try {
+    Search search(options, inputs, directory, observer);
+    if (options.resume) search.resume();
+    return search.run();
+  } catch (const NothingDone& failure) {
+    // A budget that is too small, say: leave no folder that would stand in the way of the next try.
+    if (!options.resume) std::filesystem::remove_all(directory.path());
+    throw Error(failure.what());
+  }
 }
 
 std::string plan_search(const SearchOptions& options) {
-  options.validate();
-  const Inputs inputs(options);
+  check_options(options);
+  const Inputs inputs(options, false);
   RunDirectory::check(options);
   const Nb201Supernet supernet(supernet_options(options, inputs.dataset), options.seed);
   const auto batches = [&](std::size_t images) {

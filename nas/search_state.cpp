@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "nas/search_state.h"
 
+#include <algorithm>
 #include <array>
 
 #include "engine/checkpoint.h"
@@ -9,7 +10,8 @@ namespace drnas {
 namespace {
 
 constexpr const char *configuration_key = "configuration", *format_key = "format", *format = "drnas-search-1";
-constexpr const char *integers_name = "progress.integers", *loss_name = "progress.train_loss";
+constexpr const char *integers_name = "progress.integers", *loss_name = "progress.train_loss",
+                     *memory_name = "progress.memory_peak";
 
 }  // namespace
 
@@ -33,6 +35,9 @@ void save_search(const std::filesystem::path& path, const std::string& configura
                                              t.top1,
                                              t.top5};
   writer.add<std::int64_t>(integers_name, {8}, integers);
+  std::array<std::int64_t, 1 + memory_tag_count> memory{progress.memory.total};
+  std::copy(progress.memory.by_tag.begin(), progress.memory.by_tag.end(), memory.begin() + 1);
+  writer.add<std::int64_t>(memory_name, {1 + memory_tag_count}, memory);
   writer.add<double>(loss_name, {1}, std::array{t.loss});
   writer.write(path);
 }
@@ -47,8 +52,9 @@ SearchProgress load_search(const std::filesystem::path& path, const std::string&
     throw Error(path.string() + ": belongs to another configuration than the run's config.toml");
   const auto integers = file.values<std::int64_t>(integers_name);
   const auto loss = file.values<double>(loss_name);
-  if (integers.size() != 8 || loss.size() != 1)
-    throw Error(path.string() + ": progress has an unexpected length, expected 8 integers and 1 sum");
+  const auto memory = file.values<std::int64_t>(memory_name);
+  if (integers.size() != 8 || loss.size() != 1 || memory.size() != 1 + memory_tag_count)
+    throw Error(path.string() + ": progress has an unexpected length, expected 8 integers, 1 sum and 8 byte counts");
   load_parameters(file, supernet.parameters());
   ArchitectureParameters& p = distribution.parameters();
   load_table(file, "alpha", p.alpha);
@@ -61,6 +67,8 @@ SearchProgress load_search(const std::filesystem::path& path, const std::string&
   progress.draws = static_cast<std::uint32_t>(integers[3]);
   p.adam_steps = integers[4];
   progress.train = {loss[0], integers[5], integers[6], integers[7]};
+  progress.memory.total = memory[0];
+  std::copy(memory.begin() + 1, memory.end(), progress.memory.by_tag.begin());
   return progress;
 }
 

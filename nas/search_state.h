@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -24,6 +25,18 @@ struct EpochTotals {
   double top1_percent() const { return images ? 100.0 * static_cast<double>(top1) / static_cast<double>(images) : 0.0; }
 };
 
+/// Most tensor memory in use at once, and what it was used for at that moment (bytes).
+struct MemoryPeak {
+  std::int64_t total = 0;
+  std::array<std::int64_t, memory_tag_count> by_tag{};
+
+  void update(const MemoryCounters& now) {
+    if (now.peak <= total) return;
+    total = now.peak;
+    by_tag = now.by_tag_at_peak;
+  }
+};
+
 /// Where a search stands, besides its tensors: with them everything that a resumed run needs to go on bit by bit.
 struct SearchProgress {
   std::int64_t epoch = 0;               ///< current epoch
@@ -31,6 +44,7 @@ struct SearchProgress {
   std::int64_t architecture_steps = 0;  ///< done since the start
   std::uint32_t draws = 0;              ///< mixing weights drawn since the start
   EpochTotals train;                    ///< of the current epoch
+  MemoryPeak memory;                    ///< of the whole run, so far
 };
 
 /// Everything of a run in one safetensors file, written atomically: weights, momentum, running statistics, alpha, Adam's moments and
