@@ -40,26 +40,48 @@ kernels::ConvBundle shape_of(const std::string& name, const Shape& x, const Bund
   return b;
 }
 
-void run_forward(const BundleState& state, bool training, Device device) {
-  const kernels::ConvBundle& b = state.shape;
+bool rebuilds(const BundleState& state, int size) {
+  const std::vector<bool>& rebuild = state.parameters.rebuild;
+  return size < static_cast<int>(rebuild.size()) && rebuild[size];
+}
+
+Tensor raw_outputs(const kernels::ConvBundle& b, Device device) {
+  return Tensor({b.n, b.h, b.w, b.z_channels()}, MemoryTag::activations, device);
+}
+
+/// Runs the kernel sizes [first, first + count). `running`: move or, in evaluation, use the running statistics.
+void run_forward(const BundleState& state, int first, int count, bool training, bool running, Device device) {
   kernels::ConvBundleForward f{};
-  f.bundle = b;
+  f.bundle = state.shape;
+  f.bundle.sizes = count;
   f.x = state.x.value().data();
-  for (int s = 0; s < b.sizes; ++s) {
-    f.weight[s] = state.parameters.weights[s].value().data();
-    f.z[s] = state.z[s].data();
-    f.mean[s] = state.mean(s);
-    f.inv_std[s] = state.inv_std(s);
-    f.running_mean[s] = state.parameters.running_mean[s].data();
-    f.running_var[s] = state.parameters.running_var[s].data();
+  for (int s = 0; s < count; ++s) {
+    const int size = first + s;
+    f.bundle.kernel[s] = state.shape.kernel[size];
+    f.weight[s] = state.parameters.weights[size].value().data();
+    f.z[s] = state.z[size].data();
+    f.mean[s] = state.mean(size);
+    f.inv_std[s] = state.inv_std(size);
+    if (!running) continue;
+    f.running_mean[s] = state.parameters.running_mean[size].data();
+    f.running_var[s] = state.parameters.running_var[size].data();
   }
   f.training = training;
   f.eps = batch_norm_eps;
   f.momentum = batch_norm_momentum;
   dispatch(device, [&]<Device D>() {
-    const Tensor scratch = workspace(device, kernels::conv_bundle_forward_workspace<D>(b));
+    const Tensor scratch = workspace(device, kernels::conv_bundle_forward_workspace<D>(f.bundle));
     kernels::conv_bundle_forward<D>(f, scratch.data(), default_stream);
   });
+}
+
+/// Computes raw outputs that release() freed, with their statistics, from the node and the weights.
+void rebuild_missing(BundleState& state, Device device) {
+  for (int s = 0; s < state.shape.sizes; ++s) {
+    if (!state.z[s].empty()) continue;
+    state.z[s] = raw_outputs(state.shape, device);
+    run_forward(state, s, 1, true, false, device);
+  }
 }
 
 void run_backward(Tape& tape, const BundleState& state) {
@@ -120,6 +142,11 @@ kernels::NodeMix describe(const std::string& name, const NodeMixInputs& inputs, 
 
 const Variable& Bundle::source() const { return state_->x; }
 
+void Bundle::release() const {
+  for (int s = 0; s < state_->shape.sizes; ++s)
+    if (rebuilds(*state_, s)) state_->z[s] = Tensor();
+}
+
 Bundle conv_bundle(Tape& tape, const std::string& name, const Variable& x, const BundleParameters& parameters,
                    bool training) {
   auto state = std::make_shared<BundleState>();
@@ -128,11 +155,10 @@ Bundle conv_bundle(Tape& tape, const std::string& name, const Variable& x, const
   state->x = x;
   const kernels::ConvBundle& b = state->shape;
   const Device device = tape.device();
-  for (int s = 0; s < b.sizes; ++s)
-    state->z.emplace_back(Shape{b.n, b.h, b.w, b.z_channels()}, MemoryTag::activations, device);
+  for (int s = 0; s < b.sizes; ++s) state->z.push_back(raw_outputs(b, device));
   state->statistics = Tensor({b.sizes, 1, 2, std::int64_t{b.edges} * b.c}, MemoryTag::statistics, device);
   state->gradients.resize(b.edges);
-  run_forward(*state, training, device);
+  run_forward(*state, 0, b.sizes, training, true, device);
   state->token = Variable(state->statistics, name);
   std::vector<Variable> inputs = parameters.weights;
   inputs.push_back(x);
@@ -159,15 +185,17 @@ Variable node_mix(Tape& tape, const std::string& name, const NodeMixInputs& inpu
   if (!tape.recording()) return y;
   std::vector<Variable> on_tape{theta};
   for (const auto& state : states) on_tape.push_back(state->token);
-  tape.record(name, std::move(on_tape), y, [=, edges = inputs.edges](Tape& t) {
+  tape.record(name, std::move(on_tape), y, [=](Tape& t) {
+    const std::vector<NodeMixEdge>& edges = inputs.edges;
+    for (const auto& state : states) rebuild_missing(*state, t.device());
     kernels::NodeMixBackward b{};
-    b.mix = mix;
+    b.mix = describe(name, inputs, theta.value(), states);
     b.dy = t.gradient(y).data();
     int term = 0;
     for (std::size_t i = 0; i < edges.size(); ++i) {
       const int sizes = states[i]->shape.sizes;
-      const Tensor coefficients({sizes, 1, 3, mix.c}, MemoryTag::statistics, t.device());
-      for (int s = 0; s < sizes; ++s) b.coefficients[term++] = coefficients.data() + std::int64_t{3} * s * mix.c;
+      const Tensor coefficients({sizes, 1, 3, b.mix.c}, MemoryTag::statistics, t.device());
+      for (int s = 0; s < sizes; ++s) b.coefficients[term++] = coefficients.data() + std::int64_t{3} * s * b.mix.c;
       states[i]->gradients[edges[i].edge] = {t.gradient(y), coefficients, theta.value(), edges[i].skip_theta,
                                              edges[i].pool_theta};
       t.mark_written(states[i]->token);
@@ -177,7 +205,7 @@ Variable node_mix(Tape& tape, const std::string& name, const NodeMixInputs& inpu
       b.dtheta = slot.tensor.data<double>();
     }
     dispatch(t.device(), [&]<Device D>() {
-      const Tensor scratch = workspace(t.device(), kernels::node_mix_backward_workspace<D>(mix));
+      const Tensor scratch = workspace(t.device(), kernels::node_mix_backward_workspace<D>(b.mix));
       kernels::node_mix_backward<D>(b, scratch.data(), default_stream);
     });
   });

@@ -20,6 +20,7 @@ namespace drnas {
 /// Parameters of one outgoing bundle.
 struct BundleParameters {
   std::vector<int> kernels;          ///< kernel sizes, e.g. {1, 3}
+  std::vector<bool> rebuild;         ///< per size: rebuild the raw outputs in backward instead of keeping them; empty: keep all
   std::vector<Variable> weights;     ///< per size [edges*c, k, k, c]
   std::vector<Tensor> running_mean;  ///< per size [edges*c]
   std::vector<Tensor> running_var;
@@ -32,6 +33,8 @@ struct BundleState;
 class Bundle {
  public:
   const Variable& source() const;  ///< the node it reads
+  /// Says that all node mixes have read the raw outputs: those to be rebuilt are freed until backward needs them.
+  void release() const;
 
  private:
   friend Bundle conv_bundle(Tape&, const std::string&, const Variable&, const BundleParameters&, bool);

@@ -96,6 +96,8 @@ Nb201Supernet::CellBundle Nb201Supernet::declare_bundle(const std::string& cell,
     });
   }
   bundle.parameters.kernels.assign(kernel_sizes.begin(), kernel_sizes.end());
+  // A tenth of the FLOPs, two fifths of the memory: cheaper to run the 1x1 convolutions again than to keep their results.
+  bundle.parameters.rebuild = {true, false};
   bundle.parameters.edges = count;
   bundle.parameters.channels = c;
   return bundle;
@@ -174,6 +176,7 @@ Variable Nb201Supernet::run_cell(Tape& tape, const Cell& cell, const Variable& x
     }
     node = node_mix(tape, cell.name + ".node" + std::to_string(j), inputs, theta);
   }
+  for (const Bundle& bundle : bundles) bundle.release();
   return node;
 }
 
