@@ -52,6 +52,8 @@ class Trainer {
   /// Loss and hits with running statistics and a fresh draw.
   StepResult evaluate(const DeviceBatch& batch);
 
+  /// dL/dtheta of the last step that computed it.
+  const Tensor& theta_gradient() const { return dtheta_; }
   std::uint32_t draws() const { return draws_; }
   void set_draws(std::uint32_t draws) { draws_ = draws; }
 
