@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+#include <omp.h>
+
+#include <algorithm>
+#include <chrono>
+#include <ctime>
+#include <fstream>
+#include <sstream>
+
+#include "bench/machine.h"
+#include "kernels/simd.h"
+
+namespace drnas::bench {
+namespace {
+
+#ifdef __AVX512F__
+constexpr int lanes = 16;
+#else
+constexpr int lanes = 8;
+#endif
+constexpr int chains = 12;  // enough independent chains to hide the latency of two units
+
+/// Runs `rounds` multiply-adds in each chain; returns a value that depends on all.
+float multiply_add(int rounds) {
+  using Value = kernels::Lanes<lanes>;
+  Value sum[chains];
+  for (int k = 0; k < chains; ++k) sum[k] = kernels::splat<lanes>(1.0f + static_cast<float>(k));
+  const Value a = kernels::splat<lanes>(0.999f), b = kernels::splat<lanes>(1e-3f);
+  for (int i = 0; i < rounds; ++i)
+#pragma GCC unroll 12
+    for (int k = 0; k < chains; ++k) sum[k] = sum[k] * a + b;
+  float total = 0;
+  for (int k = 0; k < chains; ++k)
+    for (int l = 0; l < lanes; ++l) total += sum[k][l];
+  return total;
+}
+
+}  // namespace
+
+std::int64_t process_bytes(const std::string& field) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with(field + ":")) return std::stoll(line.substr(field.size() + 1)) * 1024;
+  return 0;
+}
+
+std::string processor() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);)
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  return "unknown";
+}
+
+double measured_peak_gflops(int threads) {
+  constexpr int rounds = 4000000, repeats = 5;
+  double best = 0;
+  volatile float sink = 0;
+  for (int r = 0; r < repeats; ++r) {
+    const auto start = std::chrono::steady_clock::now();
+#pragma omp parallel num_threads(threads)
+    {
+      const float value = multiply_add(rounds);
+#pragma omp critical
+      sink = sink + value;
+    }
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    best = std::max(best, 2.0 * rounds * chains * lanes * threads / seconds / 1e9);
+  }
+  return best;
+}
+
+std::string today() {
+  const std::time_t now = std::time(nullptr);
+  char text[16];
+  std::strftime(text, sizeof text, "%Y-%m-%d", std::gmtime(&now));
+  return text;
+}
+
+}  // namespace drnas::bench
