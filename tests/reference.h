@@ -68,10 +68,10 @@ class Guarded {
   float* first_;
 };
 
-/// Largest |out - reference| over the largest |reference| of the array.
-inline double max_error(const Doubles& out, const Doubles& reference) {
+/// Largest |out - reference| over the largest |reference| of the array, or over `least` where that is more.
+inline double max_error(const Doubles& out, const Doubles& reference, double least = 1e-30) {
   REQUIRE(out.size() == reference.size());
-  double error = 0, scale = 1e-30;
+  double error = 0, scale = least;
   for (std::size_t i = 0; i < out.size(); ++i) {
     if (!std::isfinite(out[i])) return INFINITY;
     error = std::max(error, std::abs(out[i] - reference[i]));
