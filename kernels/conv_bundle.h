@@ -61,7 +61,7 @@ struct BundleEdgeGradient {
 
 /// Backward of everything that reads x: candidate convolutions, identity, average pool and bypass.
 ///   dx = 1[x > 0] sum_o W_o^T dz_o + sum_e (w_skip dy_e + P^T(w_pool dy_e)),   dW_o = dz_o * u
-/// dx is null when it is not wanted; otherwise overwritten. dweight is null when not wanted, otherwise overwritten.
+/// dx is null when it is not wanted; otherwise overwritten. Each dweight is null when not wanted, otherwise overwritten.
 /// Deterministic for a fixed thread count.
 struct ConvBundleBackward {
   ConvBundle bundle;

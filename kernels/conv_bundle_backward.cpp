@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <vector>
 
 #include "kernels/conv_bundle.h"
@@ -12,8 +13,8 @@ namespace {
 struct ThreadScratch {
   float *dz[ConvBundle::max_sizes], *du[ConvBundle::max_sizes];
   float *dweight[ConvBundle::max_sizes];  // packed, summed over this thread's chunks
-  float *u, *fresh_dweight, *rolling, *gathered;
-  std::byte* library;
+  float *u, *rolling, *gathered;
+  std::byte* convolution;
   bool started = false;  // dweight holds something
 };
 
@@ -26,14 +27,15 @@ struct BackwardScratch {
   BackwardScratch(const BundleChunk& chunk, void* memory) {
     Carver carve(memory);
     const ConvBundle& b = chunk.bundle;
-    std::int64_t staging_floats = 0, library_bytes = 0, dweight_bytes = 0;
+    std::int64_t staging_floats = 0, convolution_bytes = 0, dweight_bytes[ConvBundle::max_sizes];
     for (int s = 0; s < b.sizes; ++s) {
-      const ConvPlan &data = chunk.plan(s, ConvPass::backward_data), &weight = chunk.plan(s, ConvPass::backward_weight);
+      const BundleConvolution data = chunk.plan(s, ConvPass::backward_data),
+                              weight = chunk.plan(s, ConvPass::backward_weight);
       packed[s] = reinterpret_cast<float*>(carve.take<std::byte>(static_cast<std::int64_t>(data.packed_bytes())));
-      staging_floats = std::max(staging_floats, chunk.conv(s).weight_count());
-      library_bytes = std::max({library_bytes, static_cast<std::int64_t>(data.scratch_bytes()),
-                                static_cast<std::int64_t>(weight.scratch_bytes())});
-      dweight_bytes = std::max(dweight_bytes, static_cast<std::int64_t>(weight.packed_bytes()));
+      staging_floats = std::max({staging_floats, data.staging_floats(), weight.staging_floats()});
+      convolution_bytes = std::max({convolution_bytes, static_cast<std::int64_t>(data.scratch_bytes()),
+                                    static_cast<std::int64_t>(weight.scratch_bytes())});
+      dweight_bytes[s] = static_cast<std::int64_t>(weight.packed_bytes());
     }
     staging = carve.take<float>(staging_floats);
     threads.resize(thread_count());
@@ -41,13 +43,12 @@ struct BackwardScratch {
       for (int s = 0; s < b.sizes; ++s) {
         t.dz[s] = carve.take<float>(chunk.pixels() * b.z_channels());
         t.du[s] = carve.take<float>(chunk.pixels() * chunk.c_pad);
-        t.dweight[s] = reinterpret_cast<float*>(carve.take<std::byte>(dweight_bytes));
+        t.dweight[s] = reinterpret_cast<float*>(carve.take<std::byte>(dweight_bytes[s]));
       }
       t.u = carve.take<float>(chunk.pixels() * chunk.c_pad);
-      t.fresh_dweight = reinterpret_cast<float*>(carve.take<std::byte>(dweight_bytes));
       t.rolling = carve.take<float>(RollingRows::floats(b.w, b.c));
       t.gathered = carve.take<float>(std::int64_t{b.w} * b.c * b.edges * 2);
-      t.library = carve.take<std::byte>(library_bytes);
+      t.convolution = carve.take<std::byte>(convolution_bytes);
     }
     bytes = carve.bytes();
   }
@@ -174,16 +175,18 @@ void add_rectified(const ConvBundleBackward& p, std::int64_t first, std::int64_t
     }
 }
 
-void accumulate_dweight(const BundleChunk& chunk, ThreadScratch& t) {
+bool wants_weights(const ConvBundleBackward& p) {
+  return std::any_of(p.dweight, p.dweight + p.bundle.sizes, [](const float* d) { return d != nullptr; });
+}
+
+void accumulate_dweight(const ConvBundleBackward& p, const BundleChunk& chunk, ThreadScratch& t) {
   for (int s = 0; s < chunk.bundle.sizes; ++s) {
-    const ConvPlan& plan = chunk.plan(s, ConvPass::backward_weight);
-    float* to = t.started ? t.fresh_dweight : t.dweight[s];
-    plan.run(t.u, to, t.dz[s], t.library);
-    if (!t.started) continue;
-    const std::int64_t count = static_cast<std::int64_t>(plan.packed_bytes() / sizeof(float));
-    float* __restrict sum = t.dweight[s];
-#pragma omp simd
-    for (std::int64_t i = 0; i < count; ++i) sum[i] += to[i];
+    if (!p.dweight[s]) continue;
+    const BundleConvolution plan = chunk.plan(s, ConvPass::backward_weight);
+    if (t.started)
+      plan.add_weight_gradient(t.u, t.dz[s], t.dweight[s], t.convolution);
+    else
+      plan.run(t.u, t.dweight[s], t.dz[s], t.convolution);
   }
   t.started = true;
 }
@@ -197,12 +200,12 @@ void run_chunk(const ConvBundleBackward& p, const BundleChunk& chunk, const Back
     start_image<V>(p, weights, first + i * chunk.image_pixels(), i * chunk.image_pixels(), t);
   if (p.dx) {
     for (int s = 0; s < b.sizes; ++s)
-      chunk.plan(s, ConvPass::backward_data).run(t.du[s], scratch.packed[s], t.dz[s], t.library);
+      chunk.plan(s, ConvPass::backward_data).run(t.du[s], scratch.packed[s], t.dz[s], t.convolution);
     add_rectified<V>(p, first, chunk.pixels(), chunk.c_pad, t);
   }
-  if (p.dweight[0]) {
+  if (wants_weights(p)) {
     rectify_pixels(b, p.x + first * b.x_channels, chunk.pixels(), chunk.c_pad, t.u);
-    accumulate_dweight(chunk, t);
+    accumulate_dweight(p, chunk, t);
   }
 }
 
@@ -210,7 +213,8 @@ void run_chunk(const ConvBundleBackward& p, const BundleChunk& chunk, const Back
 void finish_dweight(const ConvBundleBackward& p, const BundleChunk& chunk, BackwardScratch& scratch) {
   const ConvBundle& b = p.bundle;
   for (int s = 0; s < b.sizes; ++s) {
-    const ConvPlan& plan = chunk.plan(s, ConvPass::backward_weight);
+    if (!p.dweight[s]) continue;
+    const BundleConvolution plan = chunk.plan(s, ConvPass::backward_weight);
     const std::int64_t count = static_cast<std::int64_t>(plan.packed_bytes() / sizeof(float));
     float* total = nullptr;
     for (ThreadScratch& t : scratch.threads) {
@@ -219,7 +223,9 @@ void finish_dweight(const ConvBundleBackward& p, const BundleChunk& chunk, Backw
         total = t.dweight[s];
         continue;
       }
-      for (std::int64_t i = 0; i < count; ++i) total[i] += t.dweight[s][i];
+      const float* __restrict part = t.dweight[s];
+#pragma omp parallel for simd schedule(static)
+      for (std::int64_t i = 0; i < count; ++i) total[i] += part[i];
     }
     plan.unpack(total, p.dweight[s], b.edges * b.c, b.c, scratch.staging);
   }
@@ -249,7 +255,7 @@ void conv_bundle_backward<Device::cpu>(const ConvBundleBackward& p, void* worksp
         run_chunk<V>(p, chunk, scratch, weights, scratch.threads[thread], index);
     });
   });
-  if (p.dweight[0]) finish_dweight(p, chunk, scratch);
+  if (wants_weights(p)) finish_dweight(p, chunk, scratch);
 }
 
 }  // namespace drnas::kernels

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "kernels/conv2d_plan.h"
+#include "kernels/bundle_convolution.h"
 #include "kernels/conv_bundle.h"
 #include "kernels/simd.h"
 
@@ -35,7 +35,7 @@ struct BundleChunk {
   Conv2d conv(int size) const {
     return {images, bundle.h, bundle.w, c_pad, bundle.z_channels(), bundle.kernel[size], 1, bundle.kernel[size] / 2};
   }
-  const ConvPlan& plan(int size, ConvPass pass) const { return ConvPlan::get(conv(size), pass, 1); }
+  BundleConvolution plan(int size, ConvPass pass) const { return {conv(size), pass}; }
 };
 
 /// u [pixels, c_pad] = max(0, first c channels of x), zeros in the padding.

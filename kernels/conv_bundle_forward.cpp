@@ -9,30 +9,30 @@
 namespace drnas::kernels {
 namespace {
 
-/// Scratch of one call: packed weights and image moments shared, the rectified chunk and oneDNN's scratch per thread.
+/// Scratch of one call: packed weights and image moments shared, the rectified chunk and the convolution's scratch per thread.
 struct ForwardScratch {
   float* packed[ConvBundle::max_sizes];
   float* staging;
   float* moments[ConvBundle::max_sizes];  // [n, 2, z_channels]: mean, M2 of each image
   std::vector<float*> u;
-  std::vector<std::byte*> library;
+  std::vector<std::byte*> convolution;
   std::size_t bytes;
 
   ForwardScratch(const BundleChunk& chunk, void* memory) {
     Carver carve(memory);
     const ConvBundle& b = chunk.bundle;
-    std::int64_t staging_floats = 0, library_bytes = 0;
+    std::int64_t staging_floats = 0, convolution_bytes = 0;
     for (int s = 0; s < b.sizes; ++s) {
-      const ConvPlan& plan = chunk.plan(s, ConvPass::forward);
+      const BundleConvolution plan = chunk.plan(s, ConvPass::forward);
       packed[s] = reinterpret_cast<float*>(carve.take<std::byte>(static_cast<std::int64_t>(plan.packed_bytes())));
       moments[s] = carve.take<float>(std::int64_t{b.n} * 2 * b.z_channels());
-      staging_floats = std::max(staging_floats, chunk.conv(s).weight_count());
-      library_bytes = std::max(library_bytes, static_cast<std::int64_t>(plan.scratch_bytes()));
+      staging_floats = std::max(staging_floats, plan.staging_floats());
+      convolution_bytes = std::max(convolution_bytes, static_cast<std::int64_t>(plan.scratch_bytes()));
     }
     staging = carve.take<float>(staging_floats);
     for (int t = 0; t < thread_count(); ++t) {
       u.push_back(carve.take<float>(chunk.pixels() * chunk.c_pad));
-      library.push_back(carve.take<std::byte>(library_bytes));
+      convolution.push_back(carve.take<std::byte>(convolution_bytes));
     }
     bytes = carve.bytes();
   }
@@ -77,7 +77,7 @@ void run_chunk(const ConvBundleForward& p, const BundleChunk& chunk, const Forwa
   rectify_pixels(b, p.x + first * b.x_channels, chunk.pixels(), chunk.c_pad, u);
   for (int s = 0; s < b.sizes; ++s) {
     float* z = p.z[s] + first * zc;
-    chunk.plan(s, ConvPass::forward).run(u, scratch.packed[s], z, scratch.library[thread]);
+    chunk.plan(s, ConvPass::forward).run(u, scratch.packed[s], z, scratch.convolution[thread]);
     if (!p.training) continue;
     for (int i = 0; i < chunk.images; ++i) {
       float* moments = scratch.moments[s] + (index * chunk.images + i) * 2 * zc;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The one-dimensional transforms of Winograd's minimal filtering F(m, 3) (Lavin and Gray 2016): y = A^T [(G g) (B^T d)] gives
-// m outputs of a three-tap filter g from m + 2 inputs d with m + 2 products. Written for any vector or scalar type T.
+// The one-dimensional transforms of Winograd's minimal filtering F(m, 3) (Lavin and Gray 2016): y =
+// A^T [(G g) (B^T d)] gives m outputs of a three-tap filter g from m + 2 inputs d with m + 2
+// products. Written for any vector or scalar type T.
 #pragma once
 
 namespace drnas::kernels {
@@ -55,22 +56,18 @@ struct WinogradTransform<2> {
   }
 };
 
-/// F(4, 3) with the points 0, a, -a, b, -b, infinity. The textbook's a = 1, b = 2 loses twice as many digits as these.
+/// F(4, 3) with the points 0, a, -a, b, -b, infinity, a = 1/sqrt(2), b = sqrt(2): half the rounding
+/// error of the textbook's 1 and 2, and a b = 1 saves products.
 template <>
 struct WinogradTransform<4> {
   static constexpr int points = 6;
-#ifdef WINO_A
-  static constexpr double a = WINO_A, b = WINO_B;
-#else
-  static constexpr double a = 0.625, b = 1.25;
-#endif
 
   template <class T>
   static void input(const T (&d)[6], T (&v)[6]) {
-    v[0] = product * d[0] + (d[4] - sum * d[2]);
+    v[0] = d[0] + (d[4] - sum * d[2]);
     pair(d[4] - b2 * d[2], a1 * (d[3] - b2 * d[1]), v[1], v[2]);
     pair(d[4] - a2 * d[2], b1 * (d[3] - a2 * d[1]), v[3], v[4]);
-    v[5] = product * d[1] + (d[5] - sum * d[3]);
+    v[5] = d[1] + (d[5] - sum * d[3]);
   }
   template <class T>
   static void output(const T (&m)[6], T (&y)[4]) {
@@ -89,7 +86,7 @@ struct WinogradTransform<4> {
   }
   template <class T>
   static void filter(const T (&g)[3], T (&u)[6]) {
-    u[0] = (1.0f / product) * g[0];
+    u[0] = g[0];
     pair(norm_a * (g[0] + a2 * g[2]), norm_a * a1 * g[1], u[1], u[2]);
     pair(norm_b * (g[0] + b2 * g[2]), norm_b * b1 * g[1], u[3], u[4]);
     u[5] = g[2];
@@ -97,16 +94,17 @@ struct WinogradTransform<4> {
   template <class T>
   static void filter_adjoint(const T (&u)[6], T (&g)[3]) {
     const T even_a = norm_a * (u[1] + u[2]), even_b = norm_b * (u[3] + u[4]);
-    g[0] = (1.0f / product) * u[0] + (even_a + even_b);
+    g[0] = u[0] + (even_a + even_b);
     g[1] = norm_a * a1 * (u[1] - u[2]) + norm_b * b1 * (u[3] - u[4]);
     g[2] = a2 * even_a + (b2 * even_b + u[5]);
   }
 
  private:
-  static constexpr float a1 = a, a2 = a * a, a3 = a * a * a, b1 = b, b2 = b * b, b3 = b * b * b;
-  static constexpr float product = a * a * b * b, sum = a * a + b * b;
+  static constexpr float a1 = 0.707106781186547524, a2 = 0.5f, a3 = a2 * a1, b1 = 2 * a1, b2 = 2.0f,
+                         b3 = b2 * b1;
+  static constexpr float sum = a2 + b2;  // and a2 * b2 = 1
   /// 1 / prod over the other finite points q of (p - q); the same for p and -p.
-  static constexpr float norm_a = 1 / (2 * a * a * (a * a - b * b)), norm_b = 1 / (2 * b * b * (b * b - a * a));
+  static constexpr float norm_a = 1 / (2 * a2 * (a2 - b2)), norm_b = 1 / (2 * b2 * (b2 - a2));
 
   template <class T>
   static void pair(const T& even, const T& odd, T& plus, T& minus) {
