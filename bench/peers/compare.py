@@ -155,7 +155,7 @@ def compare(options):
     pythons = [options.python] + ([options.extra_python] if options.extra_python else [])
     interpreters = [(python, torch_version(python)) for python in pythons]
     report = {
-        "machine": {"cpu": cpu_model(), "cores": cores(), "system": platform.platform()},
+        "machine": {"cpu": cpu_model(), "cores": cores()},
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "git_commit": first_line(["git", "describe", "--always", "--dirty", "--abbrev=40"]),
         "torch": [version for _, version in interpreters],
