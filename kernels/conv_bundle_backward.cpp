@@ -106,13 +106,14 @@ struct EdgeWeights {
 /// out [w, c] = sum_e weight_e dy_e, divided by the size of each pixel's pooling window.
 template <int V>
 void pooled_gradient(const ConvBundle& b, const DestinationRows& rows, const float* weight, int row, float* out) {
+  const int window_rows = window_count(row, b.h);
   for (int cb = 0; cb < b.c; cb += V)
-    for (int j = 0; j < b.w; ++j) {
-      Lanes<V> sum{};
-      for (int e = 0; e < b.edges; ++e) sum += weight[e] * load<V>(rows.dy[e] + j * rows.stride + cb);
-      store<V>(out + std::int64_t{j} * b.c + cb,
-               sum * (1.0f / static_cast<float>(window_count(row, b.h) * window_count(j, b.w))));
-    }
+    each_pixel_block(b.w, [&]<int P>(int j) {
+      Lanes<V> sum[P] = {};
+      for (int e = 0; e < b.edges; ++e) add_weighted<V>(sum, weight[e], rows.dy[e] + j * rows.stride + cb, rows.stride);
+      for (int k = 0; k < P; ++k)
+        store<V>(out + std::int64_t{j + k} * b.c + cb, sum[k] * window_share(window_rows, j + k, b.w));
+    });
 }
 
 /// dx of one row from the identity, the pool and the bypass.
@@ -122,11 +123,13 @@ void start_dx_row(const ConvBundleBackward& p, const DestinationRows& rows, cons
   const ConvBundle& b = p.bundle;
   float* dx = p.dx + pixel * b.x_channels;
   for (int cb = 0; cb < b.c; cb += V)
-    for (int j = 0; j < b.w; ++j) {
-      Lanes<V> sum = pooled.box<V>(std::int64_t{j} * b.c + cb);
-      for (int e = 0; e < b.edges; ++e) sum += weights.skip[e] * load<V>(rows.dy[e] + j * rows.stride + cb);
-      store<V>(dx + std::int64_t{j} * b.x_channels + cb, sum);
-    }
+    each_pixel_block(b.w, [&]<int P>(std::int64_t j) {
+      Lanes<V> sum[P];
+      for (int k = 0; k < P; ++k) sum[k] = pooled.box<V>((j + k) * b.c + cb);
+      for (int e = 0; e < b.edges; ++e)
+        add_weighted<V>(sum, weights.skip[e], rows.dy[e] + j * rows.stride + cb, rows.stride);
+      for (int k = 0; k < P; ++k) store<V>(dx + (j + k) * b.x_channels + cb, sum[k]);
+    });
   const int parts = b.parts();
   for (int j = 0; j < b.w && parts > 1; ++j)
     for (int g = 1; g < parts; ++g)

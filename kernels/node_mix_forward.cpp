@@ -41,12 +41,11 @@ void pooled_input(const NodeMix& p, const Affine& affine, std::int64_t first_pix
   const float* x[NodeMix::max_sources];
   for (int s = 0; s < p.sources; ++s) x[s] = p.source[s].x + first_pixel * p.channels;
   for (int cb = 0; cb < p.c; cb += V)
-    for (int j = 0; j < p.w; ++j) {
-      Lanes<V> sum{};
-      for (int s = 0; s < p.sources; ++s)
-        sum += affine.pool[s] * load<V>(x[s] + std::int64_t{j} * p.channels + cb);
-      store<V>(out + std::int64_t{j} * p.c + cb, sum);
-    }
+    each_pixel_block(p.w, [&]<int P>(std::int64_t j) {
+      Lanes<V> sum[P] = {};
+      for (int s = 0; s < p.sources; ++s) add_weighted<V>(sum, affine.pool[s], x[s] + j * p.channels + cb, p.channels);
+      for (int k = 0; k < P; ++k) store<V>(out + (j + k) * p.c + cb, sum[k]);
+    });
 }
 
 /// One row of mixed channels, out [w, out_stride].
@@ -58,16 +57,20 @@ void mix_row(const NodeMix& p, const Affine& affine, int row, std::int64_t first
   for (int s = 0; s < p.sources; ++s) x[s] = p.source[s].x + first_pixel * p.channels;
   const int rows = window_count(row, p.h);
   for (int cb = 0; cb < p.c; cb += V)
-    for (int j = 0; j < p.w; ++j) {
-      Lanes<V> sum = load<V>(affine.offset + cb);
-      for (int t = 0; t < p.terms; ++t)
-        sum += load<V>(affine.scale + std::int64_t{t} * p.c + cb) * load<V>(z[t] + j * p.term[t].z_stride + cb);
+    each_pixel_block(p.w, [&]<int P>(int j) {
+      Lanes<V> sum[P];
+      for (int k = 0; k < P; ++k) sum[k] = load<V>(affine.offset + cb);
+      for (int t = 0; t < p.terms; ++t) {
+        const std::int64_t stride = p.term[t].z_stride;
+        add_weighted<V>(sum, load<V>(affine.scale + std::int64_t{t} * p.c + cb), z[t] + j * stride + cb, stride);
+      }
       for (int s = 0; s < p.sources; ++s)
-        sum += affine.skip[s] * load<V>(x[s] + std::int64_t{j} * p.channels + cb);
-      if (affine.pools)
-        sum += pooled.box<V>(std::int64_t{j} * p.c + cb) * (1.0f / static_cast<float>(rows * window_count(j, p.w)));
-      store<V>(out + j * out_stride + cb, sum);
-    }
+        add_weighted<V>(sum, affine.skip[s], x[s] + std::int64_t{j} * p.channels + cb, p.channels);
+      for (int k = 0; k < P; ++k) {
+        if (affine.pools) sum[k] += pooled.box<V>(std::int64_t{j + k} * p.c + cb) * window_share(rows, j + k, p.w);
+        store<V>(out + (j + k) * out_stride + cb, sum[k]);
+      }
+    });
 }
 
 /// Stores a row with the bypassed channels in shuffled order.

@@ -13,6 +13,28 @@ namespace drnas::kernels {
 /// Pixels of a window [i-1, i+1] that lie inside [0, size).
 inline int window_count(int i, int size) { return 1 + (i > 0) + (i + 1 < size); }
 
+/// 1 over the number of pixels in a 3x3 window that spans `rows` rows around column j.
+inline float window_share(int rows, int j, int w) {
+  static constexpr float share[] = {0.0f, 1.0f, 1.0f / 2, 1.0f / 3, 1.0f / 4, 0.0f, 1.0f / 6, 0.0f, 0.0f, 1.0f / 9};
+  return share[rows * window_count(j, w)];
+}
+
+/// Calls body.template operator()<P>(j) over a row in blocks of P = 4 pixels and single ones at the end. Sums over terms or edges keep
+/// P accumulators in registers, so that each weight and pointer is fetched once for four pixels.
+template <class Body>
+void each_pixel_block(int w, const Body& body) {
+  int j = 0;
+  for (; j + 4 <= w; j += 4) body.template operator()<4>(j);
+  for (; j < w; ++j) body.template operator()<1>(j);
+}
+
+/// sum[k] += weight * from[k] for P pixels `stride` floats apart.
+template <int V, int P, class Weight>
+inline void add_weighted(Lanes<V> (&sum)[P], Weight weight, const float* from, std::int64_t stride) {
+#pragma GCC unroll 4
+  for (int k = 0; k < P; ++k) sum[k] += weight * load<V>(from + k * stride);
+}
+
 /// Three rows of w*c floats with a zero pixel before and behind each, addressed by row number modulo three: row r holds
 /// values or zeros (outside the image). `sum(r, at)` is the 3x3 box sum around pixel `at` once rows r-1, r, r+1 are in.
 class RollingRows {
@@ -50,7 +72,7 @@ class RollingRows {
 template <int V>
 void divide_by_window(const float* row, std::int64_t stride, int i, int h, int w, int c, float* out) {
   for (int j = 0; j < w; ++j) {
-    const float factor = 1.0f / static_cast<float>(window_count(i, h) * window_count(j, w));
+    const float factor = window_share(window_count(i, h), j, w);
     for (int cb = 0; cb < c; cb += V) store<V>(out + std::int64_t{j} * c + cb, factor * load<V>(row + j * stride + cb));
   }
 }
