@@ -6,6 +6,8 @@
 namespace drnas {
 
 Variable::Variable(Tensor value, std::string name) : state_(std::make_shared<State>()) {
+  state_->shape = value.shape();
+  state_->dtype = value.dtype();
   state_->value = std::move(value);
   state_->name = std::move(name);
 }
@@ -45,7 +47,7 @@ GradientSlot Tape::slot(const Variable& variable) {
   if (!state.needed) return {};
   const GradientRule rule = state.written ? GradientRule::accumulate : state.first_rule;
   if (state.gradient.empty())
-    state.gradient = Tensor(state.value.shape(), MemoryTag::gradients, device_, state.value.dtype());
+    state.gradient = Tensor(state.shape, MemoryTag::gradients, device_, state.dtype);
   state.written = true;
   return {state.gradient, rule};
 }

@@ -25,12 +25,17 @@ class Variable {
   bool empty() const { return !state_; }
   const Tensor& value() const { return state_->value; }
   const Tensor& gradient() const { return state_->gradient; }
+  /// Drops the value of a result that no backward pass reads, so that its memory need not wait for the tape. Its gradient
+  /// keeps its shape.
+  void release_value() const { state_->value = Tensor(); }
   const std::string& name() const { return state_->name; }
 
  private:
   friend class Tape;
   struct State {
     Tensor value, gradient;
+    Shape shape;  // of the value, also when that is released
+    DType dtype = DType::f32;
     std::string name;
     bool leaf_gradient = false;  // the gradient's memory is the caller's
     bool written = false;        // the gradient holds a contribution

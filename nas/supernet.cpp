@@ -159,7 +159,9 @@ Variable Nb201Supernet::run_block(Tape& tape, const ResidualBlock& block, const 
   const Variable b = run_relu_conv_norm(tape, block.name + ".conv_b", block.b, a, training);
   const Variable pooled = average_pool(tape, block.name + ".pool", x, 2, 2, 0);
   const Variable shortcut = conv2d(tape, block.name + ".downsample", pooled, block.shortcut.leaf, {});
-  return add(tape, block.name + ".sum", b, shortcut);
+  const Variable sum = add(tape, block.name + ".sum", b, shortcut);
+  for (const Variable& summand : {b, shortcut}) summand.release_value();
+  return sum;
 }
 
 Variable Nb201Supernet::run_cell(Tape& tape, const Cell& cell, const Variable& x, const Variable& theta,
