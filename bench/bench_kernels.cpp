@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Kernels of a cell at the three stage shapes of C 16, batch 64; arguments: channels, image size, partial channels K.
+// Kernels of a cell at the three stage shapes of C 16, batch 64; arguments: channels, image size,
+// partial channels K.
 #include <benchmark/benchmark.h>
 
 #include <vector>
@@ -20,13 +21,16 @@ constexpr int batch = 64;
 
 Tensor random_tensor(Shape shape) {
   Tensor t(shape, MemoryTag::activations);
-  kernels::fill_normal<Device::cpu>(t.data(), t.elements(), 0, 1, 1, kernels::Purpose::synthetic, 0, nullptr);
+  kernels::fill_normal<Device::cpu>(t.data(), t.elements(), 0, 1, 1, kernels::Purpose::synthetic, 0,
+                                    nullptr);
   return t;
 }
 
 void declare(State& state, double flops, double bytes) {
-  state.SetBytesProcessed(static_cast<std::int64_t>(bytes * static_cast<double>(state.iterations())));
-  state.counters["FLOPS"] = Counter(flops, Counter::kIsIterationInvariantRate, Counter::OneK::kIs1000);
+  state.SetBytesProcessed(
+      static_cast<std::int64_t>(bytes * static_cast<double>(state.iterations())));
+  state.counters["FLOPS"] =
+      Counter(flops, Counter::kIsIterationInvariantRate, Counter::OneK::kIs1000);
 }
 
 /// The bundle that leaves node 0 (three edges, 1x1 and 3x3) and everything around it.
@@ -67,8 +71,8 @@ struct Cell {
     m.theta = theta.data<double>();
     for (int e = 0; e < 3; ++e) {
       for (int s = 0; s < 2; ++s)
-        m.term[m.terms++] = {z[s].data() + e * bundle.c, bundle.z_channels(), mean(s) + e * bundle.c,
-                             mean(s) + (3 + e) * bundle.c, 5 * e + 2 + s};
+        m.term[m.terms++] = {z[s].data() + e * bundle.c, bundle.z_channels(),
+                             mean(s) + e * bundle.c, mean(s) + (3 + e) * bundle.c, 5 * e + 2 + s};
       m.source[m.sources++] = {x.data(), 5 * e + 1, 5 * e + 4};
     }
     return m;
@@ -88,7 +92,8 @@ void conv_bundle_forward(State& state) {
   }
   p.training = true;
   p.eps = 1e-5f;
-  const Tensor scratch = workspace(Device::cpu, kernels::conv_bundle_forward_workspace<Device::cpu>(p.bundle));
+  const Tensor scratch =
+      workspace(Device::cpu, kernels::conv_bundle_forward_workspace<Device::cpu>(p.bundle));
   for (auto _ : state) kernels::conv_bundle_forward<Device::cpu>(p, scratch.data(), nullptr);
   declare(state, cell.flops(), cell.node_bytes() + cell.z_bytes());
 }
@@ -107,9 +112,11 @@ void conv_bundle_backward(State& state) {
   for (int e = 0; e < 3; ++e) {
     p.edge[e].dy = cell.dy.data();
     p.edge[e].skip_weight = p.edge[e].pool_weight = cell.theta.data<double>();
-    for (int s = 0; s < 2; ++s) p.edge[e].coefficients[s] = cell.coefficients.data() + (2 * e + s) * 3 * cell.bundle.c;
+    for (int s = 0; s < 2; ++s)
+      p.edge[e].coefficients[s] = cell.coefficients.data() + (2 * e + s) * 3 * cell.bundle.c;
   }
-  const Tensor scratch = workspace(Device::cpu, kernels::conv_bundle_backward_workspace<Device::cpu>(p.bundle));
+  const Tensor scratch =
+      workspace(Device::cpu, kernels::conv_bundle_backward_workspace<Device::cpu>(p.bundle));
   for (auto _ : state) kernels::conv_bundle_backward<Device::cpu>(p, scratch.data(), nullptr);
   declare(state, 2 * cell.flops(), 5 * cell.node_bytes() + cell.z_bytes());
 }
@@ -118,8 +125,10 @@ void node_mix_forward(State& state) {
   const Cell cell(state);
   const kernels::NodeMix mix = cell.mix();
   const Tensor scratch = workspace(Device::cpu, kernels::node_mix_workspace<Device::cpu>(mix));
-  for (auto _ : state) kernels::node_mix_forward<Device::cpu>(mix, cell.y.data(), scratch.data(), nullptr);
-  declare(state, 2.0 * static_cast<double>(cell.bundle.pixels()) * cell.bundle.c * 12, 2 * cell.node_bytes() + cell.z_bytes());
+  for (auto _ : state)
+    kernels::node_mix_forward<Device::cpu>(mix, cell.y.data(), scratch.data(), nullptr);
+  declare(state, 2.0 * static_cast<double>(cell.bundle.pixels()) * cell.bundle.c * 12,
+          2 * cell.node_bytes() + cell.z_bytes());
 }
 
 void node_mix_backward(State& state) {
@@ -127,24 +136,29 @@ void node_mix_backward(State& state) {
   kernels::NodeMixBackward p{};
   p.mix = cell.mix();
   p.dy = cell.dy.data();
-  for (int t = 0; t < 6; ++t) p.coefficients[t] = cell.coefficients.data() + std::ptrdiff_t{3} * t * cell.bundle.c;
+  for (int t = 0; t < 6; ++t)
+    p.coefficients[t] = cell.coefficients.data() + std::ptrdiff_t{3} * t * cell.bundle.c;
   p.dtheta = cell.dtheta.data<double>();
-  const Tensor scratch = workspace(Device::cpu, kernels::node_mix_backward_workspace<Device::cpu>(p.mix));
+  const Tensor scratch =
+      workspace(Device::cpu, kernels::node_mix_backward_workspace<Device::cpu>(p.mix));
   for (auto _ : state) kernels::node_mix_backward<Device::cpu>(p, scratch.data(), nullptr);
-  declare(state, 2.0 * static_cast<double>(cell.bundle.pixels()) * cell.bundle.c * 16, 2 * cell.node_bytes() + cell.z_bytes());
+  declare(state, 2.0 * static_cast<double>(cell.bundle.pixels()) * cell.bundle.c * 16,
+          2 * cell.node_bytes() + cell.z_bytes());
 }
 
 void batch_norm_both_ways(State& state) {
   const Cell cell(state);
   const int channels = cell.bundle.x_channels;
-  const kernels::BatchNorm p{cell.bundle.pixels(), channels, false, 1e-5f, 0.1f, nullptr, nullptr, nullptr, nullptr};
+  const kernels::BatchNorm p{
+      cell.bundle.pixels(), channels, false, 1e-5f, 0.1f, nullptr, nullptr, nullptr, nullptr};
   const Tensor scratch = workspace(Device::cpu, kernels::batch_norm_workspace<Device::cpu>(p));
   const Tensor saved = random_tensor({1, 1, 2, channels});
   for (auto _ : state) {
-    kernels::batch_norm_forward<Device::cpu>(p, cell.x.data(), cell.y.data(), saved.data(), saved.data() + channels,
-                                             scratch.data(), nullptr);
-    kernels::batch_norm_backward<Device::cpu>(p, cell.x.data(), cell.dy.data(), saved.data(), saved.data() + channels,
-                                              cell.dx.data(), false, nullptr, nullptr, scratch.data(), nullptr);
+    kernels::batch_norm_forward<Device::cpu>(p, cell.x.data(), cell.y.data(), saved.data(),
+                                             saved.data() + channels, scratch.data(), nullptr);
+    kernels::batch_norm_backward<Device::cpu>(p, cell.x.data(), cell.dy.data(), saved.data(),
+                                              saved.data() + channels, cell.dx.data(), false,
+                                              nullptr, nullptr, scratch.data(), nullptr);
   }
   declare(state, 14.0 * static_cast<double>(cell.x.elements()), 8 * cell.node_bytes());
 }

@@ -28,12 +28,18 @@ struct Options {
 Options parse(int argc, char** argv) {
   Options o;
   CLI::App app("Times both search steps on random images", "bench_step");
-  app.add_option("--space", o.space)->check(CLI::IsMember({"nas-bench-201"}))->capture_default_str();
+  app.add_option("--space", o.space)
+      ->check(CLI::IsMember({"nas-bench-201"}))
+      ->capture_default_str();
   app.add_option("--channels", o.channels)->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--cells", o.cells)->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--batch-size", o.batch_size)->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--partial-channels", o.partial_channels)->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--steps", o.steps, "timed steps of each kind")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--partial-channels", o.partial_channels)
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--steps", o.steps, "timed steps of each kind")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   app.add_option("--threads", o.threads, "0: all cores")->capture_default_str();
   app.add_option("--json", o.json, "write all figures to this file");
   try {
@@ -47,11 +53,13 @@ Options parse(int argc, char** argv) {
   return o;
 }
 
-/// FLOPs of the convolutions of one forward pass (multiply-adds times two): every cell 60 C^2 a pixel, stem, residual blocks.
+/// FLOPs of the convolutions of one forward pass (multiply-adds times two): every cell 60 C^2 a
+/// pixel, stem, residual blocks.
 double forward_flops(const Options& o) {
   double macs = 27.0 * o.channels * 1024;
   for (int stage = 0; stage < 3; ++stage) {
-    const double c = o.channels << stage, pixels = 1024 >> (2 * stage), mixed = c / o.partial_channels;
+    const double c = o.channels << stage, pixels = 1024 >> (2 * stage),
+                 mixed = c / o.partial_channels;
     macs += 60.0 * o.cells * mixed * mixed * pixels;
     if (stage) macs += (9.0 * c * c / 2 + 9.0 * c * c + c * c / 2) * pixels;
   }
@@ -81,8 +89,8 @@ ordered_json summary(const std::vector<StepResult>& steps) {
 
 DeviceBatch random_batch(int count) {
   std::vector<float> images(static_cast<std::size_t>(count) * 32 * 32 * 3);
-  kernels::fill_normal<Device::cpu>(images.data(), static_cast<std::int64_t>(images.size()), 0, 1, 1,
-                                    kernels::Purpose::synthetic, 0, nullptr);
+  kernels::fill_normal<Device::cpu>(images.data(), static_cast<std::int64_t>(images.size()), 0, 1,
+                                    1, kernels::Purpose::synthetic, 0, nullptr);
   std::vector<std::int32_t> labels(count);
   for (int i = 0; i < count; ++i) labels[i] = i % 10;
   return {images, labels, 32, Device::cpu};
@@ -104,7 +112,8 @@ ordered_json measure(const Options& o) {
                       {"threads", o.threads}};
   report["process_start_bytes"] = bench::process_bytes("VmRSS");
   Nb201Supernet supernet({o.channels, o.cells, 10, o.partial_channels}, 1);
-  const auto distribution = make_dirichlet({Nb201Supernet::edges, Nb201Supernet::ops, 1, Device::cpu}, 1);
+  const auto distribution =
+      make_dirichlet({Nb201Supernet::edges, Nb201Supernet::ops, 1, Device::cpu}, 1);
   Trainer trainer(supernet, *distribution, {});
   const DeviceBatch batch = random_batch(o.batch_size);
   std::vector<StepResult> architecture, weight;
@@ -131,7 +140,8 @@ void add_rates(ordered_json& report, const Options& o) {
   const auto rate = [&](const char* step, double passes) {
     return passes * forward / report[step]["median"].get<double>() / 1e6;
   };
-  report["convolution_gflop"] = {{"architecture_step", 2 * forward / 1e9}, {"weight_step", 3 * forward / 1e9}};
+  report["convolution_gflop"] = {{"architecture_step", 2 * forward / 1e9},
+                                 {"weight_step", 3 * forward / 1e9}};
   report["convolution_gflops"] = {{"architecture_step", rate("architecture_step_ms", 2)},
                                   {"weight_step", rate("weight_step_ms", 3)}};
   report["peak_gflops"] = peak;
@@ -140,8 +150,8 @@ void add_rates(ordered_json& report, const Options& o) {
 }
 
 void print(const ordered_json& r) {
-  std::printf("%-18s %10s %10s %10s   forward / backward / optimizer (ms)   share of peak\n", "step", "median ms", "min",
-              "max");
+  std::printf("%-18s %10s %10s %10s   forward / backward / optimizer (ms)   share of peak\n",
+              "step", "median ms", "min", "max");
   for (const char* step : {"architecture_step", "weight_step"}) {
     const ordered_json& t = r[std::string(step) + "_ms"];
     std::printf("%-18s %10.1f %10.1f %10.1f   %.1f / %.1f / %.1f   %.2f of %.0f GFLOP/s\n", step,
@@ -152,7 +162,8 @@ void print(const ordered_json& r) {
   }
   std::printf("tensors %s at the peak, process %s above its start\n",
               format_bytes(r["peak_bytes"]["total"].get<std::int64_t>()).c_str(),
-              format_bytes(r["process_peak_bytes"].get<std::int64_t>() - r["process_start_bytes"].get<std::int64_t>())
+              format_bytes(r["process_peak_bytes"].get<std::int64_t>() -
+                           r["process_start_bytes"].get<std::int64_t>())
                   .c_str());
 }
 

@@ -63,7 +63,8 @@ double measured_peak_gflops(int threads) {
 #pragma omp critical
       sink = sink + value;
     }
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     best = std::max(best, 2.0 * rounds * chains * lanes * threads / seconds / 1e9);
   }
   return best;

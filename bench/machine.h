@@ -10,7 +10,8 @@ namespace drnas::bench {
 std::int64_t process_bytes(const std::string& field);
 /// The processor's name.
 std::string processor();
-/// Float32 multiply-adds of all threads, in GFLOP/s: the best of several short runs of a loop in registers.
+/// Float32 multiply-adds of all threads, in GFLOP/s: the best of several short runs of a loop in
+/// registers.
 double measured_peak_gflops(int threads);
 /// "2026-01-31".
 std::string today();

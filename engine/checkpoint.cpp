@@ -8,22 +8,25 @@ namespace {
 
 std::vector<std::int64_t> extents(const Shape& s) { return {s.n, s.h, s.w, s.c}; }
 
-void save_slices(SafetensorsWriter& writer, const std::string& prefix, const std::vector<NamedSlice>& slices,
-                 const Tensor& buffer) {
+void save_slices(SafetensorsWriter& writer, const std::string& prefix,
+                 const std::vector<NamedSlice>& slices, const Tensor& buffer) {
   for (const NamedSlice& slice : slices)
-    writer.add<float>(prefix + slice.name, extents(slice.shape),
-                      {buffer.data() + slice.offset, static_cast<std::size_t>(slice.shape.elements())});
+    writer.add<float>(
+        prefix + slice.name, extents(slice.shape),
+        {buffer.data() + slice.offset, static_cast<std::size_t>(slice.shape.elements())});
 }
 
 template <class T>
-std::vector<T> values_of_shape(const SafetensorsFile& file, const std::string& name, const Shape& shape) {
+std::vector<T> values_of_shape(const SafetensorsFile& file, const std::string& name,
+                               const Shape& shape) {
   if (file.at(name).shape != extents(shape))
-    throw Error(file.path().string() + ": tensor " + name + " has not the expected shape " + to_string(shape));
+    throw Error(file.path().string() + ": tensor " + name + " has not the expected shape " +
+                to_string(shape));
   return file.values<T>(name);
 }
 
-void load_slices(const SafetensorsFile& file, const std::string& prefix, const std::vector<NamedSlice>& slices,
-                 const Tensor& buffer) {
+void load_slices(const SafetensorsFile& file, const std::string& prefix,
+                 const std::vector<NamedSlice>& slices, const Tensor& buffer) {
   for (const NamedSlice& slice : slices) {
     const auto values = values_of_shape<float>(file, prefix + slice.name, slice.shape);
     std::copy(values.begin(), values.end(), buffer.data() + slice.offset);
@@ -45,7 +48,8 @@ void load_parameters(const SafetensorsFile& file, const ParameterStore& store) {
 }
 
 void save_table(SafetensorsWriter& writer, const std::string& name, const Tensor& table) {
-  writer.add<double>(name, extents(table.shape()), {table.data<double>(), static_cast<std::size_t>(table.elements())});
+  writer.add<double>(name, extents(table.shape()),
+                     {table.data<double>(), static_cast<std::size_t>(table.elements())});
 }
 
 void load_table(const SafetensorsFile& file, const std::string& name, const Tensor& table) {

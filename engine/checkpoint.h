@@ -6,8 +6,8 @@
 
 namespace drnas {
 
-/// Puts a network's weights, momentum and running statistics into a checkpoint: "weights.NAME", "velocity.NAME" (float32,
-/// convolutions [c_out, kernel, kernel, c_in]) and "statistics.NAME".
+/// Puts a network's weights, momentum and running statistics into a checkpoint: "weights.NAME",
+/// "velocity.NAME" (float32, convolutions [c_out, kernel, kernel, c_in]) and "statistics.NAME".
 void save_parameters(SafetensorsWriter& writer, const ParameterStore& store);
 /// The reverse; throws Error naming file and tensor when one is missing or has another shape.
 void load_parameters(const SafetensorsFile& file, const ParameterStore& store);

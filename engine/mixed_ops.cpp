@@ -19,7 +19,9 @@ struct BundleState {
   Tensor statistics;  // [sizes, 2, edges*c]: mean, 1/std
   std::vector<EdgeGradient> gradients;
 
-  float* mean(int size) const { return statistics.data() + std::int64_t{2} * size * shape.edges * shape.c; }
+  float* mean(int size) const {
+    return statistics.data() + std::int64_t{2} * size * shape.edges * shape.c;
+  }
   float* inv_std(int size) const { return mean(size) + std::int64_t{shape.edges} * shape.c; }
 };
 
@@ -30,12 +32,20 @@ constexpr float batch_norm_eps = 1e-5f, batch_norm_momentum = 0.1f;
 
 kernels::ConvBundle shape_of(const std::string& name, const Shape& x, const BundleParameters& p) {
   if (p.kernels.size() > kernels::ConvBundle::max_sizes || p.edges > kernels::ConvBundle::max_edges)
-    throw Error(name + ": at most " + std::to_string(kernels::ConvBundle::max_sizes) + " kernel sizes and " +
-                std::to_string(kernels::ConvBundle::max_edges) + " edges fit a bundle");
+    throw Error(name + ": at most " + std::to_string(kernels::ConvBundle::max_sizes) +
+                " kernel sizes and " + std::to_string(kernels::ConvBundle::max_edges) +
+                " edges fit a bundle");
   if (p.channels < 1 || x.c % p.channels != 0)
-    throw Error(name + ": " + std::to_string(p.channels) + " mixed channels do not divide input " + to_string(x));
-  kernels::ConvBundle b{static_cast<int>(x.n), static_cast<int>(x.h), static_cast<int>(x.w),           p.channels,
-                        static_cast<int>(x.c), p.edges,               static_cast<int>(p.kernels.size()), {}};
+    throw Error(name + ": " + std::to_string(p.channels) + " mixed channels do not divide input " +
+                to_string(x));
+  kernels::ConvBundle b{static_cast<int>(x.n),
+                        static_cast<int>(x.h),
+                        static_cast<int>(x.w),
+                        p.channels,
+                        static_cast<int>(x.c),
+                        p.edges,
+                        static_cast<int>(p.kernels.size()),
+                        {}};
   std::copy(p.kernels.begin(), p.kernels.end(), b.kernel);
   return b;
 }
@@ -49,8 +59,10 @@ Tensor raw_outputs(const kernels::ConvBundle& b, Device device) {
   return Tensor({b.n, b.h, b.w, b.z_channels()}, MemoryTag::activations, device);
 }
 
-/// Runs the kernel sizes [first, first + count). `running`: move or, in evaluation, use the running statistics.
-void run_forward(const BundleState& state, int first, int count, bool training, bool running, Device device) {
+/// Runs the kernel sizes [first, first + count). `running`: move or, in evaluation, use the running
+/// statistics.
+void run_forward(const BundleState& state, int first, int count, bool training, bool running,
+                 Device device) {
   kernels::ConvBundleForward f{};
   f.bundle = state.shape;
   f.bundle.sizes = count;
@@ -92,13 +104,15 @@ void run_backward(Tape& tape, const BundleState& state) {
   for (int s = 0; s < b.sizes; ++s) {
     k.weight[s] = state.parameters.weights[s].value().data();
     k.z[s] = state.z[s].data();
-    if (tape.wants(state.parameters.weights[s])) k.dweight[s] = tape.sole_slot(state.parameters.weights[s]).data();
+    if (tape.wants(state.parameters.weights[s]))
+      k.dweight[s] = tape.sole_slot(state.parameters.weights[s]).data();
   }
   for (int e = 0; e < b.edges; ++e) {
     const BundleState::EdgeGradient& from = state.gradients[e];
     kernels::BundleEdgeGradient& to = k.edge[e];
     to.dy = from.dy.data();
-    for (int s = 0; s < b.sizes; ++s) to.coefficients[s] = from.coefficients.data() + std::int64_t{3} * s * b.c;
+    for (int s = 0; s < b.sizes; ++s)
+      to.coefficients[s] = from.coefficients.data() + std::int64_t{3} * s * b.c;
     const double* theta = from.theta.data<double>();
     to.skip_weight = from.skip_theta < 0 ? nullptr : theta + from.skip_theta;
     to.pool_weight = from.pool_theta < 0 ? nullptr : theta + from.pool_theta;
@@ -125,12 +139,14 @@ kernels::NodeMix describe(const std::string& name, const NodeMixInputs& inputs, 
     const NodeMixEdge& edge = inputs.edges[i];
     const BundleState& state = *states[i];
     if (!(state.x.value().shape() == x) || state.shape.c != mix.c)
-      throw Error(name + ": its sources " + to_string(x) + " and " + to_string(state.x.value().shape()) + " differ");
+      throw Error(name + ": its sources " + to_string(x) + " and " +
+                  to_string(state.x.value().shape()) + " differ");
     for (int s = 0; s < state.shape.sizes; ++s) {
-      if (mix.terms == kernels::NodeMix::max_terms) throw Error(name + ": too many candidate operations");
+      if (mix.terms == kernels::NodeMix::max_terms)
+        throw Error(name + ": too many candidate operations");
       const int first = edge.edge * mix.c;
-      mix.term[mix.terms++] = {state.z[s].data() + first, state.shape.z_channels(), state.mean(s) + first,
-                               state.inv_std(s) + first, edge.conv_theta[s]};
+      mix.term[mix.terms++] = {state.z[s].data() + first, state.shape.z_channels(),
+                               state.mean(s) + first, state.inv_std(s) + first, edge.conv_theta[s]};
     }
     if (mix.sources == kernels::NodeMix::max_sources) throw Error(name + ": too many source nodes");
     mix.source[mix.sources++] = {state.x.value().data(), edge.skip_theta, edge.pool_theta};
@@ -147,8 +163,8 @@ void Bundle::release() const {
     if (rebuilds(*state_, s)) state_->z[s] = Tensor();
 }
 
-Bundle conv_bundle(Tape& tape, const std::string& name, const Variable& x, const BundleParameters& parameters,
-                   bool training) {
+Bundle conv_bundle(Tape& tape, const std::string& name, const Variable& x,
+                   const BundleParameters& parameters, bool training) {
   auto state = std::make_shared<BundleState>();
   state->shape = shape_of(name, x.value().shape(), parameters);
   state->parameters = parameters;
@@ -156,7 +172,8 @@ Bundle conv_bundle(Tape& tape, const std::string& name, const Variable& x, const
   const kernels::ConvBundle& b = state->shape;
   const Device device = tape.device();
   for (int s = 0; s < b.sizes; ++s) state->z.push_back(raw_outputs(b, device));
-  state->statistics = Tensor({b.sizes, 1, 2, std::int64_t{b.edges} * b.c}, MemoryTag::statistics, device);
+  state->statistics =
+      Tensor({b.sizes, 1, 2, std::int64_t{b.edges} * b.c}, MemoryTag::statistics, device);
   state->gradients.resize(b.edges);
   run_forward(*state, 0, b.sizes, training, true, device);
   state->token = Variable(state->statistics, name);
@@ -172,7 +189,8 @@ Bundle conv_bundle(Tape& tape, const std::string& name, const Variable& x, const
   return bundle;
 }
 
-Variable node_mix(Tape& tape, const std::string& name, const NodeMixInputs& inputs, const Variable& theta) {
+Variable node_mix(Tape& tape, const std::string& name, const NodeMixInputs& inputs,
+                  const Variable& theta) {
   std::vector<std::shared_ptr<BundleState>> states;
   for (const NodeMixEdge& edge : inputs.edges) states.push_back(edge.bundle.state_);
   const kernels::NodeMix mix = describe(name, inputs, theta.value(), states);
@@ -195,9 +213,10 @@ Variable node_mix(Tape& tape, const std::string& name, const NodeMixInputs& inpu
     for (std::size_t i = 0; i < edges.size(); ++i) {
       const int sizes = states[i]->shape.sizes;
       const Tensor coefficients({sizes, 1, 3, b.mix.c}, MemoryTag::statistics, t.device());
-      for (int s = 0; s < sizes; ++s) b.coefficients[term++] = coefficients.data() + std::int64_t{3} * s * b.mix.c;
-      states[i]->gradients[edges[i].edge] = {t.gradient(y), coefficients, theta.value(), edges[i].skip_theta,
-                                             edges[i].pool_theta};
+      for (int s = 0; s < sizes; ++s)
+        b.coefficients[term++] = coefficients.data() + std::int64_t{3} * s * b.mix.c;
+      states[i]->gradients[edges[i].edge] = {t.gradient(y), coefficients, theta.value(),
+                                             edges[i].skip_theta, edges[i].pool_theta};
       t.mark_written(states[i]->token);
     }
     if (const GradientSlot slot = t.slot(theta)) {

@@ -17,31 +17,36 @@ int as_int(std::int64_t extent) { return static_cast<int>(extent); }
 
 Tensor rectified(const Tensor& x) {
   Tensor u(x.shape(), MemoryTag::workspace, x.device());
-  dispatch(x.device(), [&]<Device D>() { kernels::relu_forward<D>(x.elements(), x.data(), u.data(), default_stream); });
+  dispatch(x.device(), [&]<Device D>() {
+    kernels::relu_forward<D>(x.elements(), x.data(), u.data(), default_stream);
+  });
   return u;
 }
 
 /// Data and weight gradients of one convolution.
-void conv2d_backward(Tape& tape, const kernels::Conv2d& p, const Variable& x, const Variable& weight, const Tensor& dy,
-                     bool relu_input) {
+void conv2d_backward(Tape& tape, const kernels::Conv2d& p, const Variable& x,
+                     const Variable& weight, const Tensor& dy, bool relu_input) {
   const Device device = tape.device();
   dispatch(device, [&]<Device D>() {
     if (tape.wants(weight)) {
       const Tensor input = relu_input ? rectified(x.value()) : x.value();
-      const Tensor scratch = workspace(device, kernels::conv2d_workspace<D>(p, kernels::ConvPass::backward_weight));
-      kernels::conv2d_backward_weight<D>(p, input.data(), dy.data(), tape.sole_slot(weight).data(), scratch.data(),
-                                         default_stream);
+      const Tensor scratch =
+          workspace(device, kernels::conv2d_workspace<D>(p, kernels::ConvPass::backward_weight));
+      kernels::conv2d_backward_weight<D>(p, input.data(), dy.data(), tape.sole_slot(weight).data(),
+                                         scratch.data(), default_stream);
     }
     const GradientSlot dx = tape.slot(x);
     if (!dx) return;
-    const Tensor scratch = workspace(device, kernels::conv2d_workspace<D>(p, kernels::ConvPass::backward_data));
+    const Tensor scratch =
+        workspace(device, kernels::conv2d_workspace<D>(p, kernels::ConvPass::backward_data));
     const bool direct = !relu_input && !dx.accumulate();
     const Tensor du = direct ? dx.tensor : Tensor(x.value().shape(), MemoryTag::workspace, device);
-    kernels::conv2d_backward_data<D>(p, dy.data(), weight.value().data(), du.data(), scratch.data(), default_stream);
+    kernels::conv2d_backward_data<D>(p, dy.data(), weight.value().data(), du.data(), scratch.data(),
+                                     default_stream);
     if (direct) return;
     if (relu_input)
-      kernels::relu_backward<D>(du.elements(), x.value().data(), du.data(), dx.tensor.data(), dx.accumulate(),
-                                default_stream);
+      kernels::relu_backward<D>(du.elements(), x.value().data(), du.data(), dx.tensor.data(),
+                                dx.accumulate(), default_stream);
     else
       kernels::add<D>(du.elements(), dx.tensor.data(), du.data(), dx.tensor.data(), default_stream);
   });
@@ -49,38 +54,47 @@ void conv2d_backward(Tape& tape, const kernels::Conv2d& p, const Variable& x, co
 
 }  // namespace
 
-Variable conv2d(Tape& tape, const std::string& name, const Variable& x, const Variable& weight, Conv2dOptions options) {
+Variable conv2d(Tape& tape, const std::string& name, const Variable& x, const Variable& weight,
+                Conv2dOptions options) {
   const Shape in = x.value().shape(), w = weight.value().shape();
   if (in.c != w.c || w.h != w.w)
     throw Error(name + ": input " + to_string(in) + " does not fit weights " + to_string(w));
   const kernels::Conv2d p{as_int(in.n), as_int(in.h), as_int(in.w),   as_int(in.c),
                           as_int(w.n),  as_int(w.h),  options.stride, options.padding};
-  Variable y(Tensor({in.n, p.out_h(), p.out_w(), w.n}, MemoryTag::activations, tape.device()), name);
+  Variable y(Tensor({in.n, p.out_h(), p.out_w(), w.n}, MemoryTag::activations, tape.device()),
+             name);
   dispatch(tape.device(), [&]<Device D>() {
     const Tensor input = options.relu_input ? rectified(x.value()) : x.value();
-    const Tensor scratch = workspace(tape.device(), kernels::conv2d_workspace<D>(p, kernels::ConvPass::forward));
-    kernels::conv2d_forward<D>(p, input.data(), weight.value().data(), y.value().data(), scratch.data(), default_stream);
+    const Tensor scratch =
+        workspace(tape.device(), kernels::conv2d_workspace<D>(p, kernels::ConvPass::forward));
+    kernels::conv2d_forward<D>(p, input.data(), weight.value().data(), y.value().data(),
+                               scratch.data(), default_stream);
   });
-  tape.record(name, {x, weight}, y, [=](Tape& t) { conv2d_backward(t, p, x, weight, t.gradient(y), options.relu_input); });
+  tape.record(name, {x, weight}, y, [=](Tape& t) {
+    conv2d_backward(t, p, x, weight, t.gradient(y), options.relu_input);
+  });
   return y;
 }
 
-Variable batch_norm(Tape& tape, const std::string& name, const Variable& x, const Variable& gamma, const Variable& beta,
-                    const Tensor& running_mean, const Tensor& running_var, BatchNormOptions options) {
+Variable batch_norm(Tape& tape, const std::string& name, const Variable& x, const Variable& gamma,
+                    const Variable& beta, const Tensor& running_mean, const Tensor& running_var,
+                    BatchNormOptions options) {
   const Shape shape = x.value().shape();
   const auto pointer = [](const Variable& v) { return v.empty() ? nullptr : v.value().data(); };
   const auto statistic = [](const Tensor& t) { return t.empty() ? nullptr : t.data(); };
-  const kernels::BatchNorm p{shape.pixels(),  as_int(shape.c), options.relu,
-                             options.eps,     options.momentum, pointer(gamma),
-                             pointer(beta),   statistic(running_mean), statistic(running_var)};
+  const kernels::BatchNorm p{shape.pixels(), as_int(shape.c),         options.relu,
+                             options.eps,    options.momentum,        pointer(gamma),
+                             pointer(beta),  statistic(running_mean), statistic(running_var)};
   Variable y(Tensor(shape, MemoryTag::activations, tape.device()), name);
   const Tensor saved({1, 1, 2, shape.c}, MemoryTag::statistics, tape.device());
   float *mean = saved.data(), *inv_std = mean + shape.c;
   dispatch(tape.device(), [&]<Device D>() {
     const Tensor scratch = workspace(tape.device(), kernels::batch_norm_workspace<D>(p));
     if (!options.training)
-      return kernels::batch_norm_inference<D>(p, x.value().data(), y.value().data(), scratch.data(), default_stream);
-    kernels::batch_norm_forward<D>(p, x.value().data(), y.value().data(), mean, inv_std, scratch.data(), default_stream);
+      return kernels::batch_norm_inference<D>(p, x.value().data(), y.value().data(), scratch.data(),
+                                              default_stream);
+    kernels::batch_norm_forward<D>(p, x.value().data(), y.value().data(), mean, inv_std,
+                                   scratch.data(), default_stream);
   });
   std::vector<Variable> inputs{x};
   for (const Variable& v : {gamma, beta})
@@ -90,26 +104,33 @@ Variable batch_norm(Tape& tape, const std::string& name, const Variable& x, cons
       const Tensor scratch = workspace(t.device(), kernels::batch_norm_workspace<D>(p));
       const GradientSlot dx = t.slot(x);
       const Tensor unwanted = dx ? Tensor() : Tensor(shape, MemoryTag::workspace, t.device());
-      const auto leaf = [&](const Variable& v) { return v.empty() || !t.wants(v) ? nullptr : t.sole_slot(v).data(); };
-      kernels::batch_norm_backward<D>(p, x.value().data(), t.gradient(y).data(), saved.data(), saved.data() + shape.c,
-                                      (dx ? dx.tensor : unwanted).data(), dx.accumulate(), leaf(gamma), leaf(beta),
-                                      scratch.data(), default_stream);
+      const auto leaf = [&](const Variable& v) {
+        return v.empty() || !t.wants(v) ? nullptr : t.sole_slot(v).data();
+      };
+      kernels::batch_norm_backward<D>(p, x.value().data(), t.gradient(y).data(), saved.data(),
+                                      saved.data() + shape.c, (dx ? dx.tensor : unwanted).data(),
+                                      dx.accumulate(), leaf(gamma), leaf(beta), scratch.data(),
+                                      default_stream);
     });
   });
   return y;
 }
 
-Variable average_pool(Tape& tape, const std::string& name, const Variable& x, int kernel, int stride, int padding) {
+Variable average_pool(Tape& tape, const std::string& name, const Variable& x, int kernel,
+                      int stride, int padding) {
   const Shape in = x.value().shape();
-  const kernels::Pool2d p{as_int(in.n), as_int(in.h), as_int(in.w), as_int(in.c), kernel, stride, padding, false};
-  Variable y(Tensor({in.n, p.out_h(), p.out_w(), in.c}, MemoryTag::activations, tape.device()), name);
-  dispatch(tape.device(),
-           [&]<Device D>() { kernels::pool2d_forward<D>(p, x.value().data(), y.value().data(), default_stream); });
+  const kernels::Pool2d p{as_int(in.n), as_int(in.h), as_int(in.w), as_int(in.c),
+                          kernel,       stride,       padding,      false};
+  Variable y(Tensor({in.n, p.out_h(), p.out_w(), in.c}, MemoryTag::activations, tape.device()),
+             name);
+  dispatch(tape.device(), [&]<Device D>() {
+    kernels::pool2d_forward<D>(p, x.value().data(), y.value().data(), default_stream);
+  });
   tape.record(name, {x}, y, [=](Tape& t) {
     const GradientSlot dx = t.slot(x);
     dispatch(t.device(), [&]<Device D>() {
-      kernels::pool2d_backward<D>(p, x.value().data(), t.gradient(y).data(), dx.tensor.data(), dx.accumulate(),
-                                  default_stream);
+      kernels::pool2d_backward<D>(p, x.value().data(), t.gradient(y).data(), dx.tensor.data(),
+                                  dx.accumulate(), default_stream);
     });
   });
   return y;
@@ -120,13 +141,14 @@ Variable global_average(Tape& tape, const std::string& name, const Variable& x) 
   const int n = as_int(in.n), c = as_int(in.c);
   Variable y(Tensor({in.n, 1, 1, in.c}, MemoryTag::activations, tape.device()), name);
   dispatch(tape.device(), [&]<Device D>() {
-    kernels::global_average_forward<D>(n, in.h * in.w, c, x.value().data(), y.value().data(), default_stream);
+    kernels::global_average_forward<D>(n, in.h * in.w, c, x.value().data(), y.value().data(),
+                                       default_stream);
   });
   tape.record(name, {x}, y, [=](Tape& t) {
     const GradientSlot dx = t.slot(x);
     dispatch(t.device(), [&]<Device D>() {
-      kernels::global_average_backward<D>(n, in.h * in.w, c, t.gradient(y).data(), dx.tensor.data(), dx.accumulate(),
-                                          default_stream);
+      kernels::global_average_backward<D>(n, in.h * in.w, c, t.gradient(y).data(), dx.tensor.data(),
+                                          dx.accumulate(), default_stream);
     });
   });
   return y;
@@ -134,7 +156,8 @@ Variable global_average(Tape& tape, const std::string& name, const Variable& x) 
 
 Variable add(Tape& tape, const std::string& name, const Variable& a, const Variable& b) {
   if (!(a.value().shape() == b.value().shape()))
-    throw Error(name + ": shapes " + to_string(a.value().shape()) + " and " + to_string(b.value().shape()) + " differ");
+    throw Error(name + ": shapes " + to_string(a.value().shape()) + " and " +
+                to_string(b.value().shape()) + " differ");
   Variable y(Tensor(a.value().shape(), MemoryTag::activations, tape.device()), name);
   const std::int64_t count = y.value().elements();
   dispatch(tape.device(), [&]<Device D>() {
@@ -145,52 +168,56 @@ Variable add(Tape& tape, const std::string& name, const Variable& a, const Varia
       if (const GradientSlot dx = t.slot(input)) {
         if (!dx.accumulate()) dx.tensor.clear();
         dispatch(t.device(), [&]<Device D>() {
-          kernels::add<D>(count, dx.tensor.data(), t.gradient(y).data(), dx.tensor.data(), default_stream);
+          kernels::add<D>(count, dx.tensor.data(), t.gradient(y).data(), dx.tensor.data(),
+                          default_stream);
         });
       }
   });
   return y;
 }
 
-Variable linear(Tape& tape, const std::string& name, const Variable& x, const Variable& weight, const Variable& bias) {
+Variable linear(Tape& tape, const std::string& name, const Variable& x, const Variable& weight,
+                const Variable& bias) {
   const Shape in = x.value().shape(), w = weight.value().shape();
   if (in.h * in.w * in.c != w.c)
     throw Error(name + ": input " + to_string(in) + " does not fit weights " + to_string(w));
   const kernels::Linear p{as_int(in.n), as_int(w.c), as_int(w.w)};
   Variable y(Tensor({in.n, 1, 1, w.w}, MemoryTag::activations, tape.device()), name);
   dispatch(tape.device(), [&]<Device D>() {
-    kernels::linear_forward<D>(p, x.value().data(), weight.value().data(), bias.value().data(), y.value().data(),
-                               default_stream);
+    kernels::linear_forward<D>(p, x.value().data(), weight.value().data(), bias.value().data(),
+                               y.value().data(), default_stream);
   });
   tape.record(name, {x, weight, bias}, y, [=](Tape& t) {
     const Tensor& dy = t.gradient(y);
     dispatch(t.device(), [&]<Device D>() {
       if (const GradientSlot dx = t.slot(x))
-        kernels::linear_backward_data<D>(p, dy.data(), weight.value().data(), dx.tensor.data(), dx.accumulate(),
-                                         default_stream);
+        kernels::linear_backward_data<D>(p, dy.data(), weight.value().data(), dx.tensor.data(),
+                                         dx.accumulate(), default_stream);
       if (t.wants(weight))
-        kernels::linear_backward_weight<D>(p, x.value().data(), dy.data(), t.sole_slot(weight).data(),
-                                           t.sole_slot(bias).data(), default_stream);
+        kernels::linear_backward_weight<D>(p, x.value().data(), dy.data(),
+                                           t.sole_slot(weight).data(), t.sole_slot(bias).data(),
+                                           default_stream);
     });
   });
   return y;
 }
 
-LossResult cross_entropy(Tape& tape, const std::string& name, const Variable& logits, const Tensor& labels,
-                         float smoothing) {
+LossResult cross_entropy(Tape& tape, const std::string& name, const Variable& logits,
+                         const Tensor& labels, float smoothing) {
   const Shape in = logits.value().shape();
   const kernels::CrossEntropy p{as_int(in.n), as_int(in.c), smoothing};
   LossResult out{Variable(Tensor({1, 1, 1, 1}, MemoryTag::activations, tape.device()), name), {}};
   dispatch(tape.device(), [&]<Device D>() {
-    kernels::cross_entropy_forward<D>(p, logits.value().data(), labels.data<std::int32_t>(), &out.result, default_stream);
+    kernels::cross_entropy_forward<D>(p, logits.value().data(), labels.data<std::int32_t>(),
+                                      &out.result, default_stream);
   });
   out.loss.value().data()[0] = static_cast<float>(out.result.loss);
   const Variable loss = out.loss;
   tape.record(name, {logits}, loss, [=](Tape& t) {
     const float scale = t.gradient(loss).data()[0];
     dispatch(t.device(), [&]<Device D>() {
-      kernels::cross_entropy_backward<D>(p, logits.value().data(), labels.data<std::int32_t>(), scale,
-                                         t.sole_slot(logits).data(), default_stream);
+      kernels::cross_entropy_backward<D>(p, logits.value().data(), labels.data<std::int32_t>(),
+                                         scale, t.sole_slot(logits).data(), default_stream);
     });
   });
   return out;

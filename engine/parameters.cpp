@@ -12,7 +12,8 @@ namespace {
 
 constexpr std::int64_t segment = 4;  // floats in 16 bytes
 
-std::int64_t append(std::vector<NamedSlice>& slices, std::int64_t& size, NamedSlice slice, bool continues_group) {
+std::int64_t append(std::vector<NamedSlice>& slices, std::int64_t& size, NamedSlice slice,
+                    bool continues_group) {
   if (!continues_group) size = kernels::round_up(size, segment);
   slice.offset = size;
   size += slice.shape.elements();
@@ -20,16 +21,21 @@ std::int64_t append(std::vector<NamedSlice>& slices, std::int64_t& size, NamedSl
   return slices.back().offset;
 }
 
-Shape flat(std::int64_t count) { return {1, 1, 1, std::max(segment, kernels::round_up(count, segment))}; }
+Shape flat(std::int64_t count) {
+  return {1, 1, 1, std::max(segment, kernels::round_up(count, segment))};
+}
 
 }  // namespace
 
-std::int64_t ParameterStore::add(const std::string& name, Shape shape, Initial initial, bool continues_group) {
+std::int64_t ParameterStore::add(const std::string& name, Shape shape, Initial initial,
+                                 bool continues_group) {
   return append(parameters_, size_, {name, shape, 0, initial}, continues_group);
 }
 
-std::int64_t ParameterStore::add_statistic(const std::string& name, Shape shape, float initial, bool continues_group) {
-  return append(statistic_slices_, statistics_size_, {name, shape, 0, Initial::value(initial)}, continues_group);
+std::int64_t ParameterStore::add_statistic(const std::string& name, Shape shape, float initial,
+                                           bool continues_group) {
+  return append(statistic_slices_, statistics_size_, {name, shape, 0, Initial::value(initial)},
+                continues_group);
 }
 
 void ParameterStore::allocate(std::uint64_t seed) {
@@ -39,12 +45,15 @@ void ParameterStore::allocate(std::uint64_t seed) {
   statistics_ = Tensor::zeros(flat(statistics_size_), MemoryTag::statistics, device_);
   dispatch(device_, [&]<Device D>() {
     const auto fill = [&](const Tensor& buffer, const NamedSlice& slice, std::uint32_t index) {
-      const float bound =
-          slice.initial.fan_in ? 1.0f / std::sqrt(static_cast<float>(slice.initial.fan_in)) : slice.initial.constant;
+      const float bound = slice.initial.fan_in
+                              ? 1.0f / std::sqrt(static_cast<float>(slice.initial.fan_in))
+                              : slice.initial.constant;
       kernels::fill_uniform<D>(buffer.data() + slice.offset, slice.shape.elements(),
-                               slice.initial.fan_in ? -bound : bound, bound, seed, kernels::Purpose::init, index, nullptr);
+                               slice.initial.fan_in ? -bound : bound, bound, seed,
+                               kernels::Purpose::init, index, nullptr);
     };
-    for (std::size_t i = 0; i < parameters_.size(); ++i) fill(weights_, parameters_[i], static_cast<std::uint32_t>(i));
+    for (std::size_t i = 0; i < parameters_.size(); ++i)
+      fill(weights_, parameters_[i], static_cast<std::uint32_t>(i));
     for (const NamedSlice& slice : statistic_slices_) fill(statistics_, slice, 0);
   });
 }

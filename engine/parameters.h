@@ -26,24 +26,30 @@ struct NamedSlice {
   Initial initial;
 };
 
-/// All weights of a network in one flat float32 buffer, their gradients and momentum in two more of the same layout, and the
-/// running statistics in a fourth. Optimisers, norms, checkpoints and widening work on the flat buffers; operations see slices.
-/// Layout of convolution weights: [c_out, kernel, kernel, c_in].
+/// All weights of a network in one flat float32 buffer, their gradients and momentum in two more of
+/// the same layout, and the running statistics in a fourth. Optimisers, norms, checkpoints and
+/// widening work on the flat buffers; operations see slices. Layout of convolution weights: [c_out,
+/// kernel, kernel, c_in].
 class ParameterStore {
  public:
   explicit ParameterStore(Device device = Device::cpu) : device_(device) {}
 
-  /// Declares a parameter behind the last one; returns its offset. A slice that continues a group is adjacent to the one before it
-  /// (a convolution bundle's weights are one tensor); others start at a multiple of 16 bytes.
-  std::int64_t add(const std::string& name, Shape shape, Initial initial, bool continues_group = false);
+  /// Declares a parameter behind the last one; returns its offset. A slice that continues a group
+  /// is adjacent to the one before it (a convolution bundle's weights are one tensor); others start
+  /// at a multiple of 16 bytes.
+  std::int64_t add(const std::string& name, Shape shape, Initial initial,
+                   bool continues_group = false);
   /// Declares a running statistic, likewise.
-  std::int64_t add_statistic(const std::string& name, Shape shape, float initial, bool continues_group = false);
+  std::int64_t add_statistic(const std::string& name, Shape shape, float initial,
+                             bool continues_group = false);
   /// Allocates the buffers and fills them: parameter i from the Philox stream (seed, init, i).
   void allocate(std::uint64_t seed);
 
   /// A leaf over `shape.elements()` weights from `offset` on, and its gradient.
   Variable leaf(std::int64_t offset, Shape shape, const std::string& name) const;
-  Tensor statistic(std::int64_t offset, Shape shape) const { return statistics_.slice(offset, shape); }
+  Tensor statistic(std::int64_t offset, Shape shape) const {
+    return statistics_.slice(offset, shape);
+  }
 
   const std::vector<NamedSlice>& parameters() const { return parameters_; }
   const std::vector<NamedSlice>& statistics() const { return statistic_slices_; }

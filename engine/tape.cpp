@@ -15,8 +15,8 @@ Variable::Variable(Tensor value, std::string name) : state_(std::make_shared<Sta
 Variable::Variable(Tensor value, Tensor gradient, std::string name, GradientRule rule)
     : Variable(std::move(value), std::move(name)) {
   if (!(gradient.shape() == state_->value.shape()))
-    throw Error("variable " + state_->name + ": value " + to_string(state_->value.shape()) + " and gradient " +
-                to_string(gradient.shape()) + " differ");
+    throw Error("variable " + state_->name + ": value " + to_string(state_->value.shape()) +
+                " and gradient " + to_string(gradient.shape()) + " differ");
   state_->gradient = std::move(gradient);
   state_->leaf_gradient = true;
   state_->first_rule = rule;
@@ -24,8 +24,10 @@ Variable::Variable(Tensor value, Tensor gradient, std::string name, GradientRule
 
 void Tape::record(std::string name, std::vector<Variable> inputs, Variable output,
                   std::function<void(Tape&)> backward) {
-  if (trap_ && !finite(output.value())) throw Error("result of operation " + name + " is not finite");
-  if (recording_) nodes_.push_back({std::move(name), std::move(inputs), std::move(output), std::move(backward)});
+  if (trap_ && !finite(output.value()))
+    throw Error("result of operation " + name + " is not finite");
+  if (recording_)
+    nodes_.push_back({std::move(name), std::move(inputs), std::move(output), std::move(backward)});
 }
 
 void Tape::mark_needed(std::span<const Variable> wanted) {
@@ -54,21 +56,24 @@ GradientSlot Tape::slot(const Variable& variable) {
 
 Tensor Tape::sole_slot(const Variable& variable) {
   const GradientSlot found = slot(variable);
-  if (found.accumulate()) throw Error("tape: " + variable.name() + " is read by more than one operation");
+  if (found.accumulate())
+    throw Error("tape: " + variable.name() + " is read by more than one operation");
   return found.tensor;
 }
 
 const Tensor& Tape::gradient(const Variable& variable) const {
   if (!variable.state_->written || variable.state_->gradient.empty())
-    throw Error("tape: no gradient has reached " +
-                (variable.name().empty() ? std::string("an intermediate result") : variable.name()));
+    throw Error("tape: no gradient has reached " + (variable.name().empty()
+                                                        ? std::string("an intermediate result")
+                                                        : variable.name()));
   return variable.state_->gradient;
 }
 
 bool Tape::finite(const Tensor& tensor) const {
   if (tensor.empty() || tensor.dtype() != DType::f32 || !tensor.dense()) return true;
-  return dispatch(device_,
-                  [&]<Device D>() { return kernels::all_finite<D>(tensor.elements(), tensor.data(), nullptr); });
+  return dispatch(device_, [&]<Device D>() {
+    return kernels::all_finite<D>(tensor.elements(), tensor.data(), nullptr);
+  });
 }
 
 void Tape::check_gradients(const Node& node) const {

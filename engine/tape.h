@@ -19,14 +19,16 @@ class Variable {
  public:
   Variable() = default;
   explicit Variable(Tensor value, std::string name = {});
-  /// A leaf whose gradient goes to memory of the caller, e.g. into a flat buffer. `rule` says what backward does to what is there.
-  Variable(Tensor value, Tensor gradient, std::string name, GradientRule rule = GradientRule::overwrite);
+  /// A leaf whose gradient goes to memory of the caller, e.g. into a flat buffer. `rule` says what
+  /// backward does to what is there.
+  Variable(Tensor value, Tensor gradient, std::string name,
+           GradientRule rule = GradientRule::overwrite);
 
   bool empty() const { return !state_; }
   const Tensor& value() const { return state_->value; }
   const Tensor& gradient() const { return state_->gradient; }
-  /// Drops the value of a result that no backward pass reads, so that its memory need not wait for the tape. Its gradient
-  /// keeps its shape.
+  /// Drops the value of a result that no backward pass reads, so that its memory need not wait for
+  /// the tape. Its gradient keeps its shape.
   void release_value() const { state_->value = Tensor(); }
   const std::string& name() const { return state_->name; }
 
@@ -54,22 +56,25 @@ struct GradientSlot {
   bool accumulate() const { return rule == GradientRule::accumulate; }
 };
 
-/// Reverse-mode automatic differentiation: operations append themselves in execution order, backward() walks in reverse,
-/// frees saved tensors as it goes and touches only what leads to a wanted leaf.
+/// Reverse-mode automatic differentiation: operations append themselves in execution order,
+/// backward() walks in reverse, frees saved tensors as it goes and touches only what leads to a
+/// wanted leaf.
 class Tape {
  public:
   /// `recording` off: operations only compute (evaluation).
-  explicit Tape(Device device = Device::cpu, bool recording = true) : device_(device), recording_(recording) {}
+  explicit Tape(Device device = Device::cpu, bool recording = true)
+      : device_(device), recording_(recording) {}
 
   Device device() const { return device_; }
   bool recording() const { return recording_; }
-  /// Throws Error with the operation's name when a result or gradient holds NaN or infinity. Off by default: it reads
-  /// everything once more.
+  /// Throws Error with the operation's name when a result or gradient holds NaN or infinity. Off by
+  /// default: it reads everything once more.
   void trap_non_finite(bool on) { trap_ = on; }
 
-  /// Adds an operation. `backward` is called when its output's gradient is complete; it asks slot() for each input.
-  /// Whatever it captures is the operation's saved state, and dies right after.
-  void record(std::string name, std::vector<Variable> inputs, Variable output, std::function<void(Tape&)> backward);
+  /// Adds an operation. `backward` is called when its output's gradient is complete; it asks slot()
+  /// for each input. Whatever it captures is the operation's saved state, and dies right after.
+  void record(std::string name, std::vector<Variable> inputs, Variable output,
+              std::function<void(Tape&)> backward);
 
   /// Gradients of the scalar `loss` for the `wanted` leaves. The tape is empty afterwards.
   void backward(const Variable& loss, std::span<const Variable> wanted);
@@ -77,7 +82,8 @@ class Tape {
   /// For operations, during backward: is the gradient wanted, where does it go, what is it.
   bool wants(const Variable& variable) const { return variable.state_->needed; }
   GradientSlot slot(const Variable& variable);
-  /// Like slot(), for inputs that an operation can only overwrite; throws Error when another operation has written.
+  /// Like slot(), for inputs that an operation can only overwrite; throws Error when another
+  /// operation has written.
   Tensor sole_slot(const Variable& variable);
   const Tensor& gradient(const Variable& variable) const;
   /// Declares that an output has a gradient that is not a tensor (see conv_bundle and node_mix).

@@ -6,14 +6,15 @@
 namespace drnas {
 
 std::string to_string(const Shape& s) {
-  return "[" + std::to_string(s.n) + ", " + std::to_string(s.h) + ", " + std::to_string(s.w) + ", " +
-         std::to_string(s.c) + "]";
+  return "[" + std::to_string(s.n) + ", " + std::to_string(s.h) + ", " + std::to_string(s.w) +
+         ", " + std::to_string(s.c) + "]";
 }
 
 Tensor::Tensor(Shape shape, MemoryTag tag, Device device, DType dtype)
     : shape_(shape), pixel_stride_(shape.c), device_(device), dtype_(dtype) {
   Allocator& allocator = Allocator::of(device);
-  void* memory = allocator.allocate(static_cast<std::size_t>(shape.elements()) * size_of(dtype), tag);
+  void* memory =
+      allocator.allocate(static_cast<std::size_t>(shape.elements()) * size_of(dtype), tag);
   storage_ = std::shared_ptr<void>(memory, [&allocator](void* p) { allocator.free(p); });
   base_ = static_cast<std::byte*>(memory);
 }
@@ -47,12 +48,14 @@ Tensor Tensor::slice(std::int64_t first, Shape shape) const {
 
 void Tensor::clear() const {
   if (!dense()) throw Error("tensor " + to_string(shape_) + ": clear() needs dense memory");
-  if (device_ != Device::cpu) throw Error("tensor: clear() of device memory needs the CUDA backend");
+  if (device_ != Device::cpu)
+    throw Error("tensor: clear() of device memory needs the CUDA backend");
   std::memset(base_, 0, static_cast<std::size_t>(elements()) * size_of(dtype_));
 }
 
 void Tensor::check_type(DType wanted) const {
-  if (wanted != dtype_) throw Error("tensor " + to_string(shape_) + ": read as another element type than it holds");
+  if (wanted != dtype_)
+    throw Error("tensor " + to_string(shape_) + ": read as another element type than it holds");
 }
 
 }  // namespace drnas

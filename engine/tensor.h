@@ -29,7 +29,8 @@ constexpr DType dtype_of<std::int32_t>() {
   return DType::i32;
 }
 
-/// Four extents: [n, h, w, c] for activations, [c_out, kernel, kernel, c_in] for weights, [1, 1, rows, columns] for tables.
+/// Four extents: [n, h, w, c] for activations, [c_out, kernel, kernel, c_in] for weights, [1, 1,
+/// rows, columns] for tables.
 struct Shape {
   std::int64_t n = 1, h = 1, w = 1, c = 1;
 
@@ -39,14 +40,16 @@ struct Shape {
 };
 std::string to_string(const Shape& shape);
 
-/// A view of memory from an Allocator, shared by all copies and returned with the last of them. Channels innermost (NHWC);
-/// `pixel_stride` elements from pixel to pixel, more than c for a range of channels.
+/// A view of memory from an Allocator, shared by all copies and returned with the last of them.
+/// Channels innermost (NHWC); `pixel_stride` elements from pixel to pixel, more than c for a range
+/// of channels.
 class Tensor {
  public:
   Tensor() = default;
   /// Uninitialised memory. Throws Error where the allocator's budget is exceeded.
   Tensor(Shape shape, MemoryTag tag, Device device = Device::cpu, DType dtype = DType::f32);
-  static Tensor zeros(Shape shape, MemoryTag tag, Device device = Device::cpu, DType dtype = DType::f32);
+  static Tensor zeros(Shape shape, MemoryTag tag, Device device = Device::cpu,
+                      DType dtype = DType::f32);
 
   bool empty() const { return !storage_; }
   explicit operator bool() const { return !empty(); }
@@ -81,7 +84,8 @@ class Tensor {
   DType dtype_ = DType::f32;
 };
 
-/// Calls `body` with the device as a compile-time constant. Throws Error for a device that this build lacks.
+/// Calls `body` with the device as a compile-time constant. Throws Error for a device that this
+/// build lacks.
 template <class Body>
 decltype(auto) dispatch(Device device, const Body& body) {
   if (device == Device::cpu) return body.template operator()<Device::cpu>();

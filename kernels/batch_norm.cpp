@@ -9,10 +9,13 @@
 namespace drnas::kernels {
 namespace {
 
-/// Pixels whose channels are reduced together: fixed, so that sums do not depend on the thread count.
+/// Pixels whose channels are reduced together: fixed, so that sums do not depend on the thread
+/// count.
 constexpr std::int64_t block_pixels = 64;
 
-std::int64_t block_count(const BatchNorm& p) { return (p.pixels + block_pixels - 1) / block_pixels; }
+std::int64_t block_count(const BatchNorm& p) {
+  return (p.pixels + block_pixels - 1) / block_pixels;
+}
 
 std::int64_t pixels_in(const BatchNorm& p, std::int64_t block) {
   return std::min(block_pixels, p.pixels - block * block_pixels);
@@ -33,7 +36,7 @@ struct Affine {
 
 void apply(const BatchNorm& p, const Affine& affine, const float* x, float* y) {
   const float floor = p.relu ? 0.0f : -INFINITY;
-  const float *__restrict scale = affine.scale, *__restrict shift = affine.shift;
+  const float* __restrict scale = affine.scale, * __restrict shift = affine.shift;
   parallel_ranges(p.pixels, [&](int, std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const float* __restrict in = x + i * p.channels;
@@ -63,16 +66,18 @@ void finish_statistics(const BatchNorm& p, const float* moments, float* mean_out
     inv_std[c] = static_cast<float>(1.0 / std::sqrt(m2 / total + p.eps));
     if (!p.running_mean) continue;
     const double unbiased = m2 / std::max(1.0, total - 1);
-    p.running_mean[c] = static_cast<float>((1.0 - p.momentum) * p.running_mean[c] + p.momentum * mean);
-    p.running_var[c] = static_cast<float>((1.0 - p.momentum) * p.running_var[c] + p.momentum * unbiased);
+    p.running_mean[c] =
+        static_cast<float>((1.0 - p.momentum) * p.running_mean[c] + p.momentum * mean);
+    p.running_var[c] =
+        static_cast<float>((1.0 - p.momentum) * p.running_var[c] + p.momentum * unbiased);
   }
 }
 
 /// sum dy' and sum dy' (x - mean) of one block.
-void reduce_block(const BatchNorm& p, const Affine& affine, const float* x, const float* dy, const float* mean,
-                  std::int64_t block, float* sums) {
-  float *__restrict sum = sums, *__restrict product = sums + p.channels;
-  const float *__restrict scale = affine.scale, *__restrict shift = affine.shift, *__restrict centre = mean;
+void reduce_block(const BatchNorm& p, const Affine& affine, const float* x, const float* dy,
+                  const float* mean, std::int64_t block, float* sums) {
+  float* __restrict sum = sums, * __restrict product = sums + p.channels;
+  const float* __restrict scale = affine.scale, * __restrict shift = affine.shift, * __restrict centre = mean;
   const float floor = p.relu ? 0.0f : -INFINITY;
   std::fill_n(sums, 2 * p.channels, 0.0f);
   for (std::int64_t i = 0; i < pixels_in(p, block); ++i) {
@@ -88,10 +93,10 @@ void reduce_block(const BatchNorm& p, const Affine& affine, const float* x, cons
 }
 
 /// dx = a dy' + b x + constant.
-void apply_backward(const BatchNorm& p, const Affine& affine, const float* x, const float* dy, const float* coefficients,
-                    float* dx, bool accumulate) {
-  const float *__restrict scale = affine.scale, *__restrict shift = affine.shift;
-  const float *__restrict slope = coefficients, *__restrict constant = coefficients + p.channels;
+void apply_backward(const BatchNorm& p, const Affine& affine, const float* x, const float* dy,
+                    const float* coefficients, float* dx, bool accumulate) {
+  const float* __restrict scale = affine.scale, * __restrict shift = affine.shift;
+  const float* __restrict slope = coefficients, * __restrict constant = coefficients + p.channels;
   const float floor = p.relu ? 0.0f : -INFINITY, keep = accumulate ? 1.0f : 0.0f;
   parallel_ranges(p.pixels, [&](int, std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
@@ -110,8 +115,9 @@ void apply_backward(const BatchNorm& p, const Affine& affine, const float* x, co
 
 }  // namespace
 
-void channel_moments(const float* x, std::int64_t pixels, std::int64_t stride, int channels, float* mean, float* m2) {
-  float *__restrict mean_out = mean, *__restrict m2_out = m2;
+void channel_moments(const float* x, std::int64_t pixels, std::int64_t stride, int channels,
+                     float* mean, float* m2) {
+  float* __restrict mean_out = mean, * __restrict m2_out = m2;
   std::fill_n(mean, channels, 0.0f);
   std::fill_n(m2, channels, 0.0f);
   for (std::int64_t i = 0; i < pixels; ++i) {
@@ -134,14 +140,14 @@ std::size_t batch_norm_workspace<Device::cpu>(const BatchNorm& p) {
 }
 
 template <>
-void batch_norm_forward<Device::cpu>(const BatchNorm& p, const float* x, float* y, float* mean, float* inv_std,
-                                     void* workspace, Stream) {
+void batch_norm_forward<Device::cpu>(const BatchNorm& p, const float* x, float* y, float* mean,
+                                     float* inv_std, void* workspace, Stream) {
   float* moments = static_cast<float*>(workspace);
   parallel_ranges(block_count(p), [&](int, std::int64_t begin, std::int64_t end) {
     for (std::int64_t b = begin; b < end; ++b) {
       float* block = moments + b * 2 * p.channels;
-      channel_moments(x + b * block_pixels * p.channels, pixels_in(p, b), p.channels, p.channels, block,
-                      block + p.channels);
+      channel_moments(x + b * block_pixels * p.channels, pixels_in(p, b), p.channels, p.channels,
+                      block, block + p.channels);
     }
   });
   finish_statistics(p, moments, mean, inv_std);
@@ -149,7 +155,8 @@ void batch_norm_forward<Device::cpu>(const BatchNorm& p, const float* x, float* 
 }
 
 template <>
-void batch_norm_inference<Device::cpu>(const BatchNorm& p, const float* x, float* y, void* workspace, Stream) {
+void batch_norm_inference<Device::cpu>(const BatchNorm& p, const float* x, float* y,
+                                       void* workspace, Stream) {
   float* memory = static_cast<float*>(workspace);
   float* inv_std = memory + 2 * p.channels;
   for (int c = 0; c < p.channels; ++c)
@@ -158,14 +165,16 @@ void batch_norm_inference<Device::cpu>(const BatchNorm& p, const float* x, float
 }
 
 template <>
-void batch_norm_backward<Device::cpu>(const BatchNorm& p, const float* x, const float* dy, const float* mean,
-                                      const float* inv_std, float* dx, bool accumulate, float* dgamma, float* dbeta,
-                                      void* workspace, Stream) {
+void batch_norm_backward<Device::cpu>(const BatchNorm& p, const float* x, const float* dy,
+                                      const float* mean, const float* inv_std, float* dx,
+                                      bool accumulate, float* dgamma, float* dbeta, void* workspace,
+                                      Stream) {
   float* memory = static_cast<float*>(workspace);
   const Affine affine(p, mean, inv_std, memory);
   float *coefficients = memory + 2 * p.channels, *partial = coefficients + 2 * p.channels;
   parallel_ranges(block_count(p), [&](int, std::int64_t begin, std::int64_t end) {
-    for (std::int64_t b = begin; b < end; ++b) reduce_block(p, affine, x, dy, mean, b, partial + b * 2 * p.channels);
+    for (std::int64_t b = begin; b < end; ++b)
+      reduce_block(p, affine, x, dy, mean, b, partial + b * 2 * p.channels);
   });
   for (int c = 0; c < p.channels; ++c) {
     double sum = 0, product = 0;

@@ -25,7 +25,8 @@ std::size_t conv2d_workspace<Device::cpu>(const Conv2d& p, ConvPass pass) {
 }
 
 template <>
-void conv2d_forward<Device::cpu>(const Conv2d& p, const float* x, const float* w, float* y, void* workspace, Stream) {
+void conv2d_forward<Device::cpu>(const Conv2d& p, const float* x, const float* w, float* y,
+                                 void* workspace, Stream) {
   const ConvPlan& plan = ConvPlan::get(p, ConvPass::forward, thread_count());
   const Scratch s(plan, workspace);
   plan.pack(w, p.c_out, p.c_in, s.packed, nullptr);
@@ -33,8 +34,8 @@ void conv2d_forward<Device::cpu>(const Conv2d& p, const float* x, const float* w
 }
 
 template <>
-void conv2d_backward_data<Device::cpu>(const Conv2d& p, const float* dy, const float* w, float* dx, void* workspace,
-                                       Stream) {
+void conv2d_backward_data<Device::cpu>(const Conv2d& p, const float* dy, const float* w, float* dx,
+                                       void* workspace, Stream) {
   const ConvPlan& plan = ConvPlan::get(p, ConvPass::backward_data, thread_count());
   const Scratch s(plan, workspace);
   plan.pack(w, p.c_out, p.c_in, s.packed, nullptr);
@@ -42,8 +43,8 @@ void conv2d_backward_data<Device::cpu>(const Conv2d& p, const float* dy, const f
 }
 
 template <>
-void conv2d_backward_weight<Device::cpu>(const Conv2d& p, const float* x, const float* dy, float* dw, void* workspace,
-                                         Stream) {
+void conv2d_backward_weight<Device::cpu>(const Conv2d& p, const float* x, const float* dy,
+                                         float* dw, void* workspace, Stream) {
   const ConvPlan& plan = ConvPlan::get(p, ConvPass::backward_weight, thread_count());
   const Scratch s(plan, workspace);
   plan.run(x, s.packed, dy, s.scratch);

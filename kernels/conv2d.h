@@ -8,8 +8,9 @@
 
 namespace drnas::kernels {
 
-/// A convolution on float32 NHWC tensors without bias: y[n,i,j,o] = sum x[n, i*stride + a - padding, j*stride + b - padding, k] w[o,a,b,k].
-/// x [n, h, w, c_in], y [n, out_h, out_w, c_out], weights [c_out, kernel, kernel, c_in], all dense.
+/// A convolution on float32 NHWC tensors without bias: y[n,i,j,o] = sum x[n, i*stride + a -
+/// padding, j*stride + b - padding, k] w[o,a,b,k]. x [n, h, w, c_in], y [n, out_h, out_w, c_out],
+/// weights [c_out, kernel, kernel, c_in], all dense.
 struct Conv2d {
   int n, h, w, c_in, c_out;
   int kernel, stride, padding;
@@ -18,9 +19,7 @@ struct Conv2d {
   int out_w() const { return (w + 2 * padding - kernel) / stride + 1; }
   std::int64_t weight_count() const { return std::int64_t{c_out} * kernel * kernel * c_in; }
   /// Multiply-adds of one pass times two.
-  double flops() const {
-    return 2.0 * n * out_h() * out_w() * static_cast<double>(weight_count());
-  }
+  double flops() const { return 2.0 * n * out_h() * out_w() * static_cast<double>(weight_count()); }
   auto operator<=>(const Conv2d&) const = default;
 };
 
@@ -32,12 +31,15 @@ std::size_t conv2d_workspace(const Conv2d& p, ConvPass pass);
 
 /// y overwritten.
 template <Device D>
-void conv2d_forward(const Conv2d& p, const float* x, const float* w, float* y, void* workspace, Stream);
+void conv2d_forward(const Conv2d& p, const float* x, const float* w, float* y, void* workspace,
+                    Stream);
 /// dx overwritten.
 template <Device D>
-void conv2d_backward_data(const Conv2d& p, const float* dy, const float* w, float* dx, void* workspace, Stream);
+void conv2d_backward_data(const Conv2d& p, const float* dy, const float* w, float* dx,
+                          void* workspace, Stream);
 /// dw overwritten.
 template <Device D>
-void conv2d_backward_weight(const Conv2d& p, const float* x, const float* dy, float* dw, void* workspace, Stream);
+void conv2d_backward_weight(const Conv2d& p, const float* x, const float* dy, float* dw,
+                            void* workspace, Stream);
 
 }  // namespace drnas::kernels

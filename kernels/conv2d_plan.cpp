@@ -24,7 +24,9 @@ const dnnl::engine& cpu_engine() {
 /// oneDNN plans for omp_get_max_threads() threads; inside a parallel region that must be one.
 class PlanningThreads {
  public:
-  explicit PlanningThreads(int threads) : before_(omp_get_max_threads()) { omp_set_num_threads(threads); }
+  explicit PlanningThreads(int threads) : before_(omp_get_max_threads()) {
+    omp_set_num_threads(threads);
+  }
   ~PlanningThreads() { omp_set_num_threads(before_); }
 
  private:
@@ -59,34 +61,38 @@ constexpr auto algorithm = dnnl::algorithm::convolution_direct;
 
 auto forward_plan(const Descriptions& d) {
 #if DNNL_VERSION_MAJOR >= 3
-  return dnnl::convolution_forward::primitive_desc(cpu_engine(), dnnl::prop_kind::forward_training, algorithm, d.x,
-                                                   d.weights, d.y, d.strides, d.padding, d.padding, user_scratchpad());
+  return dnnl::convolution_forward::primitive_desc(cpu_engine(), dnnl::prop_kind::forward_training,
+                                                   algorithm, d.x, d.weights, d.y, d.strides,
+                                                   d.padding, d.padding, user_scratchpad());
 #else
   return dnnl::convolution_forward::primitive_desc(
-      {dnnl::prop_kind::forward_training, algorithm, d.x, d.weights, d.y, d.strides, d.padding, d.padding},
+      {dnnl::prop_kind::forward_training, algorithm, d.x, d.weights, d.y, d.strides, d.padding,
+       d.padding},
       user_scratchpad(), cpu_engine());
 #endif
 }
 
 auto backward_data_plan(const Descriptions& d) {
 #if DNNL_VERSION_MAJOR >= 3
-  return dnnl::convolution_backward_data::primitive_desc(cpu_engine(), algorithm, d.x, d.weights, d.y, d.strides,
-                                                         d.padding, d.padding, forward_plan(d), user_scratchpad());
+  return dnnl::convolution_backward_data::primitive_desc(cpu_engine(), algorithm, d.x, d.weights,
+                                                         d.y, d.strides, d.padding, d.padding,
+                                                         forward_plan(d), user_scratchpad());
 #else
   return dnnl::convolution_backward_data::primitive_desc(
-      {algorithm, d.x, d.weights, d.y, d.strides, d.padding, d.padding}, user_scratchpad(), cpu_engine(),
-      forward_plan(d));
+      {algorithm, d.x, d.weights, d.y, d.strides, d.padding, d.padding}, user_scratchpad(),
+      cpu_engine(), forward_plan(d));
 #endif
 }
 
 auto backward_weight_plan(const Descriptions& d) {
 #if DNNL_VERSION_MAJOR >= 3
-  return dnnl::convolution_backward_weights::primitive_desc(cpu_engine(), algorithm, d.x, d.weights, d.y, d.strides,
-                                                            d.padding, d.padding, forward_plan(d), user_scratchpad());
+  return dnnl::convolution_backward_weights::primitive_desc(cpu_engine(), algorithm, d.x, d.weights,
+                                                            d.y, d.strides, d.padding, d.padding,
+                                                            forward_plan(d), user_scratchpad());
 #else
   return dnnl::convolution_backward_weights::primitive_desc(
-      {algorithm, d.x, d.weights, d.y, d.strides, d.padding, d.padding}, user_scratchpad(), cpu_engine(),
-      forward_plan(d));
+      {algorithm, d.x, d.weights, d.y, d.strides, d.padding, d.padding}, user_scratchpad(),
+      cpu_engine(), forward_plan(d));
 #endif
 }
 
@@ -125,11 +131,13 @@ struct ConvPlan::Impl {
       adopt(plan, plan.diff_weights_desc(), dnnl::convolution_backward_weights(plan));
     }
     const bool unpack = pass == ConvPass::backward_weight;
-    reorder = dnnl::reorder(dnnl::reorder::primitive_desc(cpu_engine(), unpack ? packed : plain, cpu_engine(),
-                                                          unpack ? plain : packed));
+    reorder = dnnl::reorder(dnnl::reorder::primitive_desc(cpu_engine(), unpack ? packed : plain,
+                                                          cpu_engine(), unpack ? plain : packed));
   }
 
-  bool needs_padding(int rows, int columns) const { return rows != shape.c_out || columns != shape.c_in; }
+  bool needs_padding(int rows, int columns) const {
+    return rows != shape.c_out || columns != shape.c_in;
+  }
 };
 
 ConvPlan::ConvPlan(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -138,10 +146,14 @@ ConvPlan::~ConvPlan() = default;
 const ConvPlan& ConvPlan::get(const Conv2d& shape, ConvPass pass, int threads) {
   static std::mutex mutex;
   static std::map<std::tuple<Conv2d, ConvPass, int>, std::unique_ptr<ConvPlan>> plans;
-  // oneDNN 2.6.3 returns wrong weight gradients there (tests/test_conv2d.cpp compares every other small shape).
-  if (pass == ConvPass::backward_weight && shape.kernel == 1 && shape.stride > 1 && shape.c_in < channel_multiple)
-    throw Error("conv2d: weight gradients of 1x1 convolutions of stride 2 need at least 8 input channels, got " +
-                std::to_string(shape.c_in));
+  // oneDNN 2.6.3 returns wrong weight gradients there (tests/test_conv2d.cpp compares every other
+  // small shape).
+  if (pass == ConvPass::backward_weight && shape.kernel == 1 && shape.stride > 1 &&
+      shape.c_in < channel_multiple)
+    throw Error(
+        "conv2d: weight gradients of 1x1 convolutions of stride 2 need at least 8 input channels, "
+        "got " +
+        std::to_string(shape.c_in));
   const std::lock_guard lock(mutex);
   std::unique_ptr<ConvPlan>& plan = plans[{shape, pass, threads}];
   if (!plan) {
@@ -158,13 +170,15 @@ const ConvPlan& ConvPlan::get(const Conv2d& shape, ConvPass pass, int threads) {
 std::size_t ConvPlan::packed_bytes() const { return impl_->packed.get_size(); }
 std::size_t ConvPlan::scratch_bytes() const { return impl_->scratch.get_size(); }
 
-void ConvPlan::pack(const float* weights, int rows, int columns, float* packed, float* staging) const {
+void ConvPlan::pack(const float* weights, int rows, int columns, float* packed,
+                    float* staging) const {
   const Conv2d& s = impl_->shape;
   if (impl_->needs_padding(rows, columns)) {
     const int taps = s.kernel * s.kernel;
     std::fill_n(staging, s.weight_count(), 0.0f);
     for (int row = 0; row < rows * taps; ++row)
-      std::copy_n(weights + std::int64_t{row} * columns, columns, staging + std::int64_t{row} * s.c_in);
+      std::copy_n(weights + std::int64_t{row} * columns, columns,
+                  staging + std::int64_t{row} * s.c_in);
     weights = staging;
   }
   dnnl::stream stream(cpu_engine());
@@ -172,7 +186,8 @@ void ConvPlan::pack(const float* weights, int rows, int columns, float* packed, 
   impl_->reorder.execute(stream, from, to);
 }
 
-void ConvPlan::unpack(const float* packed, float* weights, int rows, int columns, float* staging) const {
+void ConvPlan::unpack(const float* packed, float* weights, int rows, int columns,
+                      float* staging) const {
   const Conv2d& s = impl_->shape;
   const bool padded = impl_->needs_padding(rows, columns);
   dnnl::stream stream(cpu_engine());
@@ -180,7 +195,8 @@ void ConvPlan::unpack(const float* packed, float* weights, int rows, int columns
   impl_->reorder.execute(stream, from, to);
   if (!padded) return;
   for (int row = 0; row < rows * s.kernel * s.kernel; ++row)
-    std::copy_n(staging + std::int64_t{row} * s.c_in, columns, weights + std::int64_t{row} * columns);
+    std::copy_n(staging + std::int64_t{row} * s.c_in, columns,
+                weights + std::int64_t{row} * columns);
 }
 
 void ConvPlan::run(const float* x, const float* packed, const float* y, void* scratch) const {
@@ -200,7 +216,8 @@ void ConvPlan::run(const float* x, const float* packed, const float* y, void* sc
 const char* onednn_version() {
   static const std::string text = [] {
     const dnnl_version_t* v = dnnl_version();
-    return std::to_string(v->major) + "." + std::to_string(v->minor) + "." + std::to_string(v->patch);
+    return std::to_string(v->major) + "." + std::to_string(v->minor) + "." +
+           std::to_string(v->patch);
   }();
   return text.c_str();
 }

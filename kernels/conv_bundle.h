@@ -9,33 +9,36 @@
 
 namespace drnas::kernels {
 
-/// An outgoing bundle: all candidate convolutions (1x1, 3x3, ...; stride 1, "same" padding) that read one node x on all its outgoing
-/// edges, run as one convolution per kernel size with edges*c output channels on u = relu(x), with the channel statistics
-/// that batch normalisation needs. Reads the first c of x's channels (partial channels, PC-DARTS). Raw outputs z are kept;
+/// An outgoing bundle: all candidate convolutions (1x1, 3x3, ...; stride 1, "same" padding) that
+/// read one node x on all its outgoing edges, run as one convolution per kernel size with edges*c
+/// output channels on u = relu(x), with the channel statistics that batch normalisation needs.
+/// Reads the first c of x's channels (partial channels, PC-DARTS). Raw outputs z are kept;
 /// normalised outputs never exist (see node_mix.h).
 struct ConvBundle {
   static constexpr int max_sizes = 2;
   static constexpr int max_edges = 8;
 
   int n, h, w;
-  int c;                ///< channels read, and channels of each edge's output
-  int x_channels;       ///< pixel stride of x; c divides it, x_channels/c = K parts
+  int c;           ///< channels read, and channels of each edge's output
+  int x_channels;  ///< pixel stride of x; c divides it, x_channels/c = K parts
   int edges;
-  int sizes;            ///< number of kernel sizes
+  int sizes;  ///< number of kernel sizes
   int kernel[max_sizes];
 
   /// Pixel stride of z: edges*c rounded up to eight floats; the padding holds zeros.
   int z_channels() const { return static_cast<int>(round_up(std::int64_t{edges} * c, 8)); }
   int parts() const { return x_channels / c; }
   std::int64_t pixels() const { return std::int64_t{n} * h * w; }
-  std::int64_t weight_count(int size) const { return std::int64_t{edges} * c * kernel[size] * kernel[size] * c; }
+  std::int64_t weight_count(int size) const {
+    return std::int64_t{edges} * c * kernel[size] * kernel[size] * c;
+  }
 };
 
-/// Forward. Weights [edges*c, k, k, c]. In training the batch statistics are written and running ones moved (null: left alone);
-/// in evaluation mean and inv_std come from the running statistics.
+/// Forward. Weights [edges*c, k, k, c]. In training the batch statistics are written and running
+/// ones moved (null: left alone); in evaluation mean and inv_std come from the running statistics.
 struct ConvBundleForward {
   ConvBundle bundle;
-  const float* x;                              ///< [n, h, w, x_channels]
+  const float* x;  ///< [n, h, w, x_channels]
   const float* weight[ConvBundle::max_sizes];
   float* z[ConvBundle::max_sizes];             ///< [n, h, w, z_channels]
   float* mean[ConvBundle::max_sizes];          ///< [edges*c]
@@ -50,19 +53,20 @@ std::size_t conv_bundle_forward_workspace(const ConvBundle& p);
 template <Device D>
 void conv_bundle_forward(const ConvBundleForward& p, void* workspace, Stream);
 
-/// What the gradient of one edge needs: the gradient of the destination node and, per kernel size, the coefficients of
-/// dz = A dy + B z + C that node_mix_backward wrote.
+/// What the gradient of one edge needs: the gradient of the destination node and, per kernel size,
+/// the coefficients of dz = A dy + B z + C that node_mix_backward wrote.
 struct BundleEdgeGradient {
-  const float* dy;                                  ///< [n, h, w, x_channels], in the destination's (shuffled) channel order
+  const float* dy;  ///< [n, h, w, x_channels], in the destination's (shuffled) channel order
   const float* coefficients[ConvBundle::max_sizes];  ///< [3, c]: A, B, C
-  const double* skip_weight;                         ///< mixing weight of the identity; null where the op is absent
-  const double* pool_weight;                         ///< mixing weight of the 3x3 average pool; null where the op is absent
+  const double* skip_weight;  ///< mixing weight of the identity; null where the op is absent
+  const double*
+      pool_weight;  ///< mixing weight of the 3x3 average pool; null where the op is absent
 };
 
 /// Backward of everything that reads x: candidate convolutions, identity, average pool and bypass.
 ///   dx = 1[x > 0] sum_o W_o^T dz_o + sum_e (w_skip dy_e + P^T(w_pool dy_e)),   dW_o = dz_o * u
-/// dx is null when it is not wanted; otherwise overwritten. Each dweight is null when not wanted, otherwise overwritten.
-/// Deterministic for a fixed thread count.
+/// dx is null when it is not wanted; otherwise overwritten. Each dweight is null when not wanted,
+/// otherwise overwritten. Deterministic for a fixed thread count.
 struct ConvBundleBackward {
   ConvBundle bundle;
   const float* x;

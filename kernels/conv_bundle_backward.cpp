@@ -12,7 +12,7 @@ namespace {
 /// Scratch of one thread.
 struct ThreadScratch {
   float *dz[ConvBundle::max_sizes], *du[ConvBundle::max_sizes];
-  float *dweight[ConvBundle::max_sizes];  // packed, summed over this thread's chunks
+  float* dweight[ConvBundle::max_sizes];  // packed, summed over this thread's chunks
   float *u, *rolling, *gathered;
   std::byte* convolution;
   bool started = false;  // dweight holds something
@@ -31,10 +31,12 @@ struct BackwardScratch {
     for (int s = 0; s < b.sizes; ++s) {
       const BundleConvolution data = chunk.plan(s, ConvPass::backward_data),
                               weight = chunk.plan(s, ConvPass::backward_weight);
-      packed[s] = reinterpret_cast<float*>(carve.take<std::byte>(static_cast<std::int64_t>(data.packed_bytes())));
+      packed[s] = reinterpret_cast<float*>(
+          carve.take<std::byte>(static_cast<std::int64_t>(data.packed_bytes())));
       staging_floats = std::max({staging_floats, data.staging_floats(), weight.staging_floats()});
-      convolution_bytes = std::max({convolution_bytes, static_cast<std::int64_t>(data.scratch_bytes()),
-                                    static_cast<std::int64_t>(weight.scratch_bytes())});
+      convolution_bytes =
+          std::max({convolution_bytes, static_cast<std::int64_t>(data.scratch_bytes()),
+                    static_cast<std::int64_t>(weight.scratch_bytes())});
       dweight_bytes[s] = static_cast<std::int64_t>(weight.packed_bytes());
     }
     staging = carve.take<float>(staging_floats);
@@ -74,8 +76,8 @@ struct DestinationRows {
 
 /// dz = A dy + B z + C of one row, for all edges and kernel sizes.
 template <int V>
-void differentiate_row(const ConvBundleBackward& p, const DestinationRows& rows, std::int64_t pixel, std::int64_t local,
-                       const ThreadScratch& t) {
+void differentiate_row(const ConvBundleBackward& p, const DestinationRows& rows, std::int64_t pixel,
+                       std::int64_t local, const ThreadScratch& t) {
   const ConvBundle& b = p.bundle;
   const int zc = b.z_channels();
   for (int s = 0; s < b.sizes; ++s)
@@ -87,8 +89,9 @@ void differentiate_row(const ConvBundleBackward& p, const DestinationRows& rows,
         const float* z = p.z[s] + pixel * zc + e * b.c + cb;
         float* dz = t.dz[s] + local * zc + e * b.c + cb;
         for (int j = 0; j < b.w; ++j)
-          store<V>(dz + std::int64_t{j} * zc,
-                   a * load<V>(rows.dy[e] + j * rows.stride + cb) + bz * load<V>(z + std::int64_t{j} * zc) + constant);
+          store<V>(dz + std::int64_t{j} * zc, a * load<V>(rows.dy[e] + j * rows.stride + cb) +
+                                                  bz * load<V>(z + std::int64_t{j} * zc) +
+                                                  constant);
       }
 }
 
@@ -105,21 +108,24 @@ struct EdgeWeights {
 
 /// out [w, c] = sum_e weight_e dy_e, divided by the size of each pixel's pooling window.
 template <int V>
-void pooled_gradient(const ConvBundle& b, const DestinationRows& rows, const float* weight, int row, float* out) {
+void pooled_gradient(const ConvBundle& b, const DestinationRows& rows, const float* weight, int row,
+                     float* out) {
   const int window_rows = window_count(row, b.h);
   for (int cb = 0; cb < b.c; cb += V)
     each_pixel_block(b.w, [&]<int P>(int j) {
       Lanes<V> sum[P] = {};
-      for (int e = 0; e < b.edges; ++e) add_weighted<V>(sum, weight[e], rows.dy[e] + j * rows.stride + cb, rows.stride);
+      for (int e = 0; e < b.edges; ++e)
+        add_weighted<V>(sum, weight[e], rows.dy[e] + j * rows.stride + cb, rows.stride);
       for (int k = 0; k < P; ++k)
-        store<V>(out + std::int64_t{j + k} * b.c + cb, sum[k] * window_share(window_rows, j + k, b.w));
+        store<V>(out + std::int64_t{j + k} * b.c + cb,
+                 sum[k] * window_share(window_rows, j + k, b.w));
     });
 }
 
 /// dx of one row from the identity, the pool and the bypass.
 template <int V>
-void start_dx_row(const ConvBundleBackward& p, const DestinationRows& rows, const EdgeWeights& weights,
-                  const RollingRows& pooled, std::int64_t pixel) {
+void start_dx_row(const ConvBundleBackward& p, const DestinationRows& rows,
+                  const EdgeWeights& weights, const RollingRows& pooled, std::int64_t pixel) {
   const ConvBundle& b = p.bundle;
   float* dx = p.dx + pixel * b.x_channels;
   for (int cb = 0; cb < b.c; cb += V)
@@ -135,17 +141,20 @@ void start_dx_row(const ConvBundleBackward& p, const DestinationRows& rows, cons
     for (int g = 1; g < parts; ++g)
       for (int pos = 0; pos < b.c; ++pos) {
         float sum = 0.0f;
-        for (int e = 0; e < b.edges; ++e) sum += p.edge[e].dy[(pixel + j) * b.x_channels + pos * parts + g];
+        for (int e = 0; e < b.edges; ++e)
+          sum += p.edge[e].dy[(pixel + j) * b.x_channels + pos * parts + g];
         dx[std::int64_t{j} * b.x_channels + g * b.c + pos] = sum;
       }
 }
 
 template <int V>
-void start_image(const ConvBundleBackward& p, const EdgeWeights& weights, std::int64_t first, std::int64_t local,
-                 const ThreadScratch& t) {
+void start_image(const ConvBundleBackward& p, const EdgeWeights& weights, std::int64_t first,
+                 std::int64_t local, const ThreadScratch& t) {
   const ConvBundle& b = p.bundle;
   RollingRows pooled(t.rolling, b.w, b.c);
-  const auto buffer = [&](int row) { return t.gathered + std::int64_t{row % 2} * b.w * b.c * b.edges; };
+  const auto buffer = [&](int row) {
+    return t.gathered + std::int64_t{row % 2} * b.w * b.c * b.edges;
+  };
   DestinationRows rows(p, first, buffer(0));
   pooled_gradient<V>(b, rows, weights.pool, 0, pooled.row(0));
   for (int row = 0; row < b.h; ++row) {
@@ -166,7 +175,8 @@ void start_image(const ConvBundleBackward& p, const EdgeWeights& weights, std::i
 
 /// dx += 1[x > 0] sum_s du_s.
 template <int V>
-void add_rectified(const ConvBundleBackward& p, std::int64_t first, std::int64_t pixels, int c_pad, const ThreadScratch& t) {
+void add_rectified(const ConvBundleBackward& p, std::int64_t first, std::int64_t pixels, int c_pad,
+                   const ThreadScratch& t) {
   const ConvBundle& b = p.bundle;
   for (std::int64_t i = 0; i < pixels; ++i)
     for (int cb = 0; cb < b.c; cb += V) {
@@ -179,7 +189,8 @@ void add_rectified(const ConvBundleBackward& p, std::int64_t first, std::int64_t
 }
 
 bool wants_weights(const ConvBundleBackward& p) {
-  return std::any_of(p.dweight, p.dweight + p.bundle.sizes, [](const float* d) { return d != nullptr; });
+  return std::any_of(p.dweight, p.dweight + p.bundle.sizes,
+                     [](const float* d) { return d != nullptr; });
 }
 
 void accumulate_dweight(const ConvBundleBackward& p, const BundleChunk& chunk, ThreadScratch& t) {
@@ -195,15 +206,17 @@ void accumulate_dweight(const ConvBundleBackward& p, const BundleChunk& chunk, T
 }
 
 template <int V>
-void run_chunk(const ConvBundleBackward& p, const BundleChunk& chunk, const BackwardScratch& scratch,
-               const EdgeWeights& weights, ThreadScratch& t, std::int64_t index) {
+void run_chunk(const ConvBundleBackward& p, const BundleChunk& chunk,
+               const BackwardScratch& scratch, const EdgeWeights& weights, ThreadScratch& t,
+               std::int64_t index) {
   const ConvBundle& b = p.bundle;
   const std::int64_t first = index * chunk.pixels();
   for (int i = 0; i < chunk.images; ++i)
     start_image<V>(p, weights, first + i * chunk.image_pixels(), i * chunk.image_pixels(), t);
   if (p.dx) {
     for (int s = 0; s < b.sizes; ++s)
-      chunk.plan(s, ConvPass::backward_data).run(t.du[s], scratch.packed[s], t.dz[s], t.convolution);
+      chunk.plan(s, ConvPass::backward_data)
+          .run(t.du[s], scratch.packed[s], t.dz[s], t.convolution);
     add_rectified<V>(p, first, chunk.pixels(), chunk.c_pad, t);
   }
   if (wants_weights(p)) {
@@ -213,7 +226,8 @@ void run_chunk(const ConvBundleBackward& p, const BundleChunk& chunk, const Back
 }
 
 /// dweight = sum over threads, in order.
-void finish_dweight(const ConvBundleBackward& p, const BundleChunk& chunk, BackwardScratch& scratch) {
+void finish_dweight(const ConvBundleBackward& p, const BundleChunk& chunk,
+                    BackwardScratch& scratch) {
   const ConvBundle& b = p.bundle;
   for (int s = 0; s < b.sizes; ++s) {
     if (!p.dweight[s]) continue;
@@ -248,7 +262,8 @@ void conv_bundle_backward<Device::cpu>(const ConvBundleBackward& p, void* worksp
   const ConvBundle& b = p.bundle;
   const EdgeWeights weights(p);
   for (int s = 0; s < b.sizes && p.dx; ++s)
-    chunk.plan(s, ConvPass::backward_data).pack(p.weight[s], b.edges * b.c, b.c, scratch.packed[s], scratch.staging);
+    chunk.plan(s, ConvPass::backward_data)
+        .pack(p.weight[s], b.edges * b.c, b.c, scratch.packed[s], scratch.staging);
   if (b.z_channels() != b.edges * b.c)  // the padding channels of dz stay zero
     for (ThreadScratch& t : scratch.threads)
       for (int s = 0; s < b.sizes; ++s) std::fill_n(t.dz[s], chunk.pixels() * b.z_channels(), 0.0f);

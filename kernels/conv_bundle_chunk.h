@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// How the CPU twins of conv_bundle split a batch: every thread walks over chunks of whole images that stay in its L2
-// cache from the rectified input to the channel statistics (forward) or from dz to dx and dW (backward).
+// How the CPU twins of conv_bundle split a batch: every thread walks over chunks of whole images
+// that stay in its L2 cache from the rectified input to the channel statistics (forward) or from dz
+// to dx and dW (backward).
 #pragma once
 
 #include <algorithm>
@@ -33,16 +34,25 @@ struct BundleChunk {
   std::int64_t image_pixels() const { return std::int64_t{bundle.h} * bundle.w; }
   std::int64_t pixels() const { return images * image_pixels(); }
   Conv2d conv(int size) const {
-    return {images, bundle.h, bundle.w, c_pad, bundle.z_channels(), bundle.kernel[size], 1, bundle.kernel[size] / 2};
+    return {images,
+            bundle.h,
+            bundle.w,
+            c_pad,
+            bundle.z_channels(),
+            bundle.kernel[size],
+            1,
+            bundle.kernel[size] / 2};
   }
   BundleConvolution plan(int size, ConvPass pass) const { return {conv(size), pass}; }
 };
 
 /// u [pixels, c_pad] = max(0, first c channels of x), zeros in the padding.
-inline void rectify_pixels(const ConvBundle& b, const float* x, std::int64_t pixels, int c_pad, float* u) {
+inline void rectify_pixels(const ConvBundle& b, const float* x, std::int64_t pixels, int c_pad,
+                           float* u) {
   dispatch_lanes(b.c, [&]<int V>() {
     for (std::int64_t p = 0; p < pixels; ++p) {
-      for (int cb = 0; cb < b.c; cb += V) store<V>(u + p * c_pad + cb, rectify<V>(load<V>(x + p * b.x_channels + cb)));
+      for (int cb = 0; cb < b.c; cb += V)
+        store<V>(u + p * c_pad + cb, rectify<V>(load<V>(x + p * b.x_channels + cb)));
       for (int cb = b.c; cb < c_pad; ++cb) u[p * c_pad + cb] = 0.0f;
     }
   });

@@ -9,7 +9,8 @@
 namespace drnas::kernels {
 namespace {
 
-/// Scratch of one call: packed weights and image moments shared, the rectified chunk and the convolution's scratch per thread.
+/// Scratch of one call: packed weights and image moments shared, the rectified chunk and the
+/// convolution's scratch per thread.
 struct ForwardScratch {
   float* packed[ConvBundle::max_sizes];
   float* staging;
@@ -24,10 +25,12 @@ struct ForwardScratch {
     std::int64_t staging_floats = 0, convolution_bytes = 0;
     for (int s = 0; s < b.sizes; ++s) {
       const BundleConvolution plan = chunk.plan(s, ConvPass::forward);
-      packed[s] = reinterpret_cast<float*>(carve.take<std::byte>(static_cast<std::int64_t>(plan.packed_bytes())));
+      packed[s] = reinterpret_cast<float*>(
+          carve.take<std::byte>(static_cast<std::int64_t>(plan.packed_bytes())));
       moments[s] = carve.take<float>(std::int64_t{b.n} * 2 * b.z_channels());
       staging_floats = std::max(staging_floats, plan.staging_floats());
-      convolution_bytes = std::max(convolution_bytes, static_cast<std::int64_t>(plan.scratch_bytes()));
+      convolution_bytes =
+          std::max(convolution_bytes, static_cast<std::int64_t>(plan.scratch_bytes()));
     }
     staging = carve.take<float>(staging_floats);
     for (int t = 0; t < thread_count(); ++t) {
@@ -64,12 +67,13 @@ void finish_statistics(const ConvBundleForward& p, int size, const float* moment
 void use_running_statistics(const ConvBundleForward& p, int size) {
   for (int ch = 0; ch < p.bundle.edges * p.bundle.c; ++ch) {
     p.mean[size][ch] = p.running_mean[size][ch];
-    p.inv_std[size][ch] = static_cast<float>(1.0 / std::sqrt(static_cast<double>(p.running_var[size][ch]) + p.eps));
+    p.inv_std[size][ch] =
+        static_cast<float>(1.0 / std::sqrt(static_cast<double>(p.running_var[size][ch]) + p.eps));
   }
 }
 
-void run_chunk(const ConvBundleForward& p, const BundleChunk& chunk, const ForwardScratch& scratch, int thread,
-               std::int64_t index) {
+void run_chunk(const ConvBundleForward& p, const BundleChunk& chunk, const ForwardScratch& scratch,
+               int thread, std::int64_t index) {
   const ConvBundle& b = p.bundle;
   const std::int64_t first = index * chunk.pixels();
   const int zc = b.z_channels();
@@ -81,7 +85,8 @@ void run_chunk(const ConvBundleForward& p, const BundleChunk& chunk, const Forwa
     if (!p.training) continue;
     for (int i = 0; i < chunk.images; ++i) {
       float* moments = scratch.moments[s] + (index * chunk.images + i) * 2 * zc;
-      channel_moments(z + i * chunk.image_pixels() * zc, chunk.image_pixels(), zc, zc, moments, moments + zc);
+      channel_moments(z + i * chunk.image_pixels() * zc, chunk.image_pixels(), zc, zc, moments,
+                      moments + zc);
     }
   }
 }
@@ -99,9 +104,11 @@ void conv_bundle_forward<Device::cpu>(const ConvBundleForward& p, void* workspac
   const ForwardScratch scratch(chunk, workspace);
   const ConvBundle& b = p.bundle;
   for (int s = 0; s < b.sizes; ++s)
-    chunk.plan(s, ConvPass::forward).pack(p.weight[s], b.edges * b.c, b.c, scratch.packed[s], scratch.staging);
+    chunk.plan(s, ConvPass::forward)
+        .pack(p.weight[s], b.edges * b.c, b.c, scratch.packed[s], scratch.staging);
   parallel_ranges(chunk.count(), [&](int thread, std::int64_t begin, std::int64_t end) {
-    for (std::int64_t index = begin; index < end; ++index) run_chunk(p, chunk, scratch, thread, index);
+    for (std::int64_t index = begin; index < end; ++index)
+      run_chunk(p, chunk, scratch, thread, index);
   });
   for (int s = 0; s < b.sizes; ++s)
     if (p.training)

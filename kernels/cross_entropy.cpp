@@ -26,8 +26,9 @@ int rank_of(const float* logits, int classes, int label) {
 }  // namespace
 
 template <>
-void cross_entropy_forward<Device::cpu>(const CrossEntropy& p, const float* logits, const std::int32_t* labels,
-                                        CrossEntropyResult* result, Stream) {
+void cross_entropy_forward<Device::cpu>(const CrossEntropy& p, const float* logits,
+                                        const std::int32_t* labels, CrossEntropyResult* result,
+                                        Stream) {
   *result = {};
   double sum = 0;
   for (int i = 0; i < p.n; ++i) {
@@ -45,14 +46,16 @@ void cross_entropy_forward<Device::cpu>(const CrossEntropy& p, const float* logi
 }
 
 template <>
-void cross_entropy_backward<Device::cpu>(const CrossEntropy& p, const float* logits, const std::int32_t* labels,
-                                         float scale, float* dlogits, Stream) {
+void cross_entropy_backward<Device::cpu>(const CrossEntropy& p, const float* logits,
+                                         const std::int32_t* labels, float scale, float* dlogits,
+                                         Stream) {
   const double factor = static_cast<double>(scale) / p.n;
   for (int i = 0; i < p.n; ++i) {
     const float* row = logits + std::ptrdiff_t{i} * p.classes;
     const double log_sum = log_sum_exp(row, p.classes);
     for (int k = 0; k < p.classes; ++k) {
-      const double target = (k == labels[i] ? 1.0 - p.smoothing : 0.0) + static_cast<double>(p.smoothing) / p.classes;
+      const double target =
+          (k == labels[i] ? 1.0 - p.smoothing : 0.0) + static_cast<double>(p.smoothing) / p.classes;
       dlogits[std::ptrdiff_t{i} * p.classes + k] =
           static_cast<float>(factor * (std::exp(row[k] - log_sum) - target));
     }

@@ -8,22 +8,23 @@
 namespace drnas::kernels {
 
 /// Mean cross entropy of softmax(logits) against labels with optional label smoothing s:
-/// L = -(1/n) sum_i [(1-s) log p_i(y_i) + (s/classes) sum_k log p_i(k)]; and counts of top-1 and top-5 hits, where a
-/// label's rank is the number of strictly larger logits plus equal ones of smaller index.
+/// L = -(1/n) sum_i [(1-s) log p_i(y_i) + (s/classes) sum_k log p_i(k)]; and counts of top-1 and
+/// top-5 hits, where a label's rank is the number of strictly larger logits plus equal ones of
+/// smaller index.
 struct CrossEntropy {
   int n, classes;
   float smoothing;
 };
 struct CrossEntropyResult {
-  double loss;            ///< mean over n
+  double loss;              ///< mean over n
   std::int32_t top1, top5;  ///< hits
 };
 template <Device D>
-void cross_entropy_forward(const CrossEntropy& p, const float* logits, const std::int32_t* labels, CrossEntropyResult* result,
-                           Stream);
+void cross_entropy_forward(const CrossEntropy& p, const float* logits, const std::int32_t* labels,
+                           CrossEntropyResult* result, Stream);
 /// dlogits = scale (softmax - target)/n, overwritten.
 template <Device D>
-void cross_entropy_backward(const CrossEntropy& p, const float* logits, const std::int32_t* labels, float scale, float* dlogits,
-                            Stream);
+void cross_entropy_backward(const CrossEntropy& p, const float* logits, const std::int32_t* labels,
+                            float scale, float* dlogits, Stream);
 
 }  // namespace drnas::kernels

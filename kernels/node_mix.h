@@ -8,15 +8,16 @@
 
 namespace drnas::kernels {
 
-/// The weighted sum of a node's candidate operations, with batch normalisation, partial-channel bypass and channel
-/// shuffle folded in (GPU_NOTES algebra; BN without parameters):
-///   mixed = sum_t theta_t (z_t - mean_t) inv_std_t + sum_s theta_skip_s x_s + P(sum_s theta_pool_s x_s)
-///   y[pos*K + 0] = mixed[pos],   y[pos*K + g] = sum_s x_s[g*c + pos] for g = 1 .. K-1
-/// where t runs over normalised terms (raw convolution outputs), s over the source nodes, P is the 3x3 average pool of
-/// stride 1 that counts only pixels inside the image, and K = channels/c. Mixing weights are float64 on the device and named
-/// by their index in theta; -1 stands for an op that is absent.
+/// The weighted sum of a node's candidate operations, with batch normalisation, partial-channel
+/// bypass and channel shuffle folded in (GPU_NOTES algebra; BN without parameters):
+///   mixed = sum_t theta_t (z_t - mean_t) inv_std_t + sum_s theta_skip_s x_s + P(sum_s theta_pool_s
+///   x_s) y[pos*K + 0] = mixed[pos],   y[pos*K + g] = sum_s x_s[g*c + pos] for g = 1 .. K-1
+/// where t runs over normalised terms (raw convolution outputs), s over the source nodes, P is the
+/// 3x3 average pool of stride 1 that counts only pixels inside the image, and K = channels/c.
+/// Mixing weights are float64 on the device and named by their index in theta; -1 stands for an op
+/// that is absent.
 struct NodeMixTerm {
-  const float* z;        ///< [n, h, w, c] view
+  const float* z;         ///< [n, h, w, c] view
   std::int64_t z_stride;  ///< floats from pixel to pixel
   const float* mean;      ///< [c]
   const float* inv_std;   ///< [c]
@@ -55,9 +56,9 @@ void node_mix_forward(const NodeMix& p, float* y, void* workspace, Stream);
 /// Deterministic: partial sums per image, added in order, whatever the thread count.
 struct NodeMixBackward {
   NodeMix mix;
-  const float* dy;                            ///< [n, h, w, channels]
-  float* coefficients[NodeMix::max_terms];    ///< [3, c] each: A, B, C
-  double* dtheta;                             ///< added to; null when the mixing weights' gradient is not wanted
+  const float* dy;                          ///< [n, h, w, channels]
+  float* coefficients[NodeMix::max_terms];  ///< [3, c] each: A, B, C
+  double* dtheta;  ///< added to; null when the mixing weights' gradient is not wanted
 };
 template <Device D>
 std::size_t node_mix_backward_workspace(const NodeMix& p);

@@ -8,11 +8,14 @@
 namespace drnas::kernels {
 namespace {
 
-/// Sums of one image, or of all: [terms, c] of dy (z - mean), [c] of dy, [sources] of dy x, [sources] of P^T(dy) x.
+/// Sums of one image, or of all: [terms, c] of dy (z - mean), [c] of dy, [sources] of dy x,
+/// [sources] of P^T(dy) x.
 struct Sums {
   double *term, *dy, *skip, *pool;
 
-  static std::int64_t count(const NodeMix& p) { return std::int64_t{p.terms + 1} * p.c + 2 * p.sources; }
+  static std::int64_t count(const NodeMix& p) {
+    return std::int64_t{p.terms + 1} * p.c + 2 * p.sources;
+  }
   Sums(const NodeMix& p, double* memory)
       : term(memory),
         dy(memory + std::int64_t{p.terms} * p.c),
@@ -57,14 +60,16 @@ template <int V>
 void reduce_terms(const NodeMix& p, std::int64_t pixel, GradientRow row, const Sums& sums) {
   for (int cb = 0; cb < p.c; cb += V) {
     const float* dy = row.dy + cb;
-    add_lanes<V>(sum_row<V>(p.w, [&](int j) { return load<V>(dy + j * row.stride); }), sums.dy + cb);
+    add_lanes<V>(sum_row<V>(p.w, [&](int j) { return load<V>(dy + j * row.stride); }),
+                 sums.dy + cb);
     for (int t = 0; t < p.terms; ++t) {
       const NodeMixTerm& term = p.term[t];
       const float* z = term.z + pixel * term.z_stride + cb;
       const Lanes<V> mean = load<V>(term.mean + cb);
       add_lanes<V>(sum_row<V>(p.w,
                               [&](int j) {
-                                return load<V>(dy + j * row.stride) * (load<V>(z + j * term.z_stride) - mean);
+                                return load<V>(dy + j * row.stride) *
+                                       (load<V>(z + j * term.z_stride) - mean);
                               }),
                    sums.term + std::int64_t{t} * p.c + cb);
     }
@@ -72,18 +77,21 @@ void reduce_terms(const NodeMix& p, std::int64_t pixel, GradientRow row, const S
 }
 
 template <int V>
-void reduce_sources(const NodeMix& p, std::int64_t pixel, GradientRow row, const RollingRows& pooled, const Sums& sums) {
+void reduce_sources(const NodeMix& p, std::int64_t pixel, GradientRow row,
+                    const RollingRows& pooled, const Sums& sums) {
   for (int s = 0; s < p.sources; ++s) {
     const NodeMixSource& source = p.source[s];
     Lanes<V> skip{}, pool{};
     for (int cb = 0; cb < p.c; cb += V) {
       const float* x = source.x + pixel * p.channels + cb;
       if (source.skip_theta >= 0)
-        skip += sum_row<V>(
-            p.w, [&](int j) { return load<V>(row.dy + j * row.stride + cb) * load<V>(x + std::int64_t{j} * p.channels); });
+        skip += sum_row<V>(p.w, [&](int j) {
+          return load<V>(row.dy + j * row.stride + cb) * load<V>(x + std::int64_t{j} * p.channels);
+        });
       if (source.pool_theta >= 0)
         pool += sum_row<V>(p.w, [&](int j) {
-          return pooled.box<V>(std::int64_t{j} * p.c + cb) * load<V>(x + std::int64_t{j} * p.channels);
+          return pooled.box<V>(std::int64_t{j} * p.c + cb) *
+                 load<V>(x + std::int64_t{j} * p.channels);
         });
     }
     sums.skip[s] += add_up<V>(skip);

@@ -8,14 +8,16 @@
 namespace drnas::kernels {
 namespace {
 
-/// Per-call constants: mixed = sum_t scale_t z_t + offset + ..., scale_t = theta_t inv_std_t, offset = -sum scale_t mean_t.
+/// Per-call constants: mixed = sum_t scale_t z_t + offset + ..., scale_t = theta_t inv_std_t,
+/// offset = -sum scale_t mean_t.
 struct Affine {
   float* scale;   // [terms, c]
   float* offset;  // [c]
   float skip[NodeMix::max_sources], pool[NodeMix::max_sources];
   bool pools = false;
 
-  Affine(const NodeMix& p, float* memory) : scale(memory), offset(memory + std::int64_t{p.terms} * p.c) {
+  Affine(const NodeMix& p, float* memory)
+      : scale(memory), offset(memory + std::int64_t{p.terms} * p.c) {
     std::fill_n(offset, p.c, 0.0f);
     for (int t = 0; t < p.terms; ++t) {
       const NodeMixTerm& term = p.term[t];
@@ -43,15 +45,16 @@ void pooled_input(const NodeMix& p, const Affine& affine, std::int64_t first_pix
   for (int cb = 0; cb < p.c; cb += V)
     each_pixel_block(p.w, [&]<int P>(std::int64_t j) {
       Lanes<V> sum[P] = {};
-      for (int s = 0; s < p.sources; ++s) add_weighted<V>(sum, affine.pool[s], x[s] + j * p.channels + cb, p.channels);
+      for (int s = 0; s < p.sources; ++s)
+        add_weighted<V>(sum, affine.pool[s], x[s] + j * p.channels + cb, p.channels);
       for (int k = 0; k < P; ++k) store<V>(out + (j + k) * p.c + cb, sum[k]);
     });
 }
 
 /// One row of mixed channels, out [w, out_stride].
 template <int V>
-void mix_row(const NodeMix& p, const Affine& affine, int row, std::int64_t first_pixel, const RollingRows& pooled,
-             float* out, std::int64_t out_stride) {
+void mix_row(const NodeMix& p, const Affine& affine, int row, std::int64_t first_pixel,
+             const RollingRows& pooled, float* out, std::int64_t out_stride) {
   const float *z[NodeMix::max_terms], *x[NodeMix::max_sources];
   for (int t = 0; t < p.terms; ++t) z[t] = p.term[t].z + first_pixel * p.term[t].z_stride;
   for (int s = 0; s < p.sources; ++s) x[s] = p.source[s].x + first_pixel * p.channels;
@@ -62,12 +65,14 @@ void mix_row(const NodeMix& p, const Affine& affine, int row, std::int64_t first
       for (int k = 0; k < P; ++k) sum[k] = load<V>(affine.offset + cb);
       for (int t = 0; t < p.terms; ++t) {
         const std::int64_t stride = p.term[t].z_stride;
-        add_weighted<V>(sum, load<V>(affine.scale + std::int64_t{t} * p.c + cb), z[t] + j * stride + cb, stride);
+        add_weighted<V>(sum, load<V>(affine.scale + std::int64_t{t} * p.c + cb),
+                        z[t] + j * stride + cb, stride);
       }
       for (int s = 0; s < p.sources; ++s)
         add_weighted<V>(sum, affine.skip[s], x[s] + std::int64_t{j} * p.channels + cb, p.channels);
       for (int k = 0; k < P; ++k) {
-        if (affine.pools) sum[k] += pooled.box<V>(std::int64_t{j + k} * p.c + cb) * window_share(rows, j + k, p.w);
+        if (affine.pools)
+          sum[k] += pooled.box<V>(std::int64_t{j + k} * p.c + cb) * window_share(rows, j + k, p.w);
         store<V>(out + (j + k) * out_stride + cb, sum[k]);
       }
     });
@@ -82,7 +87,8 @@ void shuffle_row(const NodeMix& p, std::int64_t first_pixel, const float* mixed,
     for (int g = 1; g < parts; ++g)
       for (int pos = 0; pos < p.c; ++pos) {
         float sum = 0.0f;
-        for (int s = 0; s < p.sources; ++s) sum += p.source[s].x[(first_pixel + j) * p.channels + g * p.c + pos];
+        for (int s = 0; s < p.sources; ++s)
+          sum += p.source[s].x[(first_pixel + j) * p.channels + g * p.c + pos];
         out[pos * parts + g] = sum;
       }
   }
@@ -116,13 +122,16 @@ void mix_image(const NodeMix& p, const Affine& affine, int image, float* buffer,
 std::int64_t thread_floats(const NodeMix& p) {
   return round_up(RollingRows::floats(p.w, p.c) + std::int64_t{p.w} * p.c, 64);
 }
-std::int64_t affine_floats(const NodeMix& p) { return round_up(std::int64_t{p.terms + 1} * p.c, 64); }
+std::int64_t affine_floats(const NodeMix& p) {
+  return round_up(std::int64_t{p.terms + 1} * p.c, 64);
+}
 
 }  // namespace
 
 template <>
 std::size_t node_mix_workspace<Device::cpu>(const NodeMix& p) {
-  return sizeof(float) * static_cast<std::size_t>(affine_floats(p) + thread_count() * thread_floats(p));
+  return sizeof(float) *
+         static_cast<std::size_t>(affine_floats(p) + thread_count() * thread_floats(p));
 }
 
 template <>

@@ -32,7 +32,7 @@ double sum_of_squares<Device::cpu>(std::int64_t count, const float* x, Stream) {
 template <>
 void sgd_step<Device::cpu>(const SgdStep& p, Stream) {
   parallel_ranges(p.count, [&](int, std::int64_t begin, std::int64_t end) {
-    float *__restrict weights = p.weights, *__restrict velocity = p.velocity;
+    float* __restrict weights = p.weights, * __restrict velocity = p.velocity;
     const float* __restrict gradient = p.gradient;
 #pragma omp simd
     for (std::int64_t i = begin; i < end; ++i) {

@@ -7,8 +7,8 @@
 
 namespace drnas::kernels {
 
-/// Splits [0, count) into one contiguous range per thread, the same for every run with this thread count, and calls
-/// `body(thread, begin, end)`.
+/// Splits [0, count) into one contiguous range per thread, the same for every run with this thread
+/// count, and calls `body(thread, begin, end)`.
 template <class Body>
 void parallel_ranges(std::int64_t count, const Body& body) {
 #pragma omp parallel

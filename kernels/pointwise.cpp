@@ -16,8 +16,8 @@ void relu_forward<Device::cpu>(std::int64_t count, const float* x, float* y, Str
 }
 
 template <>
-void relu_backward<Device::cpu>(std::int64_t count, const float* x, const float* dy, float* dx, bool accumulate,
-                                Stream) {
+void relu_backward<Device::cpu>(std::int64_t count, const float* x, const float* dy, float* dx,
+                                bool accumulate, Stream) {
   parallel_ranges(count, [&](int, std::int64_t begin, std::int64_t end) {
     if (accumulate) {
 #pragma omp simd

@@ -14,11 +14,13 @@ struct Window {
   int begin, end;
 
   Window(int i, const Pool2d& p, int size)
-      : begin(std::max(0, i * p.stride - p.padding)), end(std::min(size, i * p.stride - p.padding + p.kernel)) {}
+      : begin(std::max(0, i * p.stride - p.padding)),
+        end(std::min(size, i * p.stride - p.padding + p.kernel)) {}
   int count() const { return end - begin; }
 };
 
-/// Calls body(input offset) for the pixels of a window in row-major order; offsets in floats from the image's start.
+/// Calls body(input offset) for the pixels of a window in row-major order; offsets in floats from
+/// the image's start.
 template <class Body>
 void each_pixel(const Pool2d& p, const Window& rows, const Window& columns, const Body& body) {
   for (int a = rows.begin; a < rows.end; ++a)
@@ -42,7 +44,8 @@ void each_image(const Pool2d& p, const Body& body) {
 }
 
 /// Offset of the first largest value of channel c in a window.
-std::int64_t first_largest(const Pool2d& p, const Window& rows, const Window& columns, const float* x, int c) {
+std::int64_t first_largest(const Pool2d& p, const Window& rows, const Window& columns,
+                           const float* x, int c) {
   float largest = -std::numeric_limits<float>::infinity();
   std::int64_t at = (std::int64_t{rows.begin} * p.w + columns.begin) * p.c + c;
   each_pixel(p, rows, columns, [&](std::int64_t offset) {
@@ -62,7 +65,8 @@ void pool2d_forward<Device::cpu>(const Pool2d& p, const float* x, float* y, Stre
     each_output(p, [&](const Window& rows, const Window& columns, std::int64_t at) {
       float* __restrict out = y + to + at;
       if (p.max) {
-        for (int c = 0; c < p.c; ++c) out[c] = x[from + first_largest(p, rows, columns, x + from, c)];
+        for (int c = 0; c < p.c; ++c)
+          out[c] = x[from + first_largest(p, rows, columns, x + from, c)];
         return;
       }
       std::fill_n(out, p.c, 0.0f);
@@ -77,8 +81,8 @@ void pool2d_forward<Device::cpu>(const Pool2d& p, const float* x, float* y, Stre
 }
 
 template <>
-void pool2d_backward<Device::cpu>(const Pool2d& p, const float* x, const float* dy, float* dx, bool accumulate,
-                                  Stream) {
+void pool2d_backward<Device::cpu>(const Pool2d& p, const float* x, const float* dy, float* dx,
+                                  bool accumulate, Stream) {
   each_image(p, [&](std::int64_t to, std::int64_t from) {
     if (!accumulate) std::fill_n(dx + to, std::int64_t{p.h} * p.w * p.c, 0.0f);
     each_output(p, [&](const Window& rows, const Window& columns, std::int64_t at) {
@@ -98,7 +102,8 @@ void pool2d_backward<Device::cpu>(const Pool2d& p, const float* x, const float* 
 }
 
 template <>
-void global_average_forward<Device::cpu>(int n, std::int64_t pixels, int c, const float* x, float* y, Stream) {
+void global_average_forward<Device::cpu>(int n, std::int64_t pixels, int c, const float* x,
+                                         float* y, Stream) {
   parallel_ranges(n, [&](int, std::int64_t begin, std::int64_t end) {
     const float scale = 1.0f / static_cast<float>(pixels);
     for (std::int64_t i = begin; i < end; ++i) {
@@ -115,8 +120,8 @@ void global_average_forward<Device::cpu>(int n, std::int64_t pixels, int c, cons
 }
 
 template <>
-void global_average_backward<Device::cpu>(int n, std::int64_t pixels, int c, const float* dy, float* dx,
-                                          bool accumulate, Stream) {
+void global_average_backward<Device::cpu>(int n, std::int64_t pixels, int c, const float* dy,
+                                          float* dx, bool accumulate, Stream) {
   parallel_ranges(n, [&](int, std::int64_t begin, std::int64_t end) {
     const float scale = 1.0f / static_cast<float>(pixels);
     for (std::int64_t i = begin * pixels; i < end * pixels; ++i) {

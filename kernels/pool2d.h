@@ -7,8 +7,9 @@
 
 namespace drnas::kernels {
 
-/// Pooling of dense NHWC float32. Average pooling divides by the number of pixels inside the image (count_include_pad = false).
-/// Max pooling keeps the first maximum in row-major window order, recomputed in backward.
+/// Pooling of dense NHWC float32. Average pooling divides by the number of pixels inside the image
+/// (count_include_pad = false). Max pooling keeps the first maximum in row-major window order,
+/// recomputed in backward.
 struct Pool2d {
   int n, h, w, c;
   int kernel, stride, padding;
@@ -20,12 +21,14 @@ template <Device D>
 void pool2d_forward(const Pool2d& p, const float* x, float* y, Stream);
 /// dx overwritten, or added to when `accumulate`. x is read for max pooling only.
 template <Device D>
-void pool2d_backward(const Pool2d& p, const float* x, const float* dy, float* dx, bool accumulate, Stream);
+void pool2d_backward(const Pool2d& p, const float* x, const float* dy, float* dx, bool accumulate,
+                     Stream);
 
 /// Mean over the h*w pixels of each image: x [n, pixels, c] -> y [n, c].
 template <Device D>
 void global_average_forward(int n, std::int64_t pixels, int c, const float* x, float* y, Stream);
 template <Device D>
-void global_average_backward(int n, std::int64_t pixels, int c, const float* dy, float* dx, bool accumulate, Stream);
+void global_average_backward(int n, std::int64_t pixels, int c, const float* dy, float* dx,
+                             bool accumulate, Stream);
 
 }  // namespace drnas::kernels

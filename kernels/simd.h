@@ -5,10 +5,12 @@
 
 namespace drnas::kernels {
 
-/// V floats in one register (or the compiler's lowering of it): GCC and Clang vector extension, no alignment needed.
+/// V floats in one register (or the compiler's lowering of it): GCC and Clang vector extension, no
+/// alignment needed.
 template <int V>
 struct LanesOf {
-  typedef float Type __attribute__((vector_size(V * sizeof(float)), aligned(sizeof(float)), may_alias));
+  typedef float Type
+      __attribute__((vector_size(V * sizeof(float)), aligned(sizeof(float)), may_alias));
 };
 template <>
 struct LanesOf<1> {
@@ -35,7 +37,8 @@ inline Lanes<V> rectify(Lanes<V> x) {
   return x > 0.0f ? x : Lanes<V>{};
 }
 
-/// Calls `body.template operator()<V>()` with the widest V of 16 (AVX-512 only), 8, 4, 2, 1 that divides `channels`.
+/// Calls `body.template operator()<V>()` with the widest V of 16 (AVX-512 only), 8, 4, 2, 1 that
+/// divides `channels`.
 template <class Body>
 void dispatch_lanes(int channels, const Body& body) {
 #ifdef __AVX512F__

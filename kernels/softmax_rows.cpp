@@ -8,8 +8,8 @@
 namespace drnas::kernels {
 
 template <>
-void softmax_rows<Device::cpu>(int edges, int ops, const double* alpha, const std::uint8_t* mask, double* theta,
-                               Stream) {
+void softmax_rows<Device::cpu>(int edges, int ops, const double* alpha, const std::uint8_t* mask,
+                               double* theta, Stream) {
   for (int e = 0; e < edges; ++e, alpha += ops, theta += ops, mask += mask ? ops : 0) {
     const auto kept = [&](int o) { return !mask || mask[o]; };
     double largest = -std::numeric_limits<double>::infinity(), sum = 0;
@@ -21,8 +21,8 @@ void softmax_rows<Device::cpu>(int edges, int ops, const double* alpha, const st
 }
 
 template <>
-void softmax_rows_backward<Device::cpu>(int edges, int ops, const double* theta, const double* dtheta, double* dalpha,
-                                        Stream) {
+void softmax_rows_backward<Device::cpu>(int edges, int ops, const double* theta,
+                                        const double* dtheta, double* dalpha, Stream) {
   for (int e = 0; e < edges; ++e, theta += ops, dtheta += ops, dalpha += ops) {
     double mean = 0;
     for (int o = 0; o < ops; ++o) mean += theta[o] * dtheta[o];

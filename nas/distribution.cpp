@@ -20,15 +20,23 @@ class DirichletDistribution final : public MixingDistribution {
  public:
   DirichletDistribution(ArchitectureParameters parameters, std::uint64_t seed)
       : MixingDistribution(std::move(parameters)), seed_(seed) {
-    for (Tensor* t : {&concentration_, &theta_, &derivative_, &raw_theta_, &row_kl_}) *t = make_table();
+    for (Tensor* t : {&concentration_, &theta_, &derivative_, &raw_theta_, &row_kl_})
+      *t = make_table();
   }
 
   std::string name() const override { return "drnas"; }
 
   const Tensor& sample(std::uint32_t step) override {
-    const kernels::DirichletSample p{alpha(),          nullptr, concentration_.data<double>(), theta_.data<double>(),
-                                     derivative_.data<double>(), raw_theta_.data<double>(), parameters_.edges,
-                                     parameters_.ops,  seed_,   step};
+    const kernels::DirichletSample p{alpha(),
+                                     nullptr,
+                                     concentration_.data<double>(),
+                                     theta_.data<double>(),
+                                     derivative_.data<double>(),
+                                     raw_theta_.data<double>(),
+                                     parameters_.edges,
+                                     parameters_.ops,
+                                     seed_,
+                                     step};
     dispatch(theta_.device(), [&]<Device D>() { kernels::dirichlet_sample<D>(p, default_stream); });
     return theta_;
   }
@@ -44,7 +52,8 @@ class DirichletDistribution final : public MixingDistribution {
                                        parameters_.gradient.data<double>(),
                                        parameters_.edges,
                                        parameters_.ops};
-    dispatch(theta_.device(), [&]<Device D>() { kernels::dirichlet_backward<D>(p, default_stream); });
+    dispatch(theta_.device(),
+             [&]<Device D>() { kernels::dirichlet_backward<D>(p, default_stream); });
   }
 
   std::vector<std::vector<double>> mean() const override {
@@ -65,8 +74,14 @@ class DirichletDistribution final : public MixingDistribution {
 
   void add_kl_gradient(double lambda) override {
     double total = 0;
-    const kernels::KlToUniform p{alpha(), concentration_.data<double>(), lambda,           row_kl_.data<double>(),
-                                 &total,  parameters_.gradient.data<double>(), parameters_.edges, parameters_.ops};
+    const kernels::KlToUniform p{alpha(),
+                                 concentration_.data<double>(),
+                                 lambda,
+                                 row_kl_.data<double>(),
+                                 &total,
+                                 parameters_.gradient.data<double>(),
+                                 parameters_.edges,
+                                 parameters_.ops};
     dispatch(theta_.device(), [&]<Device D>() { kernels::kl_to_uniform<D>(p, default_stream); });
   }
 
@@ -92,7 +107,8 @@ class SoftmaxDistribution final : public MixingDistribution {
   void backward(const Tensor& dtheta) override {
     dispatch(theta_.device(), [&]<Device D>() {
       kernels::softmax_rows_backward<D>(parameters_.edges, parameters_.ops, theta_.data<double>(),
-                                        dtheta.data<double>(), parameters_.gradient.data<double>(), default_stream);
+                                        dtheta.data<double>(), parameters_.gradient.data<double>(),
+                                        default_stream);
     });
   }
 
@@ -104,14 +120,15 @@ class SoftmaxDistribution final : public MixingDistribution {
   std::vector<std::vector<double>> concentrations() const override { return mean(); }
 
   void add_kl_gradient(double) override {
-    throw Error("--regulariser kl: needs a Dirichlet (--method drnas); --method darts takes l2 or none");
+    throw Error(
+        "--regulariser kl: needs a Dirichlet (--method drnas); --method darts takes l2 or none");
   }
 
  private:
   void compute(const Tensor& theta) const {
     dispatch(theta.device(), [&]<Device D>() {
-      kernels::softmax_rows<D>(parameters_.edges, parameters_.ops, parameters_.alpha.data<double>(), nullptr,
-                               theta.data<double>(), default_stream);
+      kernels::softmax_rows<D>(parameters_.edges, parameters_.ops, parameters_.alpha.data<double>(),
+                               nullptr, theta.data<double>(), default_stream);
     });
   }
 
@@ -120,21 +137,24 @@ class SoftmaxDistribution final : public MixingDistribution {
 
 }  // namespace
 
-ArchitectureParameters::ArchitectureParameters(int edges, int ops, std::uint64_t seed, Device device)
+ArchitectureParameters::ArchitectureParameters(int edges, int ops, std::uint64_t seed,
+                                               Device device)
     : edges(edges), ops(ops) {
   for (Tensor* t : {&alpha, &gradient, &first_moment, &second_moment})
     *t = Tensor::zeros(table_shape(edges, ops), MemoryTag::optimizer, device, DType::f64);
   const kernels::RandomStream stream{seed, kernels::Purpose::mixing};
   double* values = alpha.data<double>();
   // Step 0xffffffff of the mixing stream: draws count up from zero and never reach it.
-  for (int i = 0; i < edges * ops; ++i) values[i] = initial_deviation * stream.normal(0xffffffffu, i);
+  for (int i = 0; i < edges * ops; ++i)
+    values[i] = initial_deviation * stream.normal(0xffffffffu, i);
 }
 
 std::vector<std::vector<double>> MixingDistribution::table(const Tensor& values) const {
   std::vector<std::vector<double>> rows(parameters_.edges);
   const double* from = values.data<double>();
   for (int e = 0; e < parameters_.edges; ++e)
-    rows[e].assign(from + std::ptrdiff_t{e} * parameters_.ops, from + std::ptrdiff_t{e + 1} * parameters_.ops);
+    rows[e].assign(from + std::ptrdiff_t{e} * parameters_.ops,
+                   from + std::ptrdiff_t{e + 1} * parameters_.ops);
   return rows;
 }
 
@@ -143,7 +163,8 @@ Tensor MixingDistribution::make_table() const {
                        parameters_.alpha.device(), DType::f64);
 }
 
-std::unique_ptr<MixingDistribution> make_dirichlet(ArchitectureParameters parameters, std::uint64_t seed) {
+std::unique_ptr<MixingDistribution> make_dirichlet(ArchitectureParameters parameters,
+                                                   std::uint64_t seed) {
   return std::make_unique<DirichletDistribution>(std::move(parameters), seed);
 }
 
@@ -151,7 +172,8 @@ std::unique_ptr<MixingDistribution> make_softmax(ArchitectureParameters paramete
   return std::make_unique<SoftmaxDistribution>(std::move(parameters));
 }
 
-std::unique_ptr<MixingDistribution> make_distribution(const std::string& method, ArchitectureParameters parameters,
+std::unique_ptr<MixingDistribution> make_distribution(const std::string& method,
+                                                      ArchitectureParameters parameters,
                                                       std::uint64_t seed) {
   if (method == "drnas") return make_dirichlet(std::move(parameters), seed);
   if (method == "darts") return make_softmax(std::move(parameters));

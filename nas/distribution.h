@@ -20,13 +20,15 @@ struct ArchitectureParameters {
   ArchitectureParameters(int edges, int ops, std::uint64_t seed, Device device);
 };
 
-/// A distribution over mixing weights theta [edges, ops] with parameters alpha: the seam where DrNAS, DARTS, SNAS, GDAS and
-/// others differ. sample() gives theta; backward() turns dL/dtheta of the last sample into dL/dalpha.
+/// A distribution over mixing weights theta [edges, ops] with parameters alpha: the seam where
+/// DrNAS, DARTS, SNAS, GDAS and others differ. sample() gives theta; backward() turns dL/dtheta of
+/// the last sample into dL/dalpha.
 class MixingDistribution {
  public:
   virtual ~MixingDistribution() = default;
   virtual std::string name() const = 0;
-  /// The mixing weights of forward pass number `step` (each pass has its own number). Valid until the next call.
+  /// The mixing weights of forward pass number `step` (each pass has its own number). Valid until
+  /// the next call.
   virtual const Tensor& sample(std::uint32_t step) = 0;
   /// Overwrites parameters().gradient with the gradient for alpha.
   virtual void backward(const Tensor& dtheta) = 0;
@@ -34,14 +36,16 @@ class MixingDistribution {
   virtual std::vector<std::vector<double>> mean() const = 0;
   /// What the report calls concentrations: beta for a Dirichlet, the weights themselves elsewhere.
   virtual std::vector<std::vector<double>> concentrations() const = 0;
-  /// Adds lambda times the gradient of the distance to the symmetric Dirichlet; throws Error where there is none.
+  /// Adds lambda times the gradient of the distance to the symmetric Dirichlet; throws Error where
+  /// there is none.
   virtual void add_kl_gradient(double lambda) = 0;
 
   ArchitectureParameters& parameters() { return parameters_; }
   const ArchitectureParameters& parameters() const { return parameters_; }
 
  protected:
-  explicit MixingDistribution(ArchitectureParameters parameters) : parameters_(std::move(parameters)) {}
+  explicit MixingDistribution(ArchitectureParameters parameters)
+      : parameters_(std::move(parameters)) {}
   std::vector<std::vector<double>> table(const Tensor& values) const;
   Tensor make_table() const;
 
@@ -49,11 +53,13 @@ class MixingDistribution {
 };
 
 /// DrNAS: theta ~ Dirichlet(elu(alpha) + 1), exact pathwise derivative. `seed` keys the draws.
-std::unique_ptr<MixingDistribution> make_dirichlet(ArchitectureParameters parameters, std::uint64_t seed);
+std::unique_ptr<MixingDistribution> make_dirichlet(ArchitectureParameters parameters,
+                                                   std::uint64_t seed);
 /// DARTS, first order: theta = softmax(alpha), no randomness.
 std::unique_ptr<MixingDistribution> make_softmax(ArchitectureParameters parameters);
 /// By method name (drnas, darts); throws Error that lists the known ones.
-std::unique_ptr<MixingDistribution> make_distribution(const std::string& method, ArchitectureParameters parameters,
+std::unique_ptr<MixingDistribution> make_distribution(const std::string& method,
+                                                      ArchitectureParameters parameters,
                                                       std::uint64_t seed);
 
 }  // namespace drnas

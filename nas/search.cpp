@@ -3,8 +3,8 @@
 
 #include <omp.h>
 
-#include <chrono>
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <optional>
 
@@ -21,7 +21,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 TrainerOptions trainer_options(const SearchOptions& o) {
   TrainerOptions t;
@@ -89,7 +91,8 @@ struct Inputs {
 
 void check_options(const SearchOptions& o) {
   o.validate();
-  if (o.device == "cuda") throw Error("--device cuda: searches run on the CPU in this version, expected cpu or auto");
+  if (o.device == "cuda")
+    throw Error("--device cuda: searches run on the CPU in this version, expected cpu or auto");
 }
 
 /// A failure before the first step was done.
@@ -102,7 +105,8 @@ class NothingDone : public Error {
 class Resources {
  public:
   explicit Resources(const SearchOptions& o)
-      : threads_(omp_get_max_threads()), budget_(Allocator::of(Device::cpu).set_budget(o.memory_limit)) {
+      : threads_(omp_get_max_threads()),
+        budget_(Allocator::of(Device::cpu).set_budget(o.memory_limit)) {
     if (o.threads > 0) omp_set_num_threads(o.threads);
     Allocator::of(Device::cpu).reset_peak();
   }
@@ -118,17 +122,20 @@ class Resources {
 
 class Search {
  public:
-  Search(const SearchOptions& options, const Inputs& inputs, const RunDirectory& directory, SearchObserver& observer)
+  Search(const SearchOptions& options, const Inputs& inputs, const RunDirectory& directory,
+         SearchObserver& observer)
       : options_(options),
         table_(inputs.table),
         directory_(directory),
         observer_(observer),
         supernet_(supernet_options(options, inputs.dataset), options.seed),
         distribution_(make_distribution(
-            options.method, {Nb201Supernet::edges, Nb201Supernet::ops, options.seed, Device::cpu}, options.seed)),
+            options.method, {Nb201Supernet::edges, Nb201Supernet::ops, options.seed, Device::cpu},
+            options.seed)),
         trainer_(supernet_, *distribution_, trainer_options(options)),
         train_(inputs.dataset.train, inputs.split.weights, inputs.dataset, loader_options(options)),
-        alpha_(inputs.dataset.train, inputs.split.architecture, inputs.dataset, alpha_loader_options(options)),
+        alpha_(inputs.dataset.train, inputs.split.architecture, inputs.dataset,
+               alpha_loader_options(options)),
         evaluation_(inputs.dataset.train, inputs.split.architecture, inputs.dataset,
                     evaluation_loader_options(options)) {}
 
@@ -137,9 +144,11 @@ class Search {
 
   void resume() {
     if (!std::filesystem::exists(directory_.checkpoint_path())) {
-      observer_.on_message("no checkpoint yet in " + directory_.path().string() + ": starting from the beginning");
+      observer_.on_message("no checkpoint yet in " + directory_.path().string() +
+                           ": starting from the beginning");
     } else {
-      progress_ = load_search(directory_.checkpoint_path(), directory_.configuration(), supernet_, *distribution_);
+      progress_ = load_search(directory_.checkpoint_path(), directory_.configuration(), supernet_,
+                              *distribution_);
       trainer_.set_draws(progress_.draws);
       observer_.on_message("resuming at epoch " + std::to_string(progress_.epoch + 1) + ", step " +
                            std::to_string(progress_.step + 1));
@@ -168,11 +177,14 @@ class Search {
  private:
   Nb201Cell cell() const { return cell_of_largest(distribution_->mean()); }
 
-  static DeviceBatch on_device(const Batch& batch) { return {batch.images, batch.labels, batch.size, Device::cpu}; }
+  static DeviceBatch on_device(const Batch& batch) {
+    return {batch.images, batch.labels, batch.size, Device::cpu};
+  }
 
   /// The search step: alpha on a validation batch, then the weights on a training batch.
   void step(double learning_rate) {
-    const std::int64_t done = (progress_.epoch - options_.alpha_start_epoch) * train_.batches() + progress_.step;
+    const std::int64_t done =
+        (progress_.epoch - options_.alpha_start_epoch) * train_.batches() + progress_.step;
     // Already done where a run stopped between the two halves of a step.
     if (progress_.epoch >= options_.alpha_start_epoch && progress_.architecture_steps <= done) {
       architecture_ms_ += trainer_.architecture_step(on_device(alpha_.next())).total_ms();
@@ -197,11 +209,12 @@ class Search {
       } catch (const Error& error) {
         if (untouched()) throw NothingDone(error.what());
         checkpoint();
-        throw Error("epoch " + std::to_string(progress_.epoch + 1) + ", step " + std::to_string(progress_.step + 1) +
-                    ", " + error.what() + "; the state before this step is in " +
-                    directory_.checkpoint_path().string());
+        throw Error("epoch " + std::to_string(progress_.epoch + 1) + ", step " +
+                    std::to_string(progress_.step + 1) + ", " + error.what() +
+                    "; the state before this step is in " + directory_.checkpoint_path().string());
       }
-      report("search", progress_.step, train_.batches(), progress_.step - first_step, seconds_since(start));
+      report("search", progress_.step, train_.batches(), progress_.step - first_step,
+             seconds_since(start));
       if (seconds_since(last_checkpoint_) > 60.0 * options_.checkpoint_every) checkpoint();
     }
     steps_timed_ = progress_.step - first_step;
@@ -209,7 +222,8 @@ class Search {
     return true;
   }
 
-  /// Evaluates, logs, checkpoints, and goes to the next epoch. False when a signal came during the evaluation.
+  /// Evaluates, logs, checkpoints, and goes to the next epoch. False when a signal came during the
+  /// evaluation.
   bool finish_epoch() {
     progress_.draws = trainer_.draws();
     EpochTotals totals;
@@ -237,12 +251,14 @@ class Search {
   }
 
   /// `timed` steps of this phase took `seconds`.
-  void report(const char* phase, std::int64_t step, std::int64_t steps, std::int64_t timed, double seconds) {
+  void report(const char* phase, std::int64_t step, std::int64_t steps, std::int64_t timed,
+              double seconds) {
     const double step_seconds = seconds / static_cast<double>(timed);
     const double to_come = static_cast<double>(options_.epochs - progress_.epoch - 1);
     // Until an epoch has been timed: an evaluation costs about a fifth of an epoch's steps.
-    const double epoch_seconds =
-        epoch_seconds_ > 0 ? epoch_seconds_ : 1.2 * step_seconds * static_cast<double>(train_.batches());
+    const double epoch_seconds = epoch_seconds_ > 0
+                                     ? epoch_seconds_
+                                     : 1.2 * step_seconds * static_cast<double>(train_.batches());
     StepProgress p;
     p.epoch = static_cast<int>(progress_.epoch) + 1;
     p.epochs = options_.epochs;
@@ -257,8 +273,8 @@ class Search {
   }
 
   double epoch_learning_rate() const {
-    return cosine_learning_rate(options_.learning_rate, options_.learning_rate_min, static_cast<int>(progress_.epoch),
-                                options_.epochs);
+    return cosine_learning_rate(options_.learning_rate, options_.learning_rate_min,
+                                static_cast<int>(progress_.epoch), options_.epochs);
   }
 
   EpochRecord make_record(const EpochTotals& evaluated) const {
@@ -287,7 +303,8 @@ class Search {
   void checkpoint() {
     progress_.draws = trainer_.draws();
     progress_.memory.update(Allocator::of(Device::cpu).counters());
-    save_search(directory_.checkpoint_path(), directory_.configuration(), progress_, supernet_, *distribution_);
+    save_search(directory_.checkpoint_path(), directory_.configuration(), progress_, supernet_,
+                *distribution_);
     last_checkpoint_ = Clock::now();
   }
 
@@ -331,12 +348,14 @@ std::string plan_search(const SearchOptions& options) {
   const auto batches = [&](std::size_t images) {
     return std::to_string((images + options.batch_size - 1) / options.batch_size);
   };
-  return options.to_toml() + "# data: " + inputs.dataset.name + ", " + std::to_string(inputs.split.weights.size()) +
-         " images for weights, " + std::to_string(inputs.split.architecture.size()) + " for alpha, " +
-         std::to_string(inputs.dataset.classes.size()) + " classes\n# supernet: " +
-         std::to_string(supernet.parameters().count()) + " parameters\n# each epoch: " +
-         batches(inputs.split.weights.size()) + " search steps, " + batches(inputs.split.architecture.size()) +
-         " evaluation batches\n# would write to " + options.out.string() + "\n";
+  return options.to_toml() + "# data: " + inputs.dataset.name + ", " +
+         std::to_string(inputs.split.weights.size()) + " images for weights, " +
+         std::to_string(inputs.split.architecture.size()) + " for alpha, " +
+         std::to_string(inputs.dataset.classes.size()) +
+         " classes\n# supernet: " + std::to_string(supernet.parameters().count()) +
+         " parameters\n# each epoch: " + batches(inputs.split.weights.size()) + " search steps, " +
+         batches(inputs.split.architecture.size()) + " evaluation batches\n# would write to " +
+         options.out.string() + "\n";
 }
 
 }  // namespace drnas

@@ -9,14 +9,16 @@
 namespace drnas {
 namespace {
 
-constexpr const char *configuration_key = "configuration", *format_key = "format", *format = "drnas-search-1";
+constexpr const char *configuration_key = "configuration", *format_key = "format",
+                     *format = "drnas-search-1";
 constexpr const char *integers_name = "progress.integers", *loss_name = "progress.train_loss",
                      *memory_name = "progress.memory_peak";
 
 }  // namespace
 
-void save_search(const std::filesystem::path& path, const std::string& configuration, const SearchProgress& progress,
-                 const Nb201Supernet& supernet, const MixingDistribution& distribution) {
+void save_search(const std::filesystem::path& path, const std::string& configuration,
+                 const SearchProgress& progress, const Nb201Supernet& supernet,
+                 const MixingDistribution& distribution) {
   SafetensorsWriter writer;
   writer.set_metadata(format_key, format);
   writer.set_metadata(configuration_key, configuration);
@@ -26,14 +28,10 @@ void save_search(const std::filesystem::path& path, const std::string& configura
   save_table(writer, "adam.first_moment", p.first_moment);
   save_table(writer, "adam.second_moment", p.second_moment);
   const EpochTotals& t = progress.train;
-  const std::array<std::int64_t, 8> integers{progress.epoch,
-                                             progress.step,
-                                             progress.architecture_steps,
-                                             progress.draws,
-                                             p.adam_steps,
-                                             t.images,
-                                             t.top1,
-                                             t.top5};
+  const std::array<std::int64_t, 8> integers{
+      progress.epoch, progress.step, progress.architecture_steps,
+      progress.draws, p.adam_steps,  t.images,
+      t.top1,         t.top5};
   writer.add<std::int64_t>(integers_name, {8}, integers);
   std::array<std::int64_t, 1 + memory_tag_count> memory{progress.memory.total};
   std::copy(progress.memory.by_tag.begin(), progress.memory.by_tag.end(), memory.begin() + 1);
@@ -47,14 +45,17 @@ SearchProgress load_search(const std::filesystem::path& path, const std::string&
   const SafetensorsFile file(path);
   const auto found = file.metadata().find(format_key);
   if (found == file.metadata().end() || found->second != format)
-    throw Error(path.string() + ": not a search checkpoint (expected metadata format = " + format + ")");
+    throw Error(path.string() + ": not a search checkpoint (expected metadata format = " + format +
+                ")");
   if (file.metadata_at(configuration_key) != configuration)
     throw Error(path.string() + ": belongs to another configuration than the run's config.toml");
   const auto integers = file.values<std::int64_t>(integers_name);
   const auto loss = file.values<double>(loss_name);
   const auto memory = file.values<std::int64_t>(memory_name);
   if (integers.size() != 8 || loss.size() != 1 || memory.size() != 1 + memory_tag_count)
-    throw Error(path.string() + ": progress has an unexpected length, expected 8 integers, 1 sum and 8 byte counts");
+    throw Error(
+        path.string() +
+        ": progress has an unexpected length, expected 8 integers, 1 sum and 8 byte counts");
   load_parameters(file, supernet.parameters());
   ArchitectureParameters& p = distribution.parameters();
   load_table(file, "alpha", p.alpha);

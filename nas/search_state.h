@@ -22,7 +22,9 @@ struct EpochTotals {
     top5 += step.top5;
   }
   double mean_loss() const { return images ? loss / static_cast<double>(images) : 0.0; }
-  double top1_percent() const { return images ? 100.0 * static_cast<double>(top1) / static_cast<double>(images) : 0.0; }
+  double top1_percent() const {
+    return images ? 100.0 * static_cast<double>(top1) / static_cast<double>(images) : 0.0;
+  }
 };
 
 /// Most tensor memory in use at once, and what it was used for at that moment (bytes).
@@ -37,7 +39,8 @@ struct MemoryPeak {
   }
 };
 
-/// Where a search stands, besides its tensors: with them everything that a resumed run needs to go on bit by bit.
+/// Where a search stands, besides its tensors: with them everything that a resumed run needs to go
+/// on bit by bit.
 struct SearchProgress {
   std::int64_t epoch = 0;               ///< current epoch
   std::int64_t step = 0;                ///< weight steps done in it
@@ -47,10 +50,12 @@ struct SearchProgress {
   MemoryPeak memory;                    ///< of the whole run, so far
 };
 
-/// Everything of a run in one safetensors file, written atomically: weights, momentum, running statistics, alpha, Adam's moments and
-/// step, progress (loader positions and random counters follow from it), and the configuration it belongs to.
-void save_search(const std::filesystem::path& path, const std::string& configuration, const SearchProgress& progress,
-                 const Nb201Supernet& supernet, const MixingDistribution& distribution);
+/// Everything of a run in one safetensors file, written atomically: weights, momentum, running
+/// statistics, alpha, Adam's moments and step, progress (loader positions and random counters
+/// follow from it), and the configuration it belongs to.
+void save_search(const std::filesystem::path& path, const std::string& configuration,
+                 const SearchProgress& progress, const Nb201Supernet& supernet,
+                 const MixingDistribution& distribution);
 /// Throws Error naming the file when it is missing, cut short, or belongs to another configuration.
 SearchProgress load_search(const std::filesystem::path& path, const std::string& configuration,
                            const Nb201Supernet& supernet, MixingDistribution& distribution);

@@ -21,8 +21,8 @@ Nb201Supernet::Nb201Supernet(const SupernetOptions& options, std::uint64_t seed,
     : options_(options), parameters_(device) {
   const int c = options.channels, n = options.cells;
   if (options.partial_channels < 1 || c % options.partial_channels != 0)
-    throw Error("supernet: partial channels " + std::to_string(options.partial_channels) + " do not divide " +
-                std::to_string(c) + " channels");
+    throw Error("supernet: partial channels " + std::to_string(options.partial_channels) +
+                " do not divide " + std::to_string(c) + " channels");
   stem_ = declare("stem.0.weight", {c, 3, 3, 3}, Initial::uniform(27));
   stem_norm_ = declare_norm("stem.1", c);
   int index = 0;
@@ -31,33 +31,37 @@ Nb201Supernet::Nb201Supernet(const SupernetOptions& options, std::uint64_t seed,
     for (int i = 0; i < n; ++i) cells_.push_back(declare_cell(index++, c << stage));
   }
   head_norm_ = declare_norm("lastact.0", 4 * c);
-  classifier_weight_ = declare("classifier.weight", {1, 1, options.classes, 4 * c}, Initial::uniform(4 * c));
-  classifier_bias_ = declare("classifier.bias", {1, 1, 1, options.classes}, Initial::uniform(4 * c));
+  classifier_weight_ =
+      declare("classifier.weight", {1, 1, options.classes, 4 * c}, Initial::uniform(4 * c));
+  classifier_bias_ =
+      declare("classifier.bias", {1, 1, 1, options.classes}, Initial::uniform(4 * c));
   parameters_.allocate(seed);
   bind();
 }
 
-Nb201Supernet::Declared Nb201Supernet::declare(const std::string& name, Shape shape, Initial initial,
-                                               bool continues_group) {
+Nb201Supernet::Declared Nb201Supernet::declare(const std::string& name, Shape shape,
+                                               Initial initial, bool continues_group) {
   return {parameters_.add(name, shape, initial, continues_group), shape, name, {}};
 }
 
 Nb201Supernet::Norm Nb201Supernet::declare_norm(const std::string& name, std::int64_t channels) {
   const Shape shape{1, 1, 1, channels};
-  return {declare(name + ".weight", shape, Initial::value(1)), declare(name + ".bias", shape, Initial::value(0)),
+  return {declare(name + ".weight", shape, Initial::value(1)),
+          declare(name + ".bias", shape, Initial::value(0)),
           parameters_.add_statistic(name + ".running_mean", shape, 0),
           parameters_.add_statistic(name + ".running_var", shape, 1), channels};
 }
 
-Nb201Supernet::ReluConvNorm Nb201Supernet::declare_relu_conv_norm(const std::string& name, int in, int out,
-                                                                  int stride) {
+Nb201Supernet::ReluConvNorm Nb201Supernet::declare_relu_conv_norm(const std::string& name, int in,
+                                                                  int out, int stride) {
   return {declare(name + ".op.1.weight", {out, 3, 3, in}, Initial::uniform(9 * in)),
           declare_norm(name + ".op.2", out), stride};
 }
 
 Nb201Supernet::ResidualBlock Nb201Supernet::declare_block(int index, int in, int out) {
   const std::string name = "cells." + std::to_string(index);
-  return {name, declare_relu_conv_norm(name + ".conv_a", in, out, 2), declare_relu_conv_norm(name + ".conv_b", out, out, 1),
+  return {name, declare_relu_conv_norm(name + ".conv_a", in, out, 2),
+          declare_relu_conv_norm(name + ".conv_b", out, out, 1),
           declare(name + ".downsample.1.weight", {out, 1, 1, in}, Initial::uniform(in))};
 }
 
@@ -68,7 +72,8 @@ Nb201Supernet::Cell Nb201Supernet::declare_cell(int index, int channels) {
   return cell;
 }
 
-Nb201Supernet::CellBundle Nb201Supernet::declare_bundle(const std::string& cell, int source, int c) {
+Nb201Supernet::CellBundle Nb201Supernet::declare_bundle(const std::string& cell, int source,
+                                                        int c) {
   CellBundle bundle;
   const int count = nodes - 1 - source;
   for (int s = 0; s < 2; ++s) {
@@ -76,17 +81,20 @@ Nb201Supernet::CellBundle Nb201Supernet::declare_bundle(const std::string& cell,
     const auto each_edge = [&](const std::string& suffix, const auto& add) {
       std::int64_t first = -1;
       for (int node = source + 1; node < nodes; ++node) {
-        const std::string op = edge_name(cell, node, source) + "." + std::to_string(conv_ops[s]) + ".op.";
+        const std::string op =
+            edge_name(cell, node, source) + "." + std::to_string(conv_ops[s]) + ".op.";
         const std::int64_t offset = add(op + suffix, node > source + 1);
         if (first < 0) first = offset;
       }
       return first;
     };
     bundle.weight[s].offset = each_edge("1.weight", [&](const std::string& name, bool continues) {
-      return parameters_.add(name, {c, k, k, c}, Initial::uniform(std::int64_t{k} * k * c), continues);
+      return parameters_.add(name, {c, k, k, c}, Initial::uniform(std::int64_t{k} * k * c),
+                             continues);
     });
     bundle.weight[s].shape = {std::int64_t{count} * c, k, k, c};
-    bundle.weight[s].name = cell + ".from" + std::to_string(source) + "." + std::to_string(k) + "x" + std::to_string(k);
+    bundle.weight[s].name =
+        cell + ".from" + std::to_string(source) + "." + std::to_string(k) + "x" + std::to_string(k);
     const Shape channels{1, 1, 1, c};
     bundle.mean[s] = each_edge("2.running_mean", [&](const std::string& name, bool continues) {
       return parameters_.add_statistic(name, channels, 0, continues);
@@ -96,7 +104,8 @@ Nb201Supernet::CellBundle Nb201Supernet::declare_bundle(const std::string& cell,
     });
   }
   bundle.parameters.kernels.assign(kernel_sizes.begin(), kernel_sizes.end());
-  // A tenth of the FLOPs, two fifths of the memory: cheaper to run the 1x1 convolutions again than to keep their results.
+  // A tenth of the FLOPs, two fifths of the memory: cheaper to run the 1x1 convolutions again than
+  // to keep their results.
   bundle.parameters.rebuild = {true, false};
   bundle.parameters.edges = count;
   bundle.parameters.channels = c;
@@ -140,41 +149,50 @@ void Nb201Supernet::bind() {
   bind(classifier_bias_);
 }
 
-Variable Nb201Supernet::run_norm(Tape& tape, const std::string& name, const Norm& norm, const Variable& x,
-                                 bool training, bool relu) const {
+Variable Nb201Supernet::run_norm(Tape& tape, const std::string& name, const Norm& norm,
+                                 const Variable& x, bool training, bool relu) const {
   const Shape shape{1, 1, 1, norm.channels};
-  return batch_norm(tape, name, x, norm.gamma.leaf, norm.beta.leaf, parameters_.statistic(norm.mean, shape),
-                    parameters_.statistic(norm.var, shape), {.training = training, .relu = relu});
+  return batch_norm(tape, name, x, norm.gamma.leaf, norm.beta.leaf,
+                    parameters_.statistic(norm.mean, shape), parameters_.statistic(norm.var, shape),
+                    {.training = training, .relu = relu});
 }
 
-Variable Nb201Supernet::run_relu_conv_norm(Tape& tape, const std::string& name, const ReluConvNorm& op,
-                                           const Variable& x, bool training) const {
+Variable Nb201Supernet::run_relu_conv_norm(Tape& tape, const std::string& name,
+                                           const ReluConvNorm& op, const Variable& x,
+                                           bool training) const {
   const Variable z = conv2d(tape, name + ".conv", x, op.weight.leaf,
                             {.stride = op.stride, .padding = 1, .relu_input = true});
   return run_norm(tape, name + ".norm", op.norm, z, training, false);
 }
 
-Variable Nb201Supernet::run_block(Tape& tape, const ResidualBlock& block, const Variable& x, bool training) const {
+Variable Nb201Supernet::run_block(Tape& tape, const ResidualBlock& block, const Variable& x,
+                                  bool training) const {
   const Variable a = run_relu_conv_norm(tape, block.name + ".conv_a", block.a, x, training);
   const Variable b = run_relu_conv_norm(tape, block.name + ".conv_b", block.b, a, training);
   const Variable pooled = average_pool(tape, block.name + ".pool", x, 2, 2, 0);
-  const Variable shortcut = conv2d(tape, block.name + ".downsample", pooled, block.shortcut.leaf, {});
+  const Variable shortcut =
+      conv2d(tape, block.name + ".downsample", pooled, block.shortcut.leaf, {});
   const Variable sum = add(tape, block.name + ".sum", b, shortcut);
   for (const Variable& summand : {b, shortcut}) summand.release_value();
   return sum;
 }
 
-Variable Nb201Supernet::run_cell(Tape& tape, const Cell& cell, const Variable& x, const Variable& theta,
-                                 bool training) const {
+Variable Nb201Supernet::run_cell(Tape& tape, const Cell& cell, const Variable& x,
+                                 const Variable& theta, bool training) const {
   std::array<Bundle, nodes - 1> bundles;
   Variable node = x;
   for (int j = 1; j < nodes; ++j) {
-    bundles[j - 1] = conv_bundle(tape, cell.name + ".node" + std::to_string(j - 1) + ".convolutions", node,
-                                 cell.bundles[j - 1].parameters, training);
+    bundles[j - 1] =
+        conv_bundle(tape, cell.name + ".node" + std::to_string(j - 1) + ".convolutions", node,
+                    cell.bundles[j - 1].parameters, training);
     NodeMixInputs inputs;
     for (int i = 0; i < j; ++i) {
       const int row = edge_index(j, i) * ops;
-      inputs.edges.push_back({bundles[i], j - i - 1, {row + conv_1x1_op, row + conv_3x3_op}, row + skip_op, row + pool_op});
+      inputs.edges.push_back({bundles[i],
+                              j - i - 1,
+                              {row + conv_1x1_op, row + conv_3x3_op},
+                              row + skip_op,
+                              row + pool_op});
     }
     node = node_mix(tape, cell.name + ".node" + std::to_string(j), inputs, theta);
   }
@@ -182,7 +200,8 @@ Variable Nb201Supernet::run_cell(Tape& tape, const Cell& cell, const Variable& x
   return node;
 }
 
-Variable Nb201Supernet::forward(Tape& tape, const Variable& images, const Variable& theta, bool training) const {
+Variable Nb201Supernet::forward(Tape& tape, const Variable& images, const Variable& theta,
+                                bool training) const {
   if (theta.value().elements() != edges * ops)
     throw Error("supernet: theta must be [6, 5], got " + to_string(theta.value().shape()));
   Variable x = conv2d(tape, "stem.conv", images, stem_.leaf, {.padding = 1});

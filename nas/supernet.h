@@ -12,17 +12,19 @@
 
 namespace drnas {
 
-/// Size of a NAS-Bench-201 supernet (Dong and Yang, ICLR 2020): three stages of `cells` cells with C, 2C, 4C channels.
+/// Size of a NAS-Bench-201 supernet (Dong and Yang, ICLR 2020): three stages of `cells` cells with
+/// C, 2C, 4C channels.
 struct SupernetOptions {
-  int channels = 16;         ///< C
-  int cells = 5;             ///< N, per stage
+  int channels = 16;  ///< C
+  int cells = 5;      ///< N, per stage
   int classes = 10;
   int partial_channels = 1;  ///< K: candidate operations see C/K channels
 };
 
-/// The NAS-Bench-201 search supernet: stem, cells of four nodes and six mixed edges, two residual blocks of stride 2, head.
-/// Every cell uses the same mixing weights theta [6, 5]; rows: edges 1<-0, 2<-0, 2<-1, 3<-0, 3<-1, 3<-2; columns: none,
-/// skip_connect, nor_conv_1x1, nor_conv_3x3, avg_pool_3x3. Parameters carry the published names.
+/// The NAS-Bench-201 search supernet: stem, cells of four nodes and six mixed edges, two residual
+/// blocks of stride 2, head. Every cell uses the same mixing weights theta [6, 5]; rows: edges
+/// 1<-0, 2<-0, 2<-1, 3<-0, 3<-1, 3<-2; columns: none, skip_connect, nor_conv_1x1, nor_conv_3x3,
+/// avg_pool_3x3. Parameters carry the published names.
 class Nb201Supernet {
  public:
   static constexpr int nodes = 4, edges = 6, ops = 5;
@@ -30,7 +32,8 @@ class Nb201Supernet {
   /// Allocates and initialises all weights. Throws Error where K does not divide C.
   Nb201Supernet(const SupernetOptions& options, std::uint64_t seed, Device device = Device::cpu);
 
-  /// images [n, h, w, 3] -> logits [n, 1, 1, classes]. In training, batch statistics normalise and running ones move.
+  /// images [n, h, w, 3] -> logits [n, 1, 1, classes]. In training, batch statistics normalise and
+  /// running ones move.
   Variable forward(Tape& tape, const Variable& images, const Variable& theta, bool training) const;
 
   const SupernetOptions& options() const { return options_; }
@@ -72,7 +75,8 @@ class Nb201Supernet {
     Declared shortcut;
   };
 
-  Declared declare(const std::string& name, Shape shape, Initial initial, bool continues_group = false);
+  Declared declare(const std::string& name, Shape shape, Initial initial,
+                   bool continues_group = false);
   Norm declare_norm(const std::string& name, std::int64_t channels);
   ReluConvNorm declare_relu_conv_norm(const std::string& name, int in, int out, int stride);
   Cell declare_cell(int index, int channels);
@@ -82,11 +86,14 @@ class Nb201Supernet {
   void bind(Declared& declared);
   void bind(CellBundle& bundle);
 
-  Variable run_norm(Tape& tape, const std::string& name, const Norm& norm, const Variable& x, bool training, bool relu) const;
-  Variable run_relu_conv_norm(Tape& tape, const std::string& name, const ReluConvNorm& op, const Variable& x,
-                              bool training) const;
-  Variable run_cell(Tape& tape, const Cell& cell, const Variable& x, const Variable& theta, bool training) const;
-  Variable run_block(Tape& tape, const ResidualBlock& block, const Variable& x, bool training) const;
+  Variable run_norm(Tape& tape, const std::string& name, const Norm& norm, const Variable& x,
+                    bool training, bool relu) const;
+  Variable run_relu_conv_norm(Tape& tape, const std::string& name, const ReluConvNorm& op,
+                              const Variable& x, bool training) const;
+  Variable run_cell(Tape& tape, const Cell& cell, const Variable& x, const Variable& theta,
+                    bool training) const;
+  Variable run_block(Tape& tape, const ResidualBlock& block, const Variable& x,
+                     bool training) const;
 
   SupernetOptions options_;
   ParameterStore parameters_;

@@ -36,16 +36,20 @@ StepResult result_of(const LossResult& loss, const DeviceBatch& batch, double fo
   return result;
 }
 
-void copy_values(const Tensor& from, const Tensor& to) { std::copy_n(from.data(), from.elements(), to.data()); }
+void copy_values(const Tensor& from, const Tensor& to) {
+  std::copy_n(from.data(), from.elements(), to.data());
+}
 
 }  // namespace
 
-DeviceBatch::DeviceBatch(std::span<const float> pixels, std::span<const std::int32_t> classes, int size,
-                         Device device)
+DeviceBatch::DeviceBatch(std::span<const float> pixels, std::span<const std::int32_t> classes,
+                         int size, Device device)
     : images({static_cast<std::int64_t>(classes.size()), size, size, 3}, MemoryTag::data, device),
-      labels({1, 1, 1, static_cast<std::int64_t>(classes.size())}, MemoryTag::data, device, DType::i32) {
+      labels({1, 1, 1, static_cast<std::int64_t>(classes.size())}, MemoryTag::data, device,
+             DType::i32) {
   if (static_cast<std::int64_t>(pixels.size()) != images.elements())
-    throw Error("batch: " + std::to_string(pixels.size()) + " pixel values do not fill " + to_string(images.shape()));
+    throw Error("batch: " + std::to_string(pixels.size()) + " pixel values do not fill " +
+                to_string(images.shape()));
   std::copy(pixels.begin(), pixels.end(), images.data());
   std::copy(classes.begin(), classes.end(), labels.data<std::int32_t>());
 }
@@ -62,7 +66,8 @@ Trainer::Pass Trainer::forward(const DeviceBatch& batch, bool training, bool tra
   Pass pass{Tape(supernet_.parameters().device(), training), {}, {}};
   pass.tape.trap_non_finite(trap);
   pass.theta = Variable(distribution_.sample(draws_), dtheta_, "theta");
-  const Variable logits = supernet_.forward(pass.tape, Variable(batch.images, "images"), pass.theta, training);
+  const Variable logits =
+      supernet_.forward(pass.tape, Variable(batch.images, "images"), pass.theta, training);
   pass.loss = cross_entropy(pass.tape, "loss", logits, batch.labels);
   return pass;
 }
@@ -80,10 +85,14 @@ bool Trainer::alpha_gradient_finite() const {
   return std::all_of(values, values + g.elements(), [](double v) { return std::isfinite(v); });
 }
 
-void Trainer::keep_statistics() { copy_values(supernet_.parameters().statistics_buffer(), statistics_before_); }
+void Trainer::keep_statistics() {
+  copy_values(supernet_.parameters().statistics_buffer(), statistics_before_);
+}
 
 void Trainer::diagnose(const DeviceBatch& batch, bool weights, const char* step) {
-  const auto restore = [&] { copy_values(statistics_before_, supernet_.parameters().statistics_buffer()); };
+  const auto restore = [&] {
+    copy_values(statistics_before_, supernet_.parameters().statistics_buffer());
+  };
   restore();
   try {
     Pass pass = forward(batch, true, true);
@@ -138,24 +147,23 @@ StepResult Trainer::weight_step(const DeviceBatch& batch, double learning_rate) 
   result.backward_ms = laps.lap();
   const ParameterStore& store = supernet_.parameters();
   dispatch(store.device(), [&]<Device D>() {
-    double squares = kernels::sum_of_squares<D>(store.gradients().elements(), store.gradients().data(), default_stream);
+    double squares = kernels::sum_of_squares<D>(store.gradients().elements(),
+                                                store.gradients().data(), default_stream);
     if (options_.clip_with_alpha) {
       distribution_.backward(dtheta_);
       const Tensor& g = distribution_.parameters().gradient;
-      for (std::int64_t i = 0; i < g.elements(); ++i) squares += g.data<double>()[i] * g.data<double>()[i];
+      for (std::int64_t i = 0; i < g.elements(); ++i)
+        squares += g.data<double>()[i] * g.data<double>()[i];
     }
     result.gradient_norm = std::sqrt(squares);
     if (!std::isfinite(result.gradient_norm)) diagnose(batch, true, name);
-    const double clip =
-        options_.grad_clip > 0 ? std::min(1.0, options_.grad_clip / (result.gradient_norm + 1e-6)) : 1.0;
-    const kernels::SgdStep step{store.weights().elements(),
-                                static_cast<float>(learning_rate),
-                                options_.momentum,
-                                options_.weight_decay,
-                                static_cast<float>(clip),
-                                store.weights().data(),
-                                store.velocity().data(),
-                                store.gradients().data()};
+    const double clip = options_.grad_clip > 0
+                            ? std::min(1.0, options_.grad_clip / (result.gradient_norm + 1e-6))
+                            : 1.0;
+    const kernels::SgdStep step{store.weights().elements(), static_cast<float>(learning_rate),
+                                options_.momentum,          options_.weight_decay,
+                                static_cast<float>(clip),   store.weights().data(),
+                                store.velocity().data(),    store.gradients().data()};
     kernels::sgd_step<D>(step, default_stream);
   });
   ++draws_;

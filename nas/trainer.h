@@ -13,11 +13,12 @@ namespace drnas {
 /// Settings of the two optimisers (ALGORITHMS: published DrNAS values).
 struct TrainerOptions {
   float momentum = 0.9f, weight_decay = 3e-4f;
-  double grad_clip = 5.0;         ///< by the L2 norm of all weight gradients; 0 means none
-  bool clip_with_alpha = true;    ///< the norm includes dL_train/dalpha, as the published NAS-Bench-201 code does
+  double grad_clip = 5.0;  ///< by the L2 norm of all weight gradients; 0 means none
+  bool clip_with_alpha =
+      true;  ///< the norm includes dL_train/dalpha, as the published NAS-Bench-201 code does
   double alpha_learning_rate = 3e-4, alpha_beta1 = 0.5, alpha_beta2 = 0.999, alpha_eps = 1e-8;
-  double l2 = 1e-3;               ///< added to alpha's gradient as l2*alpha: draws beta towards 1
-  double kl = 0.0;                ///< weight of sum over edges of KL(Dirichlet(beta) || Dirichlet(1))
+  double l2 = 1e-3;  ///< added to alpha's gradient as l2*alpha: draws beta towards 1
+  double kl = 0.0;   ///< weight of sum over edges of KL(Dirichlet(beta) || Dirichlet(1))
 };
 
 /// A batch on the device.
@@ -25,7 +26,8 @@ struct DeviceBatch {
   Tensor images;  ///< [n, size, size, 3]
   Tensor labels;  ///< [1, 1, 1, n] int32
 
-  DeviceBatch(std::span<const float> images, std::span<const std::int32_t> labels, int size, Device device);
+  DeviceBatch(std::span<const float> images, std::span<const std::int32_t> labels, int size,
+              Device device);
 };
 
 /// What one pass gave, and where its time went (milliseconds).
@@ -38,16 +40,19 @@ struct StepResult {
   double total_ms() const { return forward_ms + backward_ms + optimizer_ms; }
 };
 
-/// The bilevel search step on a supernet: alpha by Adam on validation batches, weights by SGD on training batches (first order).
-/// Every pass draws its own mixing weights, numbered by a counter that a checkpoint keeps. A step whose loss or gradients are not
-/// finite changes nothing and throws Error that names the operation.
+/// The bilevel search step on a supernet: alpha by Adam on validation batches, weights by SGD on
+/// training batches (first order). Every pass draws its own mixing weights, numbered by a counter
+/// that a checkpoint keeps. A step whose loss or gradients are not finite changes nothing and
+/// throws Error that names the operation.
 class Trainer {
  public:
   Trainer(Nb201Supernet& supernet, MixingDistribution& distribution, TrainerOptions options);
 
-  /// Gradient of the validation loss for alpha only, plus the anchor's, then Adam. No weight gradients are computed.
+  /// Gradient of the validation loss for alpha only, plus the anchor's, then Adam. No weight
+  /// gradients are computed.
   StepResult architecture_step(const DeviceBatch& batch);
-  /// Gradient of the training loss for the weights, clipped by the global norm, then SGD with momentum.
+  /// Gradient of the training loss for the weights, clipped by the global norm, then SGD with
+  /// momentum.
   StepResult weight_step(const DeviceBatch& batch, double learning_rate);
   /// Loss and hits with running statistics and a fresh draw.
   StepResult evaluate(const DeviceBatch& batch);

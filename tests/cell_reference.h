@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
-// A mixed cell and a classifier in float64, written as the definitions stand: every candidate operation on its own.
+// A mixed cell and a classifier in float64, written as the definitions stand: every candidate
+// operation on its own.
 #pragma once
 
 #include "tests/reference.h"
 
 namespace drnas::test {
 
-/// Nodes 0 .. nodes-1; each edge i -> j carries none, identity, 1x1, 3x3 (ReLU, convolution, batch norm) and 3x3 average pool.
+/// Nodes 0 .. nodes-1; each edge i -> j carries none, identity, 1x1, 3x3 (ReLU, convolution, batch
+/// norm) and 3x3 average pool.
 struct CellReference {
   int n, h, w, channels, parts, nodes;
   static constexpr int ops = 5;
@@ -33,8 +35,9 @@ struct CellReference {
               if (r < 0 || s < 0 || r >= h || s >= w) continue;
               for (int o = 0; o < c(); ++o)
                 for (int q = 0; q < c(); ++q)
-                  z[at(b, i, j, o, c())] += std::max(0.0, x[at(b, r, s, q, channels)]) *
-                                            weight[((static_cast<std::size_t>(first_row + o) * k + u) * k + v) * c() + q];
+                  z[at(b, i, j, o, c())] +=
+                      std::max(0.0, x[at(b, r, s, q, channels)]) *
+                      weight[((static_cast<std::size_t>(first_row + o) * k + u) * k + v) * c() + q];
             }
     return z;
   }
@@ -78,7 +81,8 @@ struct CellReference {
                 cat[at(b, r, s, q, channels)] +=
                     t[1] * node[i][at(b, r, s, q, channels)] + t[2] * z[0][at(b, r, s, q, c())] +
                     t[3] * z[1][at(b, r, s, q, c())] + t[4] * pooled(node[i], b, r, s, q);
-              for (int q = c(); q < channels; ++q) cat[at(b, r, s, q, channels)] += node[i][at(b, r, s, q, channels)];
+              for (int q = c(); q < channels; ++q)
+                cat[at(b, r, s, q, channels)] += node[i][at(b, r, s, q, channels)];
             }
       }
       Doubles shuffled(cat.size());
@@ -92,7 +96,8 @@ struct CellReference {
   }
 
   /// Cross entropy of a linear classifier [classes, channels] on the mean over pixels.
-  double loss(const Doubles& y, const Doubles& classifier, const std::vector<std::int32_t>& labels) const {
+  double loss(const Doubles& y, const Doubles& classifier,
+              const std::vector<std::int32_t>& labels) const {
     const int classes = static_cast<int>(classifier.size()) / channels;
     double total = 0;
     for (int b = 0; b < n; ++b) {

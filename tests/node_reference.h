@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Convolution bundles and node mixes in float64, pass by pass, each element with a bound on what float32 may lose.
+// Convolution bundles and node mixes in float64, pass by pass, each element with a bound on what
+// float32 may lose.
 #pragma once
 
 #include <omp.h>
@@ -8,7 +9,8 @@
 
 namespace drnas::test {
 
-/// A float64 result and, element by element, the sum of the magnitudes of everything that was added up for it.
+/// A float64 result and, element by element, the sum of the magnitudes of everything that was added
+/// up for it.
 struct Bounded {
   Doubles value, magnitude;
 
@@ -20,19 +22,22 @@ struct Bounded {
   void add(std::int64_t i, double term) { add(i, term, std::abs(term)); }
 };
 
-/// Largest error in units of 2^-24 times the element's magnitude: at most the number of roundings on the longest way from
-/// an input to the result (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1).
+/// Largest error in units of 2^-24 times the element's magnitude: at most the number of roundings
+/// on the longest way from an input to the result (Higham, Accuracy and Stability of Numerical
+/// Algorithms, section 3.1).
 inline double roundings(const Doubles& out, const Bounded& reference) {
   REQUIRE(out.size() == reference.value.size());
   double most = 0;
   for (std::size_t i = 0; i < out.size(); ++i) {
-    const double error = std::abs(out[i] - reference.value[i]), bound = 0x1p-24 * reference.magnitude[i] + 0x1p-126;
+    const double error = std::abs(out[i] - reference.value[i]),
+                 bound = 0x1p-24 * reference.magnitude[i] + 0x1p-126;
     if (!(error / bound <= most)) most = std::isnan(out[i]) ? INFINITY : error / bound;
   }
   return most;
 }
 
-/// The same against the largest magnitude of all elements: for methods that mix elements, such as Winograd's.
+/// The same against the largest magnitude of all elements: for methods that mix elements, such as
+/// Winograd's.
 inline double roundings_of_largest(const Doubles& out, Bounded reference) {
   double largest = 0;
   for (const double m : reference.magnitude) largest = std::max(largest, m);
@@ -74,18 +79,21 @@ struct Images {
   std::int64_t count() const { return pixels() * channels; }
   int window(std::int64_t pixel) const {
     const int i = static_cast<int>(pixel / w % h), j = static_cast<int>(pixel % w);
-    return (std::min(i + 1, h - 1) - std::max(i - 1, 0) + 1) * (std::min(j + 1, w - 1) - std::max(j - 1, 0) + 1);
+    return (std::min(i + 1, h - 1) - std::max(i - 1, 0) + 1) *
+           (std::min(j + 1, w - 1) - std::max(j - 1, 0) + 1);
   }
   /// Calls body(pixel, neighbour, tap) for every pixel and every neighbour inside its k x k window.
   template <class Body>
   void each_neighbour(int k, const Body& body) const {
     for (std::int64_t p = 0; p < pixels(); ++p)
       for (int tap = 0; tap < k * k; ++tap) {
-        const int i = static_cast<int>(p / w % h) + tap / k - k / 2, j = static_cast<int>(p % w) + tap % k - k / 2;
+        const int i = static_cast<int>(p / w % h) + tap / k - k / 2,
+                  j = static_cast<int>(p % w) + tap % k - k / 2;
         if (i >= 0 && i < h && j >= 0 && j < w) body(p, (p / (h * w) * h + i) * w + j, tap);
       }
   }
-  /// Where channel `channel` of the concatenation (mixed, bypassed) goes when channels are shuffled.
+  /// Where channel `channel` of the concatenation (mixed, bypassed) goes when channels are
+  /// shuffled.
   int shuffled(int channel) const { return channel % c * parts() + channel / c; }
 };
 
@@ -95,20 +103,22 @@ inline Bounded convolve(const Images& g, const Doubles& x, const Doubles& weight
   g.each_neighbour(k, [&](std::int64_t p, std::int64_t q, int tap) {
     for (int o = 0; o < rows; ++o)
       for (int a = 0; a < g.c; ++a)
-        z.add(p * rows + o,
-              weight[(std::int64_t{o} * k * k + tap) * g.c + a] * std::max(0.0, x[q * g.channels + a]));
+        z.add(p * rows + o, weight[(std::int64_t{o} * k * k + tap) * g.c + a] *
+                                std::max(0.0, x[q * g.channels + a]));
   });
   return z;
 }
 
-/// Adjoint of convolve: adds to dx [pixels, channels], returns dweight. dz comes with its own magnitudes.
-inline Bounded convolve_adjoint(const Images& g, const Doubles& x, const Doubles& weight, int rows, int k, const Bounded& dz,
-                                Bounded& dx) {
+/// Adjoint of convolve: adds to dx [pixels, channels], returns dweight. dz comes with its own
+/// magnitudes.
+inline Bounded convolve_adjoint(const Images& g, const Doubles& x, const Doubles& weight, int rows,
+                                int k, const Bounded& dz, Bounded& dx) {
   Bounded dweight(static_cast<std::int64_t>(weight.size()));
   g.each_neighbour(k, [&](std::int64_t p, std::int64_t q, int tap) {
     for (int o = 0; o < rows; ++o)
       for (int a = 0; a < g.c; ++a) {
-        const double value = dz.value[p * rows + o], size = dz.magnitude[p * rows + o], u = x[q * g.channels + a];
+        const double value = dz.value[p * rows + o], size = dz.magnitude[p * rows + o],
+                     u = x[q * g.channels + a];
         const std::int64_t at = (std::int64_t{o} * k * k + tap) * g.c + a;
         if (u <= 0) continue;
         dx.add(q * g.channels + a, value * weight[at], size * std::abs(weight[at]));
@@ -125,7 +135,8 @@ struct Moments {
   Moments(const Doubles& z, int channels) : mean(channels, 0.0), var(channels, 0.0) {
     const double m = static_cast<double>(z.size()) / channels;
     for (std::size_t i = 0; i < z.size(); ++i) mean[i % channels] += z[i] / m;
-    for (std::size_t i = 0; i < z.size(); ++i) var[i % channels] += std::pow(z[i] - mean[i % channels], 2) / m;
+    for (std::size_t i = 0; i < z.size(); ++i)
+      var[i % channels] += std::pow(z[i] - mean[i % channels], 2) / m;
   }
 };
 
@@ -140,8 +151,10 @@ struct MixSource {
   int skip_theta, pool_theta;
 };
 
-/// Adds to dx what the identity, the average pool and the bypass of one edge send back from dy (shuffled).
-inline void add_pass_through(const Images& g, const Doubles& dy, double skip, double pool, Bounded& dx) {
+/// Adds to dx what the identity, the average pool and the bypass of one edge send back from dy
+/// (shuffled).
+inline void add_pass_through(const Images& g, const Doubles& dy, double skip, double pool,
+                             Bounded& dx) {
   for (std::int64_t p = 0; p < g.pixels(); ++p)
     for (int ch = 0; ch < g.channels; ++ch)
       dx.add(p * g.channels + ch, (ch < g.c ? skip : 1.0) * dy[p * g.channels + g.shuffled(ch)]);
@@ -161,7 +174,9 @@ struct MixReference {
 
   Bounded forward() const {
     Bounded y(g.count());
-    const auto at = [&](std::int64_t p, int channel) { return p * g.channels + g.shuffled(channel); };
+    const auto at = [&](std::int64_t p, int channel) {
+      return p * g.channels + g.shuffled(channel);
+    };
     for (std::int64_t p = 0; p < g.pixels(); ++p)
       for (int ch = 0; ch < g.channels; ++ch) {
         for (const MixSource& s : sources)
@@ -169,7 +184,8 @@ struct MixReference {
         for (const MixTerm& t : terms) {
           if (ch >= g.c) break;
           const double scale = weight(t.theta) * t.inv_std[ch], z = t.z[p * g.c + ch];
-          y.add(at(p, ch), scale * (z - t.mean[ch]), std::abs(scale) * (std::abs(z) + std::abs(t.mean[ch])));
+          y.add(at(p, ch), scale * (z - t.mean[ch]),
+                std::abs(scale) * (std::abs(z) + std::abs(t.mean[ch])));
         }
       }
     g.each_neighbour(3, [&](std::int64_t p, std::int64_t q, int) {
@@ -189,7 +205,8 @@ struct MixReference {
     const auto mixed = [&](std::int64_t p, int ch) { return dy[p * g.channels + g.shuffled(ch)]; };
     for (const MixSource& s : sources) {
       for (std::int64_t p = 0; p < g.pixels() && s.skip_theta >= 0; ++p)
-        for (int ch = 0; ch < g.c; ++ch) d.theta.add(s.skip_theta, mixed(p, ch) * s.x[p * g.channels + ch]);
+        for (int ch = 0; ch < g.c; ++ch)
+          d.theta.add(s.skip_theta, mixed(p, ch) * s.x[p * g.channels + ch]);
       if (s.pool_theta >= 0)
         g.each_neighbour(3, [&](std::int64_t p, std::int64_t q, int) {
           for (int ch = 0; ch < g.c; ++ch)
@@ -207,7 +224,9 @@ struct MixReference {
     Bounded dz(g.pixels() * g.c);
     const double m = static_cast<double>(g.pixels());
     for (int ch = 0; ch < g.c; ++ch) {
-      const auto hat = [&](std::int64_t p) { return (t.z[p * g.c + ch] - t.mean[ch]) * t.inv_std[ch]; };
+      const auto hat = [&](std::int64_t p) {
+        return (t.z[p * g.c + ch] - t.mean[ch]) * t.inv_std[ch];
+      };
       double sum = 0, sum_size = 0, product = 0, product_size = 0;
       for (std::int64_t p = 0; p < g.pixels(); ++p) {
         sum += dy(p, ch);
@@ -216,10 +235,12 @@ struct MixReference {
         product_size += std::abs(dy(p, ch) * hat(p));
       }
       dtheta.add(t.theta, product, product_size);
-      const double scale = theta[t.theta] * t.inv_std[ch], far = std::abs(t.mean[ch]) * t.inv_std[ch];
+      const double scale = theta[t.theta] * t.inv_std[ch],
+                   far = std::abs(t.mean[ch]) * t.inv_std[ch];
       for (std::int64_t p = 0; p < g.pixels(); ++p)
         dz.add(p * g.c + ch, scale * (dy(p, ch) - sum / m - hat(p) * product / m),
-               std::abs(scale) * (std::abs(dy(p, ch)) + sum_size / m + (std::abs(hat(p)) + 2 * far) * product_size / m));
+               std::abs(scale) * (std::abs(dy(p, ch)) + sum_size / m +
+                                  (std::abs(hat(p)) + 2 * far) * product_size / m));
     }
     return dz;
   }

@@ -26,7 +26,8 @@ bool report(const std::filesystem::path& file, double tolerance, double derivati
     worst = error > worst || !(error == error) ? error : worst;
   }
   const bool good = worst <= allowed;
-  std::printf("  %-20s %.2e  %s (tolerance %.0e)\n", "largest", worst, good ? "ok" : "FAILED", allowed);
+  std::printf("  %-20s %.2e  %s (tolerance %.0e)\n", "largest", worst, good ? "ok" : "FAILED",
+              allowed);
   return good;
 }
 
@@ -37,13 +38,16 @@ int main(int argc, char** argv) {
   std::vector<std::string> files;
   double tolerance = 1e-3, derivative_tolerance = 1e-10;
   app.add_option("FILE", files, "nb201_*.safetensors or beta_*.csv")->required();
-  app.add_option("--tolerance", tolerance, "Largest relative error of float32 tensors")->capture_default_str();
-  app.add_option("--derivative-tolerance", derivative_tolerance, "Largest relative error of the Beta derivative")
+  app.add_option("--tolerance", tolerance, "Largest relative error of float32 tensors")
+      ->capture_default_str();
+  app.add_option("--derivative-tolerance", derivative_tolerance,
+                 "Largest relative error of the Beta derivative")
       ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   try {
     bool good = true;
-    for (const std::string& file : files) good = report(file, tolerance, derivative_tolerance) && good;
+    for (const std::string& file : files)
+      good = report(file, tolerance, derivative_tolerance) && good;
     return good ? 0 : 1;
   } catch (const std::exception& failure) {
     std::fprintf(stderr, "error: %s\n", failure.what());

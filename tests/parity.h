@@ -7,12 +7,13 @@
 
 namespace drnas::parity {
 
-/// Largest relative error of each group of tensors: ||out - reference|| / ||reference||; for gradients of weights the
-/// denominator is at least 1e-3 of the norm of all of them.
+/// Largest relative error of each group of tensors: ||out - reference|| / ||reference||; for
+/// gradients of weights the denominator is at least 1e-3 of the norm of all of them.
 using Errors = std::map<std::string, double>;
 
-/// Replays a NAS-Bench-201 reference file: one training forward and backward with given weights and mixing weights, one
-/// evaluation forward, then the recorded architecture and weight steps. Throws Error for a file of another kind.
+/// Replays a NAS-Bench-201 reference file: one training forward and backward with given weights and
+/// mixing weights, one evaluation forward, then the recorded architecture and weight steps. Throws
+/// Error for a file of another kind.
 Errors replay_supernet(const std::filesystem::path& file);
 
 /// Compares the derivative of a Beta sample with every row of a table x,a,b,...,dx_da.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the kernel tests share: random inputs, guarded buffers, float64 comparison and finite differences.
+// What the kernel tests share: random inputs, guarded buffers, float64 comparison and finite
+// differences.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -39,7 +40,8 @@ inline Doubles normals(std::mt19937_64& rng, std::int64_t count, double scale = 
 /// A float32 buffer between guard zones, 64-byte aligned, initialised with NaN or with values.
 class Guarded {
  public:
-  explicit Guarded(std::int64_t count) : count_(count), storage_(static_cast<std::size_t>(count) + 3 * guard) {
+  explicit Guarded(std::int64_t count)
+      : count_(count), storage_(static_cast<std::size_t>(count) + 3 * guard) {
     const auto address = reinterpret_cast<std::uintptr_t>(storage_.data() + guard);
     first_ = storage_.data() + guard + (64 - address % 64) % 64 / sizeof(float);
     for (float& v : storage_) v = mark;
@@ -52,7 +54,8 @@ class Guarded {
   ~Guarded() {
     bool intact = true;
     for (const float* p = storage_.data(); p < first_; ++p) intact = intact && *p == mark;
-    for (const float* p = first_ + count_; p < storage_.data() + storage_.size(); ++p) intact = intact && *p == mark;
+    for (const float* p = first_ + count_; p < storage_.data() + storage_.size(); ++p)
+      intact = intact && *p == mark;
     CHECK_MESSAGE(intact, "a guard zone was overwritten");
   }
   float* data() { return first_; }
@@ -68,7 +71,8 @@ class Guarded {
   float* first_;
 };
 
-/// Largest |out - reference| over the largest |reference| of the array, or over `least` where that is more.
+/// Largest |out - reference| over the largest |reference| of the array, or over `least` where that
+/// is more.
 inline double max_error(const Doubles& out, const Doubles& reference, double least = 1e-30) {
   REQUIRE(out.size() == reference.size());
   double error = 0, scale = least;
@@ -80,12 +84,15 @@ inline double max_error(const Doubles& out, const Doubles& reference, double lea
   return error / scale;
 }
 
-/// Bound for float32 sums of `terms` products against the array's largest value: rounding errors add up at most linearly, in
-/// practice like a random walk; four times its deviation, and eight roundings besides.
+/// Bound for float32 sums of `terms` products against the array's largest value: rounding errors
+/// add up at most linearly, in practice like a random walk; four times its deviation, and eight
+/// roundings besides.
 inline double sum_tolerance(double terms) { return float_epsilon * (8 + 4 * std::sqrt(terms)); }
 
-/// Central difference of a float64 function in every element of x, by the five-point rule (error of order h^4).
-inline Doubles finite_differences(const std::function<double(const Doubles&)>& f, const Doubles& x, double h = 1e-3) {
+/// Central difference of a float64 function in every element of x, by the five-point rule (error of
+/// order h^4).
+inline Doubles finite_differences(const std::function<double(const Doubles&)>& f, const Doubles& x,
+                                  double h = 1e-3) {
   Doubles gradient(x.size()), moved = x;
   for (std::size_t i = 0; i < x.size(); ++i) {
     const auto at = [&](double step) {

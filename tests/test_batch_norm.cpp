@@ -21,7 +21,8 @@ struct Case {
   Case(std::mt19937_64& rng, std::int64_t pixels, int channels, bool relu, bool affine)
       : pixels(pixels), channels(channels), relu(relu), affine(affine) {
     x = normals(rng, pixels * channels, 2.0);
-    for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(x[i] + 3.0 * (i % channels));  // a mean to lose digits on
+    for (std::size_t i = 0; i < x.size(); ++i)
+      x[i] = static_cast<float>(x[i] + 3.0 * (i % channels));  // a mean to lose digits on
     gamma = normals(rng, channels);
     beta = normals(rng, channels);
     dy = normals(rng, pixels * channels);
@@ -29,7 +30,8 @@ struct Case {
 
   void statistics(const Doubles& values, int c, double& mean, double& var) const {
     mean = var = 0;
-    for (std::int64_t p = 0; p < pixels; ++p) mean += values[p * channels + c] / static_cast<double>(pixels);
+    for (std::int64_t p = 0; p < pixels; ++p)
+      mean += values[p * channels + c] / static_cast<double>(pixels);
     for (std::int64_t p = 0; p < pixels; ++p)
       var += std::pow(values[p * channels + c] - mean, 2) / static_cast<double>(pixels);
   }
@@ -54,20 +56,30 @@ struct Run {
 };
 
 Run run(const Case& k, const Doubles* dx_before = nullptr) {
-  Guarded x(k.x), gamma(k.gamma), beta(k.beta), dy(k.dy), y(k.pixels * k.channels), dx(k.pixels * k.channels);
+  Guarded x(k.x), gamma(k.gamma), beta(k.beta), dy(k.dy), y(k.pixels * k.channels),
+      dx(k.pixels * k.channels);
   Guarded mean(k.channels), inv_std(k.channels), dgamma(k.channels), dbeta(k.channels);
   Guarded running_mean(Doubles(k.channels, 0.0)), running_var(Doubles(k.channels, 1.0));
-  const BatchNorm p{k.pixels, k.channels, k.relu, static_cast<float>(k.eps), static_cast<float>(k.momentum),
-                    k.affine ? gamma.data() : nullptr, k.affine ? beta.data() : nullptr, running_mean, running_var};
-  Guarded workspace(static_cast<std::int64_t>(kernels::batch_norm_workspace<Device::cpu>(p) / sizeof(float)));
+  const BatchNorm p{k.pixels,
+                    k.channels,
+                    k.relu,
+                    static_cast<float>(k.eps),
+                    static_cast<float>(k.momentum),
+                    k.affine ? gamma.data() : nullptr,
+                    k.affine ? beta.data() : nullptr,
+                    running_mean,
+                    running_var};
+  Guarded workspace(
+      static_cast<std::int64_t>(kernels::batch_norm_workspace<Device::cpu>(p) / sizeof(float)));
   kernels::batch_norm_forward<Device::cpu>(p, x, y, mean, inv_std, workspace.data(), nullptr);
   if (dx_before)
-    for (std::size_t i = 0; i < dx_before->size(); ++i) dx.data()[i] = static_cast<float>((*dx_before)[i]);
-  kernels::batch_norm_backward<Device::cpu>(p, x, dy, mean, inv_std, dx, dx_before != nullptr,
-                                            k.affine ? dgamma.data() : nullptr, k.affine ? dbeta.data() : nullptr,
-                                            workspace.data(), nullptr);
-  return {y.floats(),  mean.floats(),   inv_std.floats(), running_mean.floats(), running_var.floats(),
-          dx.floats(), dgamma.floats(), dbeta.floats()};
+    for (std::size_t i = 0; i < dx_before->size(); ++i)
+      dx.data()[i] = static_cast<float>((*dx_before)[i]);
+  kernels::batch_norm_backward<Device::cpu>(
+      p, x, dy, mean, inv_std, dx, dx_before != nullptr, k.affine ? dgamma.data() : nullptr,
+      k.affine ? dbeta.data() : nullptr, workspace.data(), nullptr);
+  return {y.floats(),           mean.floats(), inv_std.floats(), running_mean.floats(),
+          running_var.floats(), dx.floats(),   dgamma.floats(),  dbeta.floats()};
 }
 
 Doubles wide(const std::vector<float>& v) { return Doubles(v.begin(), v.end()); }
@@ -77,7 +89,8 @@ Doubles wide(const std::vector<float>& v) { return Doubles(v.begin(), v.end()); 
 TEST_CASE("batch_norm: forward and running statistics against float64") {
   auto rng = generator(1);
   for (int i = 0; i < 12; ++i) {
-    const Case k(rng, pick(rng, {2, 3, 64, 65, 129, 1000}), pick(rng, {1, 3, 8, 16, 17, 64, 192}), i % 2, i % 3 != 0);
+    const Case k(rng, pick(rng, {2, 3, 64, 65, 129, 1000}), pick(rng, {1, 3, 8, 16, 17, 64, 192}),
+                 i % 2, i % 3 != 0);
     CAPTURE(k.pixels);
     CAPTURE(k.channels);
     const Run r = run(k);
@@ -116,7 +129,8 @@ TEST_CASE("batch_norm: gradients against finite differences of the float64 forwa
     const auto loss_gamma = [&](const Doubles& g) { return dot(k.forward(k.x, g, k.beta), k.dy); };
     const auto loss_beta = [&](const Doubles& b) { return dot(k.forward(k.x, k.gamma, b), k.dy); };
     const Run r = run(k);
-    const double tolerance = 1e-4;  // five-point differences at h = 1e-3 and float32 sums of at most 67 terms
+    const double tolerance =
+        1e-4;  // five-point differences at h = 1e-3 and float32 sums of at most 67 terms
     CHECK(max_error(wide(r.dx), finite_differences(loss_x, k.x)) < tolerance);
     if (k.affine) {
       CHECK(max_error(wide(r.dgamma), finite_differences(loss_gamma, k.gamma)) < tolerance);
@@ -160,7 +174,8 @@ TEST_CASE("channel_moments: mean and squared deviations of a strided range") {
     for (int c = 0; c < channels; ++c) {
       double expected = 0, squares = 0;
       for (std::int64_t p = 0; p < pixels; ++p) expected += x[p * stride + c] / pixels;
-      for (std::int64_t p = 0; p < pixels; ++p) squares += std::pow(x[p * stride + c] - expected, 2);
+      for (std::int64_t p = 0; p < pixels; ++p)
+        squares += std::pow(x[p * stride + c] - expected, 2);
       CHECK(std::abs(mean.data()[c] - expected) < sum_tolerance(pixels));
       CHECK(m2.data()[c] == doctest::Approx(squares).epsilon(sum_tolerance(pixels)));
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A cell out of bundle and node mix kernels alone: float64 gradients against finite differences, float32 against float64.
+// A cell out of bundle and node mix kernels alone: float64 gradients against finite differences,
+// float32 against float64.
 #include <array>
 #include <memory>
 
@@ -17,9 +18,11 @@ namespace {
 constexpr std::array<int, 2> sizes{1, 3};
 constexpr double eps = 1e-5;
 
-using Weights = std::vector<std::array<Doubles, 2>>;  // [source][size], [outgoing edges * c, k, k, c]
+using Weights =
+    std::vector<std::array<Doubles, 2>>;  // [source][size], [outgoing edges * c, k, k, c]
 
-/// Nodes 0 .. nodes-1, an edge from each to all later ones: 1x1, 3x3, identity, average pool with their own thetas.
+/// Nodes 0 .. nodes-1, an edge from each to all later ones: 1x1, 3x3, identity, average pool with
+/// their own thetas.
 struct Cell {
   Images g;
   int nodes;
@@ -46,12 +49,14 @@ struct Cell {
   int rows(int source) const { return (nodes - 1 - source) * g.c; }
   static int first_theta(int node, int source) { return 4 * (node * (node - 1) / 2 + source); }
 
-  /// One kernel size of one edge: its rows of the bundle's raw outputs, normalised by their own statistics.
+  /// One kernel size of one edge: its rows of the bundle's raw outputs, normalised by their own
+  /// statistics.
   MixTerm term(const Bounded& z, int source, int node, int size) const {
     const int all = rows(source), first = (node - source - 1) * g.c;
     MixTerm t{{}, {}, {}, first_theta(node, source) + size};
     for (std::size_t i = 0; i < z.value.size(); ++i)
-      if (const int row = static_cast<int>(i % all); row >= first && row < first + g.c) t.z.push_back(z.value[i]);
+      if (const int row = static_cast<int>(i % all); row >= first && row < first + g.c)
+        t.z.push_back(z.value[i]);
     const Moments m(t.z, g.c);
     t.mean = m.mean;
     for (const double var : m.var) t.inv_std.push_back(1 / std::sqrt(var + eps));
@@ -64,7 +69,8 @@ struct Cell {
     std::vector<std::array<Bounded, 2>> z;
     for (int j = 1; j < nodes; ++j) {
       z.emplace_back();
-      for (int s = 0; s < 2; ++s) z.back()[s] = convolve(g, node[j - 1], weights[j - 1][s], rows(j - 1), sizes[s]);
+      for (int s = 0; s < 2; ++s)
+        z.back()[s] = convolve(g, node[j - 1], weights[j - 1][s], rows(j - 1), sizes[s]);
       MixReference mix{g, theta, {}, {}};
       for (int i = 0; i < j; ++i) {
         for (int s = 0; s < 2; ++s) mix.terms.push_back(term(z[i][s], i, j, s));
@@ -109,7 +115,8 @@ Gradients reference_gradients(const Cell& cell) {
         for (int j = i + 1; j < cell.nodes; ++j)
           for (std::int64_t p = 0; p < g.pixels() * g.c; ++p)
             dz.add(p / g.c * rows + (j - i - 1) * g.c + p % g.c, d[j].z[2 * i + s].value[p]);
-        out.weights[i][s] = convolve_adjoint(g, node[i], cell.weights[i][s], rows, sizes[s], dz, dx).value;
+        out.weights[i][s] =
+            convolve_adjoint(g, node[i], cell.weights[i][s], rows, sizes[s], dz, dx).value;
       }
       for (int j = i + 1; j < cell.nodes; ++j) {
         const int t = Cell::first_theta(j, i);
@@ -128,7 +135,8 @@ Gradients reference_gradients(const Cell& cell) {
 /// The cell on the float32 kernels.
 class KernelCell {
  public:
-  explicit KernelCell(const Cell& cell) : cell_(cell), node_{buffer(cell.x)}, dtheta_(cell.theta.size(), 0.0) {}
+  explicit KernelCell(const Cell& cell)
+      : cell_(cell), node_{buffer(cell.x)}, dtheta_(cell.theta.size(), 0.0) {}
 
   Gradients run() {
     const Images& g = cell_.g;
@@ -190,7 +198,8 @@ class KernelCell {
       const kernels::ConvBundleForward& f = bundles_[i].f;
       const int first = (j - i - 1) * g.c, t = Cell::first_theta(j, i);
       for (int s = 0; s < 2; ++s)
-        mix.term[2 * i + s] = {f.z[s] + first, f.bundle.z_channels(), f.mean[s] + first, f.inv_std[s] + first, t + s};
+        mix.term[2 * i + s] = {f.z[s] + first, f.bundle.z_channels(), f.mean[s] + first,
+                               f.inv_std[s] + first, t + s};
       mix.source[i] = {*node_[i], t + 2, t + 3};
     }
     return mix;
@@ -204,7 +213,9 @@ class KernelCell {
     kernels::node_mix_backward<Device::cpu>(b, scratch.data(), nullptr);
   }
 
-  float* coefficients(int j, int term) const { return coefficients_[j]->data() + std::int64_t{3} * cell_.g.c * term; }
+  float* coefficients(int j, int term) const {
+    return coefficients_[j]->data() + std::int64_t{3} * cell_.g.c * term;
+  }
 
   std::array<Doubles, 2> run_bundle_backward(int i) {
     const kernels::ConvBundleForward& f = bundles_[i].f;
@@ -220,7 +231,8 @@ class KernelCell {
     }
     for (int j = i + 1; j < cell_.nodes; ++j) {
       const double* theta = cell_.theta.data() + Cell::first_theta(j, i);
-      b.edge[j - i - 1] = {*dy_[j], {coefficients(j, 2 * i), coefficients(j, 2 * i + 1)}, theta + 2, theta + 3};
+      b.edge[j - i - 1] = {
+          *dy_[j], {coefficients(j, 2 * i), coefficients(j, 2 * i + 1)}, theta + 2, theta + 3};
     }
     dy_[i] = buffer(cell_.g.count());
     b.dx = *dy_[i];
@@ -235,7 +247,8 @@ class KernelCell {
   Doubles dtheta_;
 };
 
-/// Calls body(values, gradient of them) for x, theta and every weight, with the gradients' common scale.
+/// Calls body(values, gradient of them) for x, theta and every weight, with the gradients' common
+/// scale.
 template <class Body>
 void each_input(Cell& cell, const Gradients& d, const Body& body) {
   body(cell.x, d.x);
@@ -248,8 +261,9 @@ void each_input(Cell& cell, const Gradients& d, const Body& body) {
 
 TEST_CASE("cell kernels: gradients of a random functional") {
   auto rng = generator(71);
-  const std::pair<Images, int> shapes[] = {{{2, 3, 4, 2, 4}, 3}, {{3, 3, 3, 3, 3}, 3}, {{2, 4, 3, 4, 8}, 2},
-                                           {{5, 1, 3, 2, 16}, 3}, {{3, 5, 1, 3, 12}, 2}, {{2, 3, 3, 8, 8}, 2}};
+  const std::pair<Images, int> shapes[] = {{{2, 3, 4, 2, 4}, 3},  {{3, 3, 3, 3, 3}, 3},
+                                           {{2, 4, 3, 4, 8}, 2},  {{5, 1, 3, 2, 16}, 3},
+                                           {{3, 5, 1, 3, 12}, 2}, {{2, 3, 3, 8, 8}, 2}};
   for (const auto& [images, nodes] : shapes) {
     CAPTURE(images.c);
     CAPTURE(images.channels);
@@ -257,7 +271,8 @@ TEST_CASE("cell kernels: gradients of a random functional") {
     Cell cell(rng, images, nodes);
     const Gradients d = reference_gradients(cell), k = KernelCell(cell).run();
 
-    // Differences of a loss of size |loss| lose 2^-53 |loss| / h; some weights have no effect behind a batch norm.
+    // Differences of a loss of size |loss| lose 2^-53 |loss| / h; some weights have no effect
+    // behind a batch norm.
     double scale = std::abs(cell.loss());
     for (const double v : d.x) scale = std::max(scale, std::abs(v));
     each_input(cell, d, [&](Doubles& values, const Doubles& gradient) {
@@ -271,12 +286,14 @@ TEST_CASE("cell kernels: gradients of a random functional") {
       CHECK(max_error(gradient, numeric, scale) < 1e-8);
     });
 
-    // Sums of up to 9 * 8 products through two batch norms that divide by deviations below 1: a hundred roundings.
+    // Sums of up to 9 * 8 products through two batch norms that divide by deviations below 1: a
+    // hundred roundings.
     constexpr double tolerance = 100 * float_epsilon;
     CHECK(max_error(k.y, d.y) < tolerance);
     CHECK(max_error(k.x, d.x) < tolerance);
     CHECK(max_error(k.theta, d.theta) < tolerance);
     for (std::size_t i = 0; i < d.weights.size(); ++i)
-      for (int s = 0; s < 2; ++s) CHECK(max_error(k.weights[i][s], d.weights[i][s], 0.1 * scale) < tolerance);
+      for (int s = 0; s < 2; ++s)
+        CHECK(max_error(k.weights[i][s], d.weights[i][s], 0.1 * scale) < tolerance);
   }
 }

@@ -39,10 +39,11 @@ struct Passes {
   std::vector<float> y, dx, dw;
   bool operator==(const Passes&) const = default;
 
-  Passes(const Conv2d& p, const Doubles& x_values, const Doubles& w_values, const Doubles& dy_values) {
+  Passes(const Conv2d& p, const Doubles& x_values, const Doubles& w_values,
+         const Doubles& dy_values) {
     Guarded x(x_values), w(w_values), dy(dy_values);
-    Guarded out(static_cast<std::int64_t>(dy_values.size())), gx(static_cast<std::int64_t>(x_values.size())),
-        gw(p.weight_count());
+    Guarded out(static_cast<std::int64_t>(dy_values.size())),
+        gx(static_cast<std::int64_t>(x_values.size())), gw(p.weight_count());
     Guarded forward(floats(p, ConvPass::forward)), data(floats(p, ConvPass::backward_data)),
         weights(floats(p, ConvPass::backward_weight));
     kernels::conv2d_forward<Device::cpu>(p, x, w, out, forward.data(), nullptr);
@@ -62,8 +63,14 @@ TEST_CASE("conv2d: the three passes against float64") {
   auto rng = generator(31);
   for (int trial = 0; trial < 60; ++trial) {
     const int kernel = pick(rng, {1, 3});
-    const Conv2d p{pick(rng, {1, 2, 5}),         pick(rng, {1, 3, 8, 9}), pick(rng, {1, 4, 7, 8}),      pick(rng, {1, 3, 8, 16, 48}),
-                   pick(rng, {1, 3, 5, 8, 16, 48}), kernel,               trial % 3 == 0 ? 2 : 1, kernel / 2};
+    const Conv2d p{pick(rng, {1, 2, 5}),
+                   pick(rng, {1, 3, 8, 9}),
+                   pick(rng, {1, 4, 7, 8}),
+                   pick(rng, {1, 3, 8, 16, 48}),
+                   pick(rng, {1, 3, 5, 8, 16, 48}),
+                   kernel,
+                   trial % 3 == 0 ? 2 : 1,
+                   kernel / 2};
     if (p.kernel == 1 && p.stride == 2 && p.c_in < 8) continue;  // refused, see below
     CAPTURE(p.n);
     CAPTURE(p.h);
@@ -74,7 +81,8 @@ TEST_CASE("conv2d: the three passes against float64") {
     CAPTURE(p.stride);
     const std::int64_t x_count = std::int64_t{p.n} * p.h * p.w * p.c_in,
                        y_count = std::int64_t{p.n} * p.out_h() * p.out_w() * p.c_out;
-    const Doubles x = normals(rng, x_count), w = normals(rng, p.weight_count()), dy = normals(rng, y_count);
+    const Doubles x = normals(rng, x_count), w = normals(rng, p.weight_count()),
+                  dy = normals(rng, y_count);
     Bounded y(y_count), dx(x_count), dw(p.weight_count());
     each_product(p, [&](std::size_t at_x, std::size_t at_w, std::size_t at_y) {
       y.add(at_y, x[at_x] * w[at_w]);
@@ -93,8 +101,10 @@ TEST_CASE("conv2d: the three passes against float64") {
 
 TEST_CASE("conv2d: repeats bit by bit; forward and data gradients with any thread count") {
   auto rng = generator(32);
-  for (const Conv2d& p : {Conv2d{5, 9, 7, 16, 48, 3, 1, 1}, Conv2d{3, 8, 8, 8, 16, 3, 2, 1}, Conv2d{4, 7, 5, 16, 8, 1, 1, 0}}) {
-    const Doubles x = normals(rng, std::int64_t{p.n} * p.h * p.w * p.c_in), w = normals(rng, p.weight_count()),
+  for (const Conv2d& p : {Conv2d{5, 9, 7, 16, 48, 3, 1, 1}, Conv2d{3, 8, 8, 8, 16, 3, 2, 1},
+                          Conv2d{4, 7, 5, 16, 8, 1, 1, 0}}) {
+    const Doubles x = normals(rng, std::int64_t{p.n} * p.h * p.w * p.c_in),
+                  w = normals(rng, p.weight_count()),
                   dy = normals(rng, std::int64_t{p.n} * p.out_h() * p.out_w() * p.c_out);
     std::optional<Passes> first;
     for (int threads = 1; threads <= 3; ++threads) {
@@ -109,5 +119,7 @@ TEST_CASE("conv2d: repeats bit by bit; forward and data gradients with any threa
 }
 
 TEST_CASE("conv2d: a shape that the library gets wrong is refused") {
-  CHECK_THROWS_AS(kernels::conv2d_workspace<Device::cpu>({2, 8, 8, 3, 16, 1, 2, 0}, ConvPass::backward_weight), Error);
+  CHECK_THROWS_AS(
+      kernels::conv2d_workspace<Device::cpu>({2, 8, 8, 3, 16, 1, 2, 0}, ConvPass::backward_weight),
+      Error);
 }

@@ -42,8 +42,8 @@ void capture_and(const Shape& s, const std::function<void()>& body) {
   body();
 }
 
-/// Roundings against their number in the direct sum. Winograd's method for 3x3 mixes the elements of a tile (a zero comes out as
-/// rounding) and its transforms cost some 10 roundings more.
+/// Roundings against their number in the direct sum. Winograd's method for 3x3 mixes the elements
+/// of a tile (a zero comes out as rounding) and its transforms cost some 10 roundings more.
 void check_sum(const Doubles& out, const Bounded& reference, double terms, bool may_mix) {
   if (may_mix)
     CHECK(roundings_of_largest(out, reference) <= terms + 32);
@@ -56,7 +56,8 @@ struct Inputs {
   std::vector<Doubles> weight;
 
   Inputs(std::mt19937_64& rng, const Shape& s) : x(normals_and_zeros(rng, s.g.count())) {
-    for (const int k : s.kernels) weight.push_back(normals(rng, std::int64_t{s.rows()} * k * k * s.g.c));
+    for (const int k : s.kernels)
+      weight.push_back(normals(rng, std::int64_t{s.rows()} * k * k * s.g.c));
   }
 };
 
@@ -74,7 +75,9 @@ std::vector<SizeResult> forward(const Shape& s, const Inputs& in, bool training,
   Guarded x(in.x);
   f.x = x;
   std::vector<std::unique_ptr<Guarded>> keep;
-  const auto buffer = [&](auto&& from) { return keep.emplace_back(std::make_unique<Guarded>(from))->data(); };
+  const auto buffer = [&](auto&& from) {
+    return keep.emplace_back(std::make_unique<Guarded>(from))->data();
+  };
   for (int k = 0; k < f.bundle.sizes; ++k) {
     f.weight[k] = buffer(in.weight[k]);
     f.z[k] = buffer(f.bundle.pixels() * f.bundle.z_channels());
@@ -114,8 +117,8 @@ Doubles unpadded(const Shape& s, const std::vector<float>& z) {
   return out;
 }
 
-/// Statistics of a channel against those of its own raw outputs. They are float32 within an image: a mean is off by at most
-/// (hw + 2) u E|z|, a variance by 4 (hw + 8) u E[z^2].
+/// Statistics of a channel against those of its own raw outputs. They are float32 within an image:
+/// a mean is off by at most (hw + 2) u E|z|, a variance by 4 (hw + 8) u E[z^2].
 void check_statistics(const Shape& s, const SizeResult& r, const Doubles& z) {
   const Moments moments(z, s.rows());
   const double m = static_cast<double>(s.g.pixels()), u = 0x1p-24, length = s.g.h * s.g.w + 8.0;
@@ -123,11 +126,13 @@ void check_statistics(const Shape& s, const SizeResult& r, const Doubles& z) {
     const double mean = moments.mean[ch], var = moments.var[ch], power = var + mean * mean + 1e-30;
     const double mean_bound = length * u * std::sqrt(power), var_bound = 4 * length * u * power;
     CHECK(std::abs(r.mean[ch] - mean) <= mean_bound);
-    CHECK(std::abs(r.inv_std[ch] * std::sqrt(var + eps) - 1) <= 0.5 * var_bound / (var + eps) + 2 * u);
+    CHECK(std::abs(r.inv_std[ch] * std::sqrt(var + eps) - 1) <=
+          0.5 * var_bound / (var + eps) + 2 * u);
     if (r.running_mean.empty()) continue;
     CHECK(std::abs(r.running_mean[ch] - (0.9 * 0.5 + 0.1 * mean)) <= mean_bound + 2 * u);
     const double unbiased = s.g.pixels() > 1 ? var * m / (m - 1) : 0.0;
-    CHECK(std::abs(r.running_var[ch] - (0.9 * 2.0 + 0.1 * unbiased)) <= var_bound + 4 * u * (2.0 + unbiased));
+    CHECK(std::abs(r.running_var[ch] - (0.9 * 2.0 + 0.1 * unbiased)) <=
+          var_bound + 4 * u * (2.0 + unbiased));
   }
 }
 
@@ -136,7 +141,8 @@ void check_forward(const Shape& s, const Inputs& in) {
   for (std::size_t k = 0; k < s.kernels.size(); ++k) {
     const Doubles z = unpadded(s, r[k].z);
     const int terms = s.kernels[k] * s.kernels[k] * s.g.c;
-    check_sum(z, convolve(s.g, in.x, in.weight[k], s.rows(), s.kernels[k]), terms + 1, s.kernels[k] == 3);
+    check_sum(z, convolve(s.g, in.x, in.weight[k], s.rows(), s.kernels[k]), terms + 1,
+              s.kernels[k] == 3);
     check_statistics(s, r[k], z);
   }
   const std::vector<SizeResult> still = forward(s, in, true, Running::none);
@@ -161,11 +167,15 @@ struct Upstream {
   std::vector<std::optional<double>> skip, pool;   // per edge
 
   Upstream(std::mt19937_64& rng, const Shape& s) : coefficients(s.edges) {
-    for (std::size_t k = 0; k < s.kernels.size(); ++k) z.push_back(normals(rng, s.g.pixels() * s.rows()));
+    for (std::size_t k = 0; k < s.kernels.size(); ++k)
+      z.push_back(normals(rng, s.g.pixels() * s.rows()));
     for (int e = 0; e < s.edges; ++e) {
       dy.push_back(normals(rng, s.g.count()));
-      for (std::size_t k = 0; k < s.kernels.size(); ++k) coefficients[e].push_back(normals(rng, 3 * s.g.c));
-      const auto weight = [&] { return rng() % 4 ? std::optional(normals(rng, 1)[0] + 0.1) : std::nullopt; };
+      for (std::size_t k = 0; k < s.kernels.size(); ++k)
+        coefficients[e].push_back(normals(rng, 3 * s.g.c));
+      const auto weight = [&] {
+        return rng() % 4 ? std::optional(normals(rng, 1)[0] + 0.1) : std::nullopt;
+      };
       skip.push_back(weight());
       pool.push_back(weight());
     }
@@ -196,19 +206,23 @@ struct Gradients {
   bool operator==(const Gradients&) const = default;
 };
 
-Gradients backward(const Shape& s, const Inputs& in, const Upstream& up, const Wanted& wanted = {}) {
+Gradients backward(const Shape& s, const Inputs& in, const Upstream& up,
+                   const Wanted& wanted = {}) {
   ConvBundleBackward b{};
   b.bundle = s.bundle();
   Guarded x(in.x), dx(s.g.count());
   b.x = x;
   if (wanted.dx) b.dx = dx;
   std::vector<std::unique_ptr<Guarded>> keep;
-  const auto buffer = [&](auto&& from) { return keep.emplace_back(std::make_unique<Guarded>(from))->data(); };
+  const auto buffer = [&](auto&& from) {
+    return keep.emplace_back(std::make_unique<Guarded>(from))->data();
+  };
   std::array<Guarded*, 2> dweight{};
   for (int k = 0; k < b.bundle.sizes; ++k) {
     const int stride = b.bundle.z_channels();
     Doubles z(s.g.pixels() * stride, 0.0);
-    for (std::size_t i = 0; i < up.z[k].size(); ++i) z[i / s.rows() * stride + i % s.rows()] = up.z[k][i];
+    for (std::size_t i = 0; i < up.z[k].size(); ++i)
+      z[i / s.rows() * stride + i % s.rows()] = up.z[k][i];
     b.weight[k] = buffer(in.weight[k]);
     b.z[k] = buffer(z);
     if (!wanted.dweight[k]) continue;
@@ -217,7 +231,8 @@ Gradients backward(const Shape& s, const Inputs& in, const Upstream& up, const W
   }
   for (int e = 0; e < s.edges; ++e) {
     b.edge[e].dy = buffer(up.dy[e]);
-    for (int k = 0; k < b.bundle.sizes; ++k) b.edge[e].coefficients[k] = buffer(up.coefficients[e][k]);
+    for (int k = 0; k < b.bundle.sizes; ++k)
+      b.edge[e].coefficients[k] = buffer(up.coefficients[e][k]);
     if (up.skip[e]) b.edge[e].skip_weight = &*up.skip[e];
     if (up.pool[e]) b.edge[e].pool_weight = &*up.pool[e];
   }
@@ -237,17 +252,22 @@ void check_backward(const Shape& s, const Inputs& in, const Upstream& up) {
   int taps = 0;
   for (int k = 0; k < sizes; ++k) {
     const int size = s.kernels[k];
-    const Bounded dweight = convolve_adjoint(s.g, in.x, in.weight[k], s.rows(), size, up.dz(s, k), dx);
+    const Bounded dweight =
+        convolve_adjoint(s.g, in.x, in.weight[k], s.rows(), size, up.dz(s, k), dx);
     const std::vector<float>& d = got.dweight[k];
-    check_sum(Doubles(d.begin(), d.end()), dweight, static_cast<double>(s.g.pixels()) + 4, size == 3);
+    check_sum(Doubles(d.begin(), d.end()), dweight, static_cast<double>(s.g.pixels()) + 4,
+              size == 3);
     taps += size * size;
   }
-  for (int e = 0; e < s.edges; ++e) add_pass_through(s.g, up.dy[e], up.skip[e].value_or(0), up.pool[e].value_or(0), dx);
+  for (int e = 0; e < s.edges; ++e)
+    add_pass_through(s.g, up.dy[e], up.skip[e].value_or(0), up.pool[e].value_or(0), dx);
   // dz takes 3 roundings, the pool 8 and one an edge; then one addition a product.
-  check_sum(Doubles(got.dx.begin(), got.dx.end()), dx, taps * s.rows() + 2 * s.edges + 14, taps >= 9);
+  check_sum(Doubles(got.dx.begin(), got.dx.end()), dx, taps * s.rows() + 2 * s.edges + 14,
+            taps >= 9);
   // Whatever is left out, the rest keeps its bits.
-  for (const Wanted& wanted : {Wanted{false}, Wanted{true, {false, false}}, Wanted{true, {true, false}},
-                               Wanted{false, {false, true}}, Wanted{false, {false, false}}}) {
+  for (const Wanted& wanted :
+       {Wanted{false}, Wanted{true, {false, false}}, Wanted{true, {true, false}},
+        Wanted{false, {false, true}}, Wanted{false, {false, false}}}) {
     const Gradients part = backward(s, in, up, wanted);
     if (wanted.dx) CHECK(part.dx == got.dx);
     for (int k = 0; k < sizes; ++k)
@@ -257,14 +277,17 @@ void check_backward(const Shape& s, const Inputs& in, const Upstream& up) {
 
 Shape random_shape(std::mt19937_64& rng, int parts, int c) {
   static const std::vector<int> sizes[] = {{1, 3}, {3, 1}, {1, 3}, {3}, {1}};
-  return {{pick(rng, {1, 2, 3, 5}), pick(rng, {1, 2, 3, 5, 7}), pick(rng, {1, 2, 3, 5, 8}), c, c * parts},
+  return {{pick(rng, {1, 2, 3, 5}), pick(rng, {1, 2, 3, 5, 7}), pick(rng, {1, 2, 3, 5, 8}), c,
+           c * parts},
           pick(rng, {1, 2, 3}),
           sizes[rng() % 5]};
 }
 
 /// Shapes with several images a chunk and several chunks a thread.
-const Shape large_shapes[] = {{{12, 9, 9, 16, 16}, 3, {1, 3}}, {{8, 16, 16, 8, 32}, 2, {1, 3}},
-                              {{12, 5, 7, 3, 6}, 1, {3}}, {{6, 16, 16, 16, 16}, 3, {3, 1}}};
+const Shape large_shapes[] = {{{12, 9, 9, 16, 16}, 3, {1, 3}},
+                              {{8, 16, 16, 8, 32}, 2, {1, 3}},
+                              {{12, 5, 7, 3, 6}, 1, {3}},
+                              {{6, 16, 16, 16, 16}, 3, {3, 1}}};
 
 }  // namespace
 

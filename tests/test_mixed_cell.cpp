@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Bundles and node mixes on the tape against the definitions in float64: results, and every gradient by finite differences.
+// Bundles and node mixes on the tape against the definitions in float64: results, and every
+// gradient by finite differences.
 #include <omp.h>
 
 #include <array>
@@ -38,7 +39,8 @@ struct Cell {
     classifier = normals(rng, classes * r.channels);
     for (int source = 0; source + 1 < r.nodes; ++source) {
       const int rows = (r.nodes - 1 - source) * r.c();
-      weights.push_back({normals(rng, std::int64_t{rows} * r.c()), normals(rng, std::int64_t{rows} * 9 * r.c(), 0.4)});
+      weights.push_back({normals(rng, std::int64_t{rows} * r.c()),
+                         normals(rng, std::int64_t{rows} * 9 * r.c(), 0.4)});
     }
     for (int i = 0; i < r.n; ++i) labels.push_back(static_cast<int>(rng() % classes));
   }
@@ -75,7 +77,8 @@ Run run(const Cell& cell, bool rebuild, Wanted want = {}) {
     weights.emplace_back();
     for (int s = 0; s < 2; ++s) {
       const int k = p.kernels[s];
-      weights.back()[s] = Variable(tensor_of(cell.weights[j - 1][s], {p.edges * r.c(), k, k, r.c()}), "weight");
+      weights.back()[s] =
+          Variable(tensor_of(cell.weights[j - 1][s], {p.edges * r.c(), k, k, r.c()}), "weight");
       p.weights.push_back(weights.back()[s]);
       for (auto* statistic : {&p.running_mean, &p.running_var})
         statistic->push_back(Tensor::zeros({1, 1, 1, p.edges * r.c()}, MemoryTag::statistics));
@@ -95,8 +98,9 @@ Run run(const Cell& cell, bool rebuild, Wanted want = {}) {
   const Variable bias(Tensor::zeros({1, 1, 1, classes}, MemoryTag::weights));
   Tensor labels({1, 1, 1, r.n}, MemoryTag::data, Device::cpu, DType::i32);
   std::copy(cell.labels.begin(), cell.labels.end(), labels.data<std::int32_t>());
-  const LossResult loss =
-      cross_entropy(tape, "loss", linear(tape, "classifier", global_average(tape, "mean", node), classifier, bias), labels);
+  const LossResult loss = cross_entropy(
+      tape, "loss",
+      linear(tape, "classifier", global_average(tape, "mean", node), classifier, bias), labels);
   out.loss = loss.result.loss;
   std::vector<Variable> wanted;
   if (want.x) wanted.push_back(x);
@@ -105,10 +109,14 @@ Run run(const Cell& cell, bool rebuild, Wanted want = {}) {
     if (want.weights) wanted.insert(wanted.end(), pair.begin(), pair.end());
   tape.backward(loss.loss, wanted);
   out.bits.assign(node.value().data(), node.value().data() + node.value().elements());
-  const auto keep = [&](const Tensor& g) { out.bits.insert(out.bits.end(), g.data(), g.data() + g.elements()); };
+  const auto keep = [&](const Tensor& g) {
+    out.bits.insert(out.bits.end(), g.data(), g.data() + g.elements());
+  };
   if (want.x) keep(x.gradient());
   if (want.x) out.dx = doubles_of(x.gradient());
-  if (want.theta) out.dtheta.assign(theta.gradient().data<double>(), theta.gradient().data<double>() + r.edges() * r.ops);
+  if (want.theta)
+    out.dtheta.assign(theta.gradient().data<double>(),
+                      theta.gradient().data<double>() + r.edges() * r.ops);
   for (const auto& pair : weights) {
     if (!want.weights) break;
     out.dweights.push_back({doubles_of(pair[0].gradient()), doubles_of(pair[1].gradient())});
@@ -130,8 +138,9 @@ constexpr double tolerance = 400 * float_epsilon;
 
 TEST_CASE("mixed cell: result and all gradients") {
   auto rng = generator(41);
-  const CellReference shapes[] = {{2, 3, 4, 4, 1, 4}, {2, 3, 3, 6, 2, 3}, {3, 4, 2, 8, 4, 3}, {2, 1, 5, 8, 8, 3},
-                                  {3, 5, 1, 3, 1, 3}, {1, 4, 4, 8, 1, 2}, {5, 3, 3, 12, 2, 3}};
+  const CellReference shapes[] = {{2, 3, 4, 4, 1, 4}, {2, 3, 3, 6, 2, 3}, {3, 4, 2, 8, 4, 3},
+                                  {2, 1, 5, 8, 8, 3}, {3, 5, 1, 3, 1, 3}, {1, 4, 4, 8, 1, 2},
+                                  {5, 3, 3, 12, 2, 3}};
   for (const CellReference& shape : shapes) {
     CAPTURE(shape.channels);
     CAPTURE(shape.parts);
@@ -145,7 +154,8 @@ TEST_CASE("mixed cell: result and all gradients") {
       const auto of_theta = [&](const Doubles& v) { return cell.loss(cell.x, cell.weights, v); };
       CHECK(max_error(r.dx, finite_differences(of_x, cell.x, h)) < tolerance);
       CHECK(max_error(r.dtheta, finite_differences(of_theta, cell.theta, h)) < tolerance);
-      // Some weights have no effect behind a batch norm: their gradients are rounding, measured against the others'.
+      // Some weights have no effect behind a batch norm: their gradients are rounding, measured
+      // against the others'.
       const double least = 0.1 * std::max(largest(r.dx), largest(r.dtheta));
       for (std::size_t source = 0; source < cell.weights.size(); ++source)
         for (int size = 0; size < 2; ++size) {
@@ -154,8 +164,9 @@ TEST_CASE("mixed cell: result and all gradients") {
             moved[source][size] = v;
             return cell.loss(cell.x, moved, cell.theta);
           };
-          CHECK(max_error(r.dweights[source][size], finite_differences(of_weight, cell.weights[source][size], h), least) <
-                tolerance);
+          CHECK(max_error(r.dweights[source][size],
+                          finite_differences(of_weight, cell.weights[source][size], h),
+                          least) < tolerance);
         }
     }
   }
@@ -172,7 +183,9 @@ TEST_CASE("mixed cell: only what is wanted, with the same bits") {
   CHECK(run(cell, true, {.weights = false}).dx == all.dx);
 }
 
-TEST_CASE("mixed cell: repeats bit by bit; forward and mixing gradients do not depend on the thread count") {
+TEST_CASE(
+    "mixed cell: repeats bit by bit; forward and mixing gradients do not depend on the thread "
+    "count") {
   auto rng = generator(43);
   const Cell cell(rng, {6, 8, 8, 16, 1, 4});
   CHECK(run(cell, true).bits == run(cell, true).bits);
@@ -191,7 +204,8 @@ TEST_CASE("mixed cell: repeats bit by bit; forward and mixing gradients do not d
 TEST_CASE("mixed cell: misuse is named") {
   Tape tape;
   const Variable x(Tensor::zeros({1, 2, 2, 6}, MemoryTag::activations));
-  BundleParameters p{{1}, {}, {Variable(Tensor::zeros({4, 1, 1, 4}, MemoryTag::weights))}, {}, {}, 1, 4};
-  CHECK_THROWS_WITH_AS(conv_bundle(tape, "odd", x, p, true), "odd: 4 mixed channels do not divide input [1, 2, 2, 6]",
-                       Error);
+  BundleParameters p{{1}, {}, {Variable(Tensor::zeros({4, 1, 1, 4}, MemoryTag::weights))}, {}, {},
+                     1,   4};
+  CHECK_THROWS_WITH_AS(conv_bundle(tape, "odd", x, p, true),
+                       "odd: 4 mixed channels do not divide input [1, 2, 2, 6]", Error);
 }

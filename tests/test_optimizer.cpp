@@ -16,7 +16,8 @@ TEST_CASE("sgd_step: five steps against float64") {
     for (int step = 0; step < 5; ++step) {
       const Doubles g = normals(rng, count);
       Guarded gradient(g);
-      kernels::sgd_step<Device::cpu>({count, 0.025f, 0.9f, 3e-4f, 0.5f, weights, velocity, gradient}, nullptr);
+      kernels::sgd_step<Device::cpu>(
+          {count, 0.025f, 0.9f, 3e-4f, 0.5f, weights, velocity, gradient}, nullptr);
       for (int i = 0; i < count; ++i) {
         m[i] = 0.9f * m[i] + (0.5 * g[i] + 3e-4f * w[i]);
         w[i] -= 0.025f * m[i];
@@ -34,16 +35,19 @@ TEST_CASE("adam_step: against the textbook in long double") {
   std::vector<long double> rw(w.begin(), w.end()), rm(count, 0.0L), rv(count, 0.0L);
   for (int step = 1; step <= 20; ++step) {
     const Doubles g = normals(rng, count);
-    kernels::adam_step<Device::cpu>({count, 3e-4, 0.5, 0.999, 1e-8, 1e-3, step, w.data(), m.data(), v.data(), g.data()},
-                                    nullptr);
+    kernels::adam_step<Device::cpu>(
+        {count, 3e-4, 0.5, 0.999, 1e-8, 1e-3, step, w.data(), m.data(), v.data(), g.data()},
+        nullptr);
     for (int i = 0; i < count; ++i) {
       const long double d = g[i] + 1e-3L * rw[i];
       rm[i] = 0.5L * rm[i] + 0.5L * d;
       rv[i] = 0.999L * rv[i] + 0.001L * d * d;
-      rw[i] -= 3e-4L * (rm[i] / (1 - std::pow(0.5L, step))) / (std::sqrt(rv[i] / (1 - std::pow(0.999L, step))) + 1e-8L);
+      rw[i] -= 3e-4L * (rm[i] / (1 - std::pow(0.5L, step))) /
+               (std::sqrt(rv[i] / (1 - std::pow(0.999L, step))) + 1e-8L);
     }
   }
-  for (int i = 0; i < count; ++i) CHECK(w[i] == doctest::Approx(static_cast<double>(rw[i])).epsilon(1e-12));
+  for (int i = 0; i < count; ++i)
+    CHECK(w[i] == doctest::Approx(static_cast<double>(rw[i])).epsilon(1e-12));
 }
 
 TEST_CASE("sum_of_squares: float64 of float32 values") {
@@ -83,7 +87,10 @@ TEST_CASE("softmax_rows: values, mask and gradient by finite differences") {
       CHECK(sum == doctest::Approx(1).epsilon(1e-15));
     }
     Doubles dalpha(alpha.size());
-    kernels::softmax_rows_backward<Device::cpu>(edges, ops, theta.data(), g.data(), dalpha.data(), nullptr);
-    CHECK(max_error(dalpha, finite_differences([&](const Doubles& a) { return dot(theta_of(a), g); }, alpha)) < 1e-9);
+    kernels::softmax_rows_backward<Device::cpu>(edges, ops, theta.data(), g.data(), dalpha.data(),
+                                                nullptr);
+    CHECK(max_error(dalpha, finite_differences(
+                                [&](const Doubles& a) { return dot(theta_of(a), g); }, alpha)) <
+          1e-9);
   }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Whole searches on small synthetic images: repeatable, resumable bit by bit, and safe when something goes wrong.
+// Whole searches on small synthetic images: repeatable, resumable bit by bit, and safe when
+// something goes wrong.
 #include "nas/search.h"
 
 #include <doctest/doctest.h>
@@ -21,7 +22,8 @@ namespace {
 
 class ScratchFolder {
  public:
-  ScratchFolder() : path_(fs::temp_directory_path() / ("drnas-search-" + std::to_string(::getpid()))) {
+  ScratchFolder()
+      : path_(fs::temp_directory_path() / ("drnas-search-" + std::to_string(::getpid()))) {
     fs::remove_all(path_);
     fs::create_directories(path_);
   }
@@ -89,7 +91,9 @@ std::string failure_of(const SearchOptions& options) {
   return "";
 }
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != text.npos; }
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != text.npos;
+}
 
 }  // namespace
 
@@ -112,13 +116,15 @@ TEST_CASE("search: two runs with one seed are bit-equal, another seed differs") 
   }
 }
 
-TEST_CASE("search: stopped by SIGINT anywhere and resumed, it ends bit-equal to an uninterrupted run") {
+TEST_CASE(
+    "search: stopped by SIGINT anywhere and resumed, it ends bit-equal to an uninterrupted run") {
   const ScratchFolder scratch;
   SearchOptions whole = small_search(scratch / "whole");
   whole.regulariser = "kl";
   whole.alpha_start_epoch = 1;
   search(whole);
-  const auto interrupted_and_resumed = [&](const char* name, Interrupter&& observer, int epochs_before) {
+  const auto interrupted_and_resumed = [&](const char* name, Interrupter&& observer,
+                                           int epochs_before) {
     CAPTURE(name);
     SearchOptions part = whole;
     part.out = scratch / name;
@@ -164,14 +170,17 @@ TEST_CASE("search: a cut or foreign checkpoint is named and left alone") {
   SearchOptions other = small_search(scratch / "other");
   other.channels = 8;
   search(other, Interrupter(1));
-  fs::copy_file(other.out / "checkpoint.safetensors", checkpoint, fs::copy_options::overwrite_existing);
+  fs::copy_file(other.out / "checkpoint.safetensors", checkpoint,
+                fs::copy_options::overwrite_existing);
   CHECK(contains(failure_of(o), "another configuration"));
 
   write_file_atomically(checkpoint, whole);
   CHECK(search(o).epochs_done == 3);
 }
 
-TEST_CASE("search: what is not finite stops the run with the operation's name and the last good state on disk") {
+TEST_CASE(
+    "search: what is not finite stops the run with the operation's name and the last good state on "
+    "disk") {
   const ScratchFolder scratch;
   SearchOptions o = small_search(scratch / "run");
   o.learning_rate = 1e3;  // a few steps overflow float32

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Pooling, pointwise, linear and loss kernels against float64, their gradients against finite differences.
+// Pooling, pointwise, linear and loss kernels against float64, their gradients against finite
+// differences.
 #include <omp.h>
 
 #include "kernels/cross_entropy.h"
@@ -34,8 +35,8 @@ Doubles pool_reference(const kernels::Pool2d& p, const Doubles& x) {
   return y;
 }
 
-Doubles log_softmax_loss_gradient(const kernels::CrossEntropy& p, const Doubles& logits, const std::vector<int>& labels,
-                                  double& loss) {
+Doubles log_softmax_loss_gradient(const kernels::CrossEntropy& p, const Doubles& logits,
+                                  const std::vector<int>& labels, double& loss) {
   const auto value = [&](const Doubles& z) {
     double total = 0;
     for (int i = 0; i < p.n; ++i) {
@@ -44,7 +45,8 @@ Doubles log_softmax_loss_gradient(const kernels::CrossEntropy& p, const Doubles&
         sum += std::exp(z[i * p.classes + k]);
         mean += z[i * p.classes + k] / p.classes;
       }
-      total += std::log(sum) - (1 - p.smoothing) * z[i * p.classes + labels[i]] - p.smoothing * mean;
+      total +=
+          std::log(sum) - (1 - p.smoothing) * z[i * p.classes + labels[i]] - p.smoothing * mean;
     }
     return total / p.n;
   };
@@ -57,8 +59,9 @@ Doubles log_softmax_loss_gradient(const kernels::CrossEntropy& p, const Doubles&
 TEST_CASE("pool2d: forward and gradient") {
   auto rng = generator(11);
   for (int trial = 0; trial < 24; ++trial) {
-    kernels::Pool2d p{pick(rng, {1, 2, 3}), pick(rng, {3, 4, 7}), pick(rng, {3, 5, 8}), pick(rng, {1, 2, 8, 17}),
-                      pick(rng, {2, 3}),    pick(rng, {1, 2}),    pick(rng, {0, 1}),    trial % 2 == 1};
+    kernels::Pool2d p{pick(rng, {1, 2, 3}),     pick(rng, {3, 4, 7}), pick(rng, {3, 5, 8}),
+                      pick(rng, {1, 2, 8, 17}), pick(rng, {2, 3}),    pick(rng, {1, 2}),
+                      pick(rng, {0, 1}),        trial % 2 == 1};
     const Doubles x = normals(rng, std::int64_t{p.n} * p.h * p.w * p.c);
     const Doubles expected = pool_reference(p, x);
     Guarded in(x), y(static_cast<std::int64_t>(expected.size()));
@@ -115,9 +118,11 @@ TEST_CASE("pointwise: ReLU, its gradient at zero, sums, finiteness") {
       CHECK(dx.data()[i] == static_cast<float>(x[i] > 0 ? dy[i] : 0.0));
     }
     kernels::relu_backward<Device::cpu>(count, in, g, dx, true, nullptr);
-    for (int i = 0; i < count; ++i) CHECK(dx.data()[i] == static_cast<float>(x[i] > 0 ? 2 * dy[i] : 0.0));
+    for (int i = 0; i < count; ++i)
+      CHECK(dx.data()[i] == static_cast<float>(x[i] > 0 ? 2 * dy[i] : 0.0));
     kernels::add<Device::cpu>(count, in, g, y, nullptr);
-    for (int i = 0; i < count; ++i) CHECK(y.data()[i] == static_cast<float>(x[i]) + static_cast<float>(dy[i]));
+    for (int i = 0; i < count; ++i)
+      CHECK(y.data()[i] == static_cast<float>(x[i]) + static_cast<float>(dy[i]));
     CHECK(kernels::all_finite<Device::cpu>(count, in, nullptr));
     for (const float bad : {NAN, INFINITY, -INFINITY}) {
       Guarded spoilt(x);
@@ -131,8 +136,8 @@ TEST_CASE("linear: forward and gradients") {
   auto rng = generator(14);
   for (int trial = 0; trial < 8; ++trial) {
     const kernels::Linear p{pick(rng, {1, 3, 64}), pick(rng, {1, 5, 64}), pick(rng, {1, 10, 13})};
-    const Doubles x = normals(rng, p.n * p.in), w = normals(rng, p.out * p.in), b = normals(rng, p.out),
-                  dy = normals(rng, p.n * p.out);
+    const Doubles x = normals(rng, p.n * p.in), w = normals(rng, p.out * p.in),
+                  b = normals(rng, p.out), dy = normals(rng, p.n * p.out);
     Doubles y(p.n * p.out), dx(p.n * p.in, 0.0), dw(p.out * p.in, 0.0), db(p.out, 0.0);
     for (int i = 0; i < p.n; ++i)
       for (int o = 0; o < p.out; ++o) {
@@ -145,7 +150,8 @@ TEST_CASE("linear: forward and gradients") {
         y[i * p.out + o] = sum;
         db[o] += dy[i * p.out + o];
       }
-    Guarded in(x), weight(w), bias(b), g(dy), out(p.n * p.out), gx(p.n * p.in), gw(p.out * p.in), gb(p.out);
+    Guarded in(x), weight(w), bias(b), g(dy), out(p.n * p.out), gx(p.n * p.in), gw(p.out * p.in),
+        gb(p.out);
     kernels::linear_forward<Device::cpu>(p, in, weight, bias, out, nullptr);
     kernels::linear_backward_data<Device::cpu>(p, g, weight, gx, false, nullptr);
     kernels::linear_backward_weight<Device::cpu>(p, in, g, gw, gb, nullptr);
@@ -178,7 +184,8 @@ TEST_CASE("cross_entropy: loss, gradient, hits") {
       int top1 = 0, top5 = 0;
       for (int i = 0; i < p.n; ++i) {
         int larger = 0;
-        for (int k = 0; k < classes; ++k) larger += logits[i * classes + k] > logits[i * classes + labels[i]];
+        for (int k = 0; k < classes; ++k)
+          larger += logits[i * classes + k] > logits[i * classes + labels[i]];
         top1 += larger < 1;
         top5 += larger < 5;
       }

@@ -20,7 +20,8 @@ struct Setup {
 
   explicit Setup(const std::string& method = "drnas", TrainerOptions options = {})
       : supernet({8, 1, 10, 2}, 3),
-        distribution(make_distribution(method, {Nb201Supernet::edges, Nb201Supernet::ops, 3, Device::cpu}, 3)),
+        distribution(make_distribution(
+            method, {Nb201Supernet::edges, Nb201Supernet::ops, 3, Device::cpu}, 3)),
         trainer(supernet, *distribution, options),
         batch(make_batch()) {}
 
@@ -43,7 +44,8 @@ struct Setup {
     return Doubles(a.data<double>(), a.data<double>() + a.elements());
   }
   double loss_at(const Doubles& theta) const {
-    Tensor values({1, 1, Nb201Supernet::edges, Nb201Supernet::ops}, MemoryTag::optimizer, Device::cpu, DType::f64);
+    Tensor values({1, 1, Nb201Supernet::edges, Nb201Supernet::ops}, MemoryTag::optimizer,
+                  Device::cpu, DType::f64);
     std::copy(theta.begin(), theta.end(), values.data<double>());
     Tape tape(Device::cpu, false);
     const Variable logits = supernet.forward(tape, Variable(batch.images), Variable(values), true);
@@ -54,7 +56,8 @@ struct Setup {
 }  // namespace
 
 TEST_CASE("supernet: published parameter counts and names") {
-  const std::pair<int, std::int64_t> expected[] = {{1, 1686106}, {2, 476506}, {4, 174106}, {8, 98506}};
+  const std::pair<int, std::int64_t> expected[] = {
+      {1, 1686106}, {2, 476506}, {4, 174106}, {8, 98506}};
   for (const auto& [parts, count] : expected) {
     const Nb201Supernet supernet({16, 5, 10, parts}, 1);
     CHECK(supernet.parameters().count() == count);
@@ -63,13 +66,15 @@ TEST_CASE("supernet: published parameter counts and names") {
   std::set<std::string> names;
   for (const NamedSlice& p : supernet.parameters().parameters()) names.insert(p.name);
   CHECK(names.size() == supernet.parameters().parameters().size());
-  for (const char* name : {"stem.0.weight", "cells.0.edges.1<-0.3.op.1.weight", "cells.7.edges.3<-2.2.op.1.weight",
-                           "cells.2.conv_a.op.1.weight", "cells.5.downsample.1.weight", "lastact.0.bias", "classifier.bias"})
+  for (const char* name : {"stem.0.weight", "cells.0.edges.1<-0.3.op.1.weight",
+                           "cells.7.edges.3<-2.2.op.1.weight", "cells.2.conv_a.op.1.weight",
+                           "cells.5.downsample.1.weight", "lastact.0.bias", "classifier.bias"})
     CHECK(names.count(name) == 1);
 }
 
 TEST_CASE("supernet: K must divide C") {
-  CHECK_THROWS_WITH_AS(Nb201Supernet({16, 1, 10, 3}, 1), "supernet: partial channels 3 do not divide 16 channels", Error);
+  CHECK_THROWS_WITH_AS(Nb201Supernet({16, 1, 10, 3}, 1),
+                       "supernet: partial channels 3 do not divide 16 channels", Error);
 }
 
 TEST_CASE("trainer: weight steps on one batch bring the loss down") {
@@ -171,7 +176,8 @@ TEST_CASE("trainer: what is not finite is named and changes nothing") {
       FAIL("a NaN weight went unnoticed");
     } catch (const Error& error) {
       CAPTURE(error.what());
-      CHECK(std::string(error.what()).find("operation cells.2.node1.convolutions is not finite") != std::string::npos);
+      CHECK(std::string(error.what()).find("operation cells.2.node1.convolutions is not finite") !=
+            std::string::npos);
     }
     CHECK(s.velocity() == velocity);
     CHECK(s.statistics() == statistics);
@@ -189,13 +195,14 @@ TEST_CASE("distributions: means, names and the anchor") {
       CHECK(sum == doctest::Approx(1).epsilon(1e-14));
     }
   }
-  CHECK_THROWS_WITH_AS(make_distribution("random", {6, 5, 1, Device::cpu}, 1), "--method random: expected drnas or darts",
-                       Error);
+  CHECK_THROWS_WITH_AS(make_distribution("random", {6, 5, 1, Device::cpu}, 1),
+                       "--method random: expected drnas or darts", Error);
   auto d = make_dirichlet({6, 5, 1, Device::cpu}, 1);
   d->sample(0);
   d->parameters().gradient.clear();
   d->add_kl_gradient(1.0);
-  // KL(Dir(beta) || Dir(1)) is smallest at beta = 1: near it the gradient points from 1 to beta, row sums aside.
+  // KL(Dir(beta) || Dir(1)) is smallest at beta = 1: near it the gradient points from 1 to beta,
+  // row sums aside.
   const double* alpha = d->parameters().alpha.data<double>();
   const double* g = d->parameters().gradient.data<double>();
   CHECK(dot(Doubles(alpha, alpha + 30), Doubles(g, g + 30)) > 0);

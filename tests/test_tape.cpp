@@ -18,7 +18,8 @@ Tensor tensor_of(const Doubles& values, Shape shape) {
 }
 
 Tensor labels_of(std::initializer_list<int> labels) {
-  Tensor t({1, 1, 1, static_cast<std::int64_t>(labels.size())}, MemoryTag::data, Device::cpu, DType::i32);
+  Tensor t({1, 1, 1, static_cast<std::int64_t>(labels.size())}, MemoryTag::data, Device::cpu,
+           DType::i32);
   std::copy(labels.begin(), labels.end(), t.data<std::int32_t>());
   return t;
 }
@@ -31,10 +32,12 @@ TEST_CASE("tape: a value with two readers gets the sum of both gradients") {
   const auto gradient = [&](bool twice) {
     Tape tape;
     const Variable in(tensor_of(x, {2, 1, 1, 3}), "x");
-    const Variable weight(tensor_of(w, {1, 1, 2, 3})), bias(Tensor::zeros({1, 1, 1, 2}, MemoryTag::weights));
+    const Variable weight(tensor_of(w, {1, 1, 2, 3})),
+        bias(Tensor::zeros({1, 1, 1, 2}, MemoryTag::weights));
     const Variable other(Tensor::zeros({2, 1, 1, 3}, MemoryTag::activations));
     const Variable sum = add(tape, "sum", in, twice ? in : other);
-    const LossResult loss = cross_entropy(tape, "loss", linear(tape, "linear", sum, weight, bias), labels_of({0, 1}));
+    const LossResult loss =
+        cross_entropy(tape, "loss", linear(tape, "linear", sum, weight, bias), labels_of({0, 1}));
     tape.backward(loss.loss, std::vector{in});
     CHECK(tape.size() == 0);
     return Doubles(in.gradient().data(), in.gradient().data() + 6);
@@ -50,14 +53,18 @@ TEST_CASE("tape: a value with two readers gets the sum of both gradients") {
     return total / 2;
   };
   for (const bool twice : {false, true})
-    CHECK(max_error(gradient(twice), finite_differences([&](const Doubles& v) { return loss_of(v, twice ? 2 : 1); }, x)) <
-          1e-5);
+    CHECK(max_error(gradient(twice),
+                    finite_differences([&](const Doubles& v) { return loss_of(v, twice ? 2 : 1); },
+                                       x)) < 1e-5);
 }
 
-TEST_CASE("tape: convolution with ReLU, batch norm, pooling: gradients of a network by finite differences") {
+TEST_CASE(
+    "tape: convolution with ReLU, batch norm, pooling: gradients of a network by finite "
+    "differences") {
   auto rng = generator(62);
   const Shape shape{3, 6, 6, 8};
-  const Doubles x = normals(rng, shape.elements()), w = normals(rng, 8 * 9 * 8, 0.2), c = normals(rng, 2 * 8);
+  const Doubles x = normals(rng, shape.elements()), w = normals(rng, 8 * 9 * 8, 0.2),
+                c = normals(rng, 2 * 8);
   const auto run = [&](const Doubles& x_, const Doubles& w_, Doubles* dx, Doubles* dw) {
     Tape tape(Device::cpu, dx != nullptr);
     const Variable in(tensor_of(x_, shape), "x"), weight(tensor_of(w_, {8, 3, 3, 8}), "w");
@@ -65,10 +72,11 @@ TEST_CASE("tape: convolution with ReLU, batch norm, pooling: gradients of a netw
     y = batch_norm(tape, "norm", y, {}, {}, {}, {}, {.relu = true});
     const Variable shortcut = average_pool(tape, "pool", in, 2, 2, 0);
     y = add(tape, "sum", y, shortcut);
-    const Variable classifier(tensor_of(c, {1, 1, 2, 8})), bias(Tensor::zeros({1, 1, 1, 2}, MemoryTag::weights));
-    const LossResult loss =
-        cross_entropy(tape, "loss", linear(tape, "linear", global_average(tape, "mean", y), classifier, bias),
-                      labels_of({0, 1, 1}), 0.1f);
+    const Variable classifier(tensor_of(c, {1, 1, 2, 8})),
+        bias(Tensor::zeros({1, 1, 1, 2}, MemoryTag::weights));
+    const LossResult loss = cross_entropy(
+        tape, "loss", linear(tape, "linear", global_average(tape, "mean", y), classifier, bias),
+        labels_of({0, 1, 1}), 0.1f);
     if (dx) {
       tape.backward(loss.loss, std::vector{in, weight});
       dx->assign(in.gradient().data(), in.gradient().data() + x_.size());
@@ -78,7 +86,8 @@ TEST_CASE("tape: convolution with ReLU, batch norm, pooling: gradients of a netw
   };
   Doubles dx, dw;
   run(x, w, &dx, &dw);
-  // Directional derivatives: the forward pass is float32, so differences along long directions carry more digits.
+  // Directional derivatives: the forward pass is float32, so differences along long directions
+  // carry more digits.
   for (int trial = 0; trial < 4; ++trial) {
     const Doubles vx = normals(rng, shape.elements(), 0.05), vw = normals(rng, 8 * 9 * 8, 0.05);
     const double h = 2e-2;
@@ -97,13 +106,16 @@ TEST_CASE("tape: only wanted gradients exist, and saved tensors go as backward w
   auto rng = generator(63);
   const Variable x(tensor_of(normals(rng, 8 * 8 * 8), {1, 8, 8, 8}), "x");
   const Variable w(tensor_of(normals(rng, 8 * 9 * 8), {8, 3, 3, 8}), "w");
-  const Variable c(tensor_of(normals(rng, 16), {1, 1, 2, 8})), b(Tensor::zeros({1, 1, 1, 2}, MemoryTag::weights));
+  const Variable c(tensor_of(normals(rng, 16), {1, 1, 2, 8})),
+      b(Tensor::zeros({1, 1, 1, 2}, MemoryTag::weights));
   const std::int64_t before = Allocator::of(Device::cpu).counters().live;
   {
     Tape tape;
     Variable y = x;
-    for (int i = 0; i < 4; ++i) y = conv2d(tape, "conv", y, Variable(w.value(), "w"), {.padding = 1});
-    LossResult loss = cross_entropy(tape, "loss", linear(tape, "linear", global_average(tape, "m", y), c, b), labels_of({1}));
+    for (int i = 0; i < 4; ++i)
+      y = conv2d(tape, "conv", y, Variable(w.value(), "w"), {.padding = 1});
+    LossResult loss = cross_entropy(
+        tape, "loss", linear(tape, "linear", global_average(tape, "m", y), c, b), labels_of({1}));
     y = Variable();
     tape.backward(loss.loss, std::vector{c});
     CHECK(!c.gradient().empty());
@@ -117,8 +129,10 @@ TEST_CASE("tape: only wanted gradients exist, and saved tensors go as backward w
 
 TEST_CASE("tape: errors name what is wrong") {
   Tape tape;
-  const Variable x(Tensor::zeros({1, 2, 2, 3}, MemoryTag::activations)), y(Tensor::zeros({1, 2, 2, 4}, MemoryTag::activations));
-  CHECK_THROWS_WITH_AS(add(tape, "sum", x, y), "sum: shapes [1, 2, 2, 3] and [1, 2, 2, 4] differ", Error);
+  const Variable x(Tensor::zeros({1, 2, 2, 3}, MemoryTag::activations)),
+      y(Tensor::zeros({1, 2, 2, 4}, MemoryTag::activations));
+  CHECK_THROWS_WITH_AS(add(tape, "sum", x, y), "sum: shapes [1, 2, 2, 3] and [1, 2, 2, 4] differ",
+                       Error);
   CHECK_THROWS_AS(tape.backward(x, {}), Error);
   CHECK_THROWS_AS(x.value().data<double>(), Error);
   CHECK_THROWS_AS(x.value().channels(2, 2), Error);
@@ -139,7 +153,9 @@ TEST_CASE("parameters: groups are adjacent, the start follows the seed and the f
     return store;
   };
   const ParameterStore one = make(1), again = make(1), two = make(2);
-  const auto values = [](const ParameterStore& s) { return std::vector<float>(s.weights().data(), s.weights().data() + 1009); };
+  const auto values = [](const ParameterStore& s) {
+    return std::vector<float>(s.weights().data(), s.weights().data() + 1009);
+  };
   CHECK(values(one) == values(again));
   CHECK(values(one) != values(two));
   CHECK(one.count() == 1008);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Uses the installed engine as another project would: a small network of its own on the tape, then two supernet steps.
+// Uses the installed engine as another project would: a small network of its own on the tape, then
+// two supernet steps.
 #include <cmath>
 #include <cstdio>
 #include <vector>
@@ -16,8 +17,10 @@ bool train_by_hand() {
   const auto weight = store.add("weight", {1, 1, 2, 3}, Initial::uniform(3));
   const auto bias = store.add("bias", {1, 1, 1, 2}, Initial::value(0));
   store.allocate(1);
-  const Variable w = store.leaf(weight, {1, 1, 2, 3}, "weight"), b = store.leaf(bias, {1, 1, 1, 2}, "bias");
-  Tensor x({2, 1, 1, 3}, MemoryTag::data), labels({1, 1, 1, 2}, MemoryTag::data, Device::cpu, DType::i32);
+  const Variable w = store.leaf(weight, {1, 1, 2, 3}, "weight"),
+                 b = store.leaf(bias, {1, 1, 1, 2}, "bias");
+  Tensor x({2, 1, 1, 3}, MemoryTag::data),
+      labels({1, 1, 1, 2}, MemoryTag::data, Device::cpu, DType::i32);
   const float values[] = {1, 0, 2, -1, 3, 0};
   std::copy(values, values + 6, x.data());
   labels.data<std::int32_t>()[0] = 0;
@@ -25,7 +28,8 @@ bool train_by_hand() {
   double first = 0, last = 0;
   for (int step = 0; step < 50; ++step) {
     Tape tape;
-    const LossResult loss = cross_entropy(tape, "loss", linear(tape, "classifier", Variable(x), w, b), labels);
+    const LossResult loss =
+        cross_entropy(tape, "loss", linear(tape, "classifier", Variable(x), w, b), labels);
     tape.backward(loss.loss, std::vector{w, b});
     for (std::int64_t i = 0; i < store.weights().elements(); ++i)
       store.weights().data()[i] -= 0.5f * store.gradients().data()[i];
@@ -38,10 +42,12 @@ bool train_by_hand() {
 bool search_two_steps() {
   using namespace drnas;
   Nb201Supernet supernet({.channels = 8, .cells = 1, .classes = 10, .partial_channels = 2}, 1);
-  const auto distribution = make_dirichlet({Nb201Supernet::edges, Nb201Supernet::ops, 1, Device::cpu}, 1);
+  const auto distribution =
+      make_dirichlet({Nb201Supernet::edges, Nb201Supernet::ops, 1, Device::cpu}, 1);
   Trainer trainer(supernet, *distribution, {});
   std::vector<float> images(4 * 16 * 16 * 3);
-  for (std::size_t i = 0; i < images.size(); ++i) images[i] = std::sin(0.37f * static_cast<float>(i));
+  for (std::size_t i = 0; i < images.size(); ++i)
+    images[i] = std::sin(0.37f * static_cast<float>(i));
   const std::vector<std::int32_t> labels{0, 1, 2, 3};
   const DeviceBatch batch(images, labels, 16, Device::cpu);
   const StepResult a = trainer.architecture_step(batch), w = trainer.weight_step(batch, 0.025);
