@@ -18,6 +18,7 @@ struct BundleState {
   std::vector<Tensor> z;
   Tensor statistics;  // [sizes, 2, edges*c]: mean, 1/std
   std::vector<EdgeGradient> gradients;
+  bool training = true;
 
   float* mean(int size) const {
     return statistics.data() + std::int64_t{2} * size * shape.edges * shape.c;
@@ -169,6 +170,7 @@ Bundle conv_bundle(Tape& tape, const std::string& name, const Variable& x,
   state->shape = shape_of(name, x.value().shape(), parameters);
   state->parameters = parameters;
   state->x = x;
+  state->training = training;
   const kernels::ConvBundle& b = state->shape;
   const Device device = tape.device();
   for (int s = 0; s < b.sizes; ++s) state->z.push_back(raw_outputs(b, device));
@@ -205,6 +207,8 @@ Variable node_mix(Tape& tape, const std::string& name, const NodeMixInputs& inpu
   for (const auto& state : states) on_tape.push_back(state->token);
   tape.record(name, std::move(on_tape), y, [=](Tape& t) {
     const std::vector<NodeMixEdge>& edges = inputs.edges;
+    for (const auto& state : states)
+      if (!state->training) throw Error(name + ": no gradient in evaluation mode");
     for (const auto& state : states) rebuild_missing(*state, t.device());
     kernels::NodeMixBackward b{};
     b.mix = describe(name, inputs, theta.value(), states);

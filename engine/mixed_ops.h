@@ -49,7 +49,8 @@ class Bundle {
 
 /// Convolves relu(x) (first `channels` channels) for all outgoing edges. Saves x, the raw outputs
 /// and their statistics. Its backward pass gives the whole gradient of x: convolutions, identity,
-/// pool and bypass of all edges that leave x.
+/// pool and bypass of all edges that leave x. The node mixes' backward pass throws Error when
+/// `training` was off.
 Bundle conv_bundle(Tape& tape, const std::string& name, const Variable& x,
                    const BundleParameters& parameters, bool training);
 

@@ -100,6 +100,7 @@ Variable batch_norm(Tape& tape, const std::string& name, const Variable& x, cons
   for (const Variable& v : {gamma, beta})
     if (!v.empty()) inputs.push_back(v);
   tape.record(name, std::move(inputs), y, [=](Tape& t) {
+    if (!options.training) throw Error(name + ": no gradient in evaluation mode");
     dispatch(t.device(), [&]<Device D>() {
       const Tensor scratch = workspace(t.device(), kernels::batch_norm_workspace<D>(p));
       const GradientSlot dx = t.slot(x);
@@ -193,10 +194,11 @@ Variable linear(Tape& tape, const std::string& name, const Variable& x, const Va
       if (const GradientSlot dx = t.slot(x))
         kernels::linear_backward_data<D>(p, dy.data(), weight.value().data(), dx.tensor.data(),
                                          dx.accumulate(), default_stream);
-      if (t.wants(weight))
-        kernels::linear_backward_weight<D>(p, x.value().data(), dy.data(),
-                                           t.sole_slot(weight).data(), t.sole_slot(bias).data(),
-                                           default_stream);
+      if (!t.wants(weight) && !t.wants(bias)) return;
+      const Tensor dw =
+          t.wants(weight) ? t.sole_slot(weight) : Tensor(w, MemoryTag::workspace, t.device());
+      kernels::linear_backward_weight<D>(p, x.value().data(), dy.data(), dw.data(),
+                                         t.sole_slot(bias).data(), default_stream);
     });
   });
   return y;

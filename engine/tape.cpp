@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "engine/tape.h"
 
+#include <algorithm>
+
 #include "kernels/pointwise.h"
 
 namespace drnas {
@@ -31,17 +33,21 @@ void Tape::record(std::string name, std::vector<Variable> inputs, Variable outpu
 }
 
 void Tape::mark_needed(std::span<const Variable> wanted) {
-  for (const Node& node : nodes_)
+  for (const Node& node : nodes_) {
     for (const Variable& input : node.inputs) input.state_->needed = false;
+    node.output.state_->needed = false;
+  }
   for (const Variable& leaf : wanted) {
     leaf.state_->needed = true;
     leaf.state_->written = false;
   }
-  for (const Node& node : nodes_) {
-    bool needed = false;
-    for (const Variable& input : node.inputs) needed = needed || input.state_->needed;
-    node.output.state_->needed = needed;
-  }
+  for (const Node& node : nodes_)
+    if (any_needed(node.inputs)) node.output.state_->needed = true;
+}
+
+bool Tape::any_needed(const std::vector<Variable>& inputs) {
+  return std::any_of(inputs.begin(), inputs.end(),
+                     [](const Variable& input) { return input.state_->needed; });
 }
 
 GradientSlot Tape::slot(const Variable& variable) {
@@ -82,6 +88,22 @@ void Tape::check_gradients(const Node& node) const {
       throw Error("gradient of operation " + node.name + " is not finite");
 }
 
+void Tape::run_backward(const Node& node) {
+  if (!node.output.state_->written || !any_needed(node.inputs)) return;
+  node.backward(*this);
+  if (trap_) check_gradients(node);
+}
+
+/// Ends the pass for a wanted variable: what no operation has written to is zero.
+void Tape::settle(const Variable& leaf) const {
+  Variable::State& state = *leaf.state_;
+  if (!state.written && state.first_rule == GradientRule::overwrite) {
+    if (state.gradient.empty())
+      state.gradient = Tensor(state.shape, MemoryTag::gradients, device_, state.dtype);
+    state.gradient.clear();
+  }
+}
+
 void Tape::backward(const Variable& loss, std::span<const Variable> wanted) {
   if (loss.value().elements() != 1)
     throw Error("tape: backward() needs a scalar loss, got " + to_string(loss.value().shape()));
@@ -89,14 +111,12 @@ void Tape::backward(const Variable& loss, std::span<const Variable> wanted) {
   if (const GradientSlot seed = slot(loss)) {
     seed.tensor.data()[0] = 1.0f;
     for (auto node = nodes_.rbegin(); node != nodes_.rend(); ++node) {
-      if (node->output.state_->needed && node->output.state_->written) {
-        node->backward(*this);
-        if (trap_) check_gradients(*node);
-      }
+      run_backward(*node);
       *node = Node{};
     }
   }
   nodes_.clear();
+  for (const Variable& leaf : wanted) settle(leaf);
   for (const Variable& leaf : wanted) leaf.state_->written = false;
 }
 

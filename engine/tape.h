@@ -41,7 +41,7 @@ class Variable {
     std::string name;
     bool leaf_gradient = false;  // the gradient's memory is the caller's
     bool written = false;        // the gradient holds a contribution
-    bool needed = false;         // a wanted leaf lies upstream
+    bool needed = false;         // wanted, or something wanted lies upstream
     GradientRule first_rule = GradientRule::overwrite;
   };
   std::shared_ptr<State> state_;
@@ -76,7 +76,8 @@ class Tape {
   void record(std::string name, std::vector<Variable> inputs, Variable output,
               std::function<void(Tape&)> backward);
 
-  /// Gradients of the scalar `loss` for the `wanted` leaves. The tape is empty afterwards.
+  /// Gradients of the scalar `loss` for the `wanted` leaves or intermediate results. A leaf that
+  /// the loss does not depend on gets zero by its rule. The tape is empty afterwards.
   void backward(const Variable& loss, std::span<const Variable> wanted);
 
   /// For operations, during backward: is the gradient wanted, where does it go, what is it.
@@ -99,6 +100,9 @@ class Tape {
     std::function<void(Tape&)> backward;
   };
   void mark_needed(std::span<const Variable> wanted);
+  static bool any_needed(const std::vector<Variable>& inputs);
+  void run_backward(const Node& node);
+  void settle(const Variable& leaf) const;
   bool finite(const Tensor& tensor) const;
   void check_gradients(const Node& node) const;
 

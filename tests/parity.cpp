@@ -4,7 +4,10 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
+#include <string>
+#include <vector>
 
 #include "kernels/error.h"
 
@@ -12,42 +15,65 @@ namespace {
 
 using namespace drnas;
 
+struct Options {
+  std::vector<std::string> files;
+  double tolerance = 1e-3, derivative_tolerance = 1e-10;
+};
+
+Options parse(int argc, char** argv) {
+  Options o;
+  CLI::App app("Replays reference files and compares", "parity");
+  app.add_option("FILE", o.files, "nb201_*.safetensors or beta_*.csv")->required();
+  app.add_option("--tolerance", o.tolerance, "Largest relative error of float32 tensors")
+      ->capture_default_str();
+  app.add_option("--derivative-tolerance", o.derivative_tolerance,
+                 "Largest relative error of the Beta derivative")
+      ->capture_default_str();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp& help) {
+    std::exit(app.exit(help));
+  } catch (const CLI::ParseError& failure) {
+    throw Error(failure.what());
+  }
+  return o;
+}
+
+/// Largest errors seen so far, of tensors and of the derivative.
+struct Overall {
+  double tensors = 0, derivative = 0;
+};
+
 /// Prints the errors of one file; true when all are within the tolerance.
-bool report(const std::filesystem::path& file, double tolerance, double derivative_tolerance) {
+bool report(const std::filesystem::path& file, const Options& options, Overall& overall) {
   const bool table = file.extension() == ".csv";
   if (!table && file.extension() != ".safetensors")
     throw Error(file.string() + ": expected a .safetensors reference file or a beta_*.csv table");
   const parity::Errors errors = table ? parity::replay_beta(file) : parity::replay_supernet(file);
-  const double allowed = table ? derivative_tolerance : tolerance;
+  const double allowed = table ? options.derivative_tolerance : options.tolerance;
   double worst = 0;
   std::printf("%s\n", file.filename().c_str());
   for (const auto& [group, error] : errors) {
     std::printf("  %-20s %.2e\n", group.c_str(), error);
-    worst = error > worst || !(error == error) ? error : worst;
+    parity::keep_worst(worst, error);
   }
   const bool good = worst <= allowed;
   std::printf("  %-20s %.2e  %s (tolerance %.0e)\n", "largest", worst, good ? "ok" : "FAILED",
               allowed);
+  parity::keep_worst(table ? overall.derivative : overall.tensors, worst);
   return good;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Replays reference files and compares", "parity");
-  std::vector<std::string> files;
-  double tolerance = 1e-3, derivative_tolerance = 1e-10;
-  app.add_option("FILE", files, "nb201_*.safetensors or beta_*.csv")->required();
-  app.add_option("--tolerance", tolerance, "Largest relative error of float32 tensors")
-      ->capture_default_str();
-  app.add_option("--derivative-tolerance", derivative_tolerance,
-                 "Largest relative error of the Beta derivative")
-      ->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
   try {
+    const Options options = parse(argc, argv);
+    Overall overall;
     bool good = true;
-    for (const std::string& file : files)
-      good = report(file, tolerance, derivative_tolerance) && good;
+    for (const std::string& file : options.files) good = report(file, options, overall) && good;
+    std::printf("overall: tensors %.2e, derivative %.2e  %s\n", overall.tensors, overall.derivative,
+                good ? "ok" : "FAILED");
     return good ? 0 : 1;
   } catch (const std::exception& failure) {
     std::fprintf(stderr, "error: %s\n", failure.what());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cmath>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -10,6 +11,11 @@ namespace drnas::parity {
 /// Largest relative error of each group of tensors: ||out - reference|| / ||reference||; for
 /// gradients of weights the denominator is at least 1e-3 of the norm of all of them.
 using Errors = std::map<std::string, double>;
+
+/// The larger of both, where NaN is larger than anything and stays.
+inline void keep_worst(double& worst, double error) {
+  if (std::isnan(error) || error > worst) worst = error;
+}
 
 /// Replays a NAS-Bench-201 reference file: one training forward and backward with given weights and
 /// mixing weights, one evaluation forward, then the recorded architecture and weight steps. Throws

@@ -1,29 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <span>
 
-#include "engine/safetensors.h"
 #include "kernels/dirichlet_math.h"
 #include "nas/trainer.h"
 #include "tests/parity.h"
+#include "tests/parity_reference.h"
 
 namespace drnas::parity {
 namespace {
-
-/// Channels first (activations NCHW, convolutions OIHW) -> channels last; other ranks as they are.
-std::vector<float> channels_last(const SafetensorsFile& file, const std::string& name) {
-  const std::vector<float> in = file.values<float>(name);
-  const std::vector<std::int64_t>& shape = file.at(name).shape;
-  if (shape.size() != 4) return in;
-  const std::int64_t n = shape[0], c = shape[1], pixels = shape[2] * shape[3];
-  std::vector<float> out(in.size());
-  for (std::int64_t i = 0; i < n; ++i)
-    for (std::int64_t k = 0; k < c; ++k)
-      for (std::int64_t p = 0; p < pixels; ++p)
-        out[(i * pixels + p) * c + k] = in[(i * c + k) * pixels + p];
-  return out;
-}
 
 double norm(std::span<const float> values) {
   double squares = 0;
@@ -34,8 +21,6 @@ double norm(std::span<const float> values) {
 template <class T>
 double relative_error(std::span<const T> out, const std::vector<float>& reference,
                       double least_norm = 0) {
-  if (out.size() != reference.size())
-    throw Error("parity: a tensor has another size than its reference");
   double squares = 0;
   for (std::size_t i = 0; i < out.size(); ++i)
     squares += std::pow(static_cast<double>(out[i]) - reference[i], 2);
@@ -102,18 +87,20 @@ class Replay {
  public:
   explicit Replay(const std::filesystem::path& path)
       : file_(path),
-        supernet_({number("c"), number("n"), number("classes"), number("k")}, 0),
+        supernet_({file_.channels(), file_.cells(), file_.classes(), file_.partial_channels()}, 0),
         given_({Nb201Supernet::edges, Nb201Supernet::ops, 0, Device::cpu}) {
-    if (file_.metadata_at("space") != "nas-bench-201")
-      throw Error(path.string() + ": space " + file_.metadata_at("space") +
-                  ", expected nas-bench-201");
-    for (const NamedSlice& p : supernet_.parameters().parameters()) {
-      const std::vector<float> values = channels_last(file_, "init." + p.name);
-      if (static_cast<std::int64_t>(values.size()) != p.shape.elements())
-        throw Error(path.string() + ": init." + p.name + " has another size than " +
-                    to_string(p.shape));
-      std::copy(values.begin(), values.end(), supernet_.parameters().weights().data() + p.offset);
+    const ParameterStore& store = supernet_.parameters();
+    for (const NamedSlice& p : store.parameters()) {
+      const std::vector<float> values = file_.values("init." + p.name, p.shape.elements());
+      std::copy(values.begin(), values.end(), store.weights().data() + p.offset);
     }
+    const std::set<std::string> weights = names_of(store.parameters());
+    file_.expect_only("init.", weights);
+    file_.expect_only("trace.final.", weights);
+    file_.expect_only("after.", names_of(store.statistics()));
+    std::set<std::string> gradients = weights;
+    gradients.insert("theta");
+    file_.expect_only("grad.", gradients);
   }
 
   Errors run() {
@@ -123,30 +110,29 @@ class Replay {
   }
 
  private:
-  int number(const char* key) const {
-    try {
-      return std::stoi(file_.metadata_at(key));
-    } catch (const std::logic_error&) {
-      throw Error(file_.path().string() + ": metadata " + key + " is no number");
-    }
+  static constexpr int table_size = Nb201Supernet::edges * Nb201Supernet::ops;
+
+  static std::set<std::string> names_of(const std::vector<NamedSlice>& slices) {
+    std::set<std::string> names;
+    for (const NamedSlice& s : slices) names.insert(s.name);
+    return names;
   }
 
   template <class T>
   void compare(const std::string& group, std::span<const T> out, const std::string& name,
                double least_norm = 0) {
-    double& worst = errors_[group];
-    worst = std::max(worst, relative_error(out, channels_last(file_, name), least_norm));
+    const auto reference = file_.values(name, static_cast<std::int64_t>(out.size()));
+    keep_worst(errors_[group], relative_error(out, reference, least_norm));
   }
   void compare(const std::string& group, double out, const std::string& name) {
     compare(group, std::span<const double>(&out, 1), name);
   }
 
   DeviceBatch batch(const std::string& prefix) const {
-    const auto targets = file_.values<std::int64_t>(prefix + "target");
-    const std::vector<std::int32_t> labels(targets.begin(), targets.end());
-    return {channels_last(file_, prefix + "input"), labels,
-            static_cast<int>(file_.at(prefix + "input").shape[2]), Device::cpu};
+    const ReferenceFile::Batch b = file_.batch(prefix);
+    return {b.images, b.labels, b.size, Device::cpu};
   }
+  void give(const std::string& theta) { given_.set(file_.values(theta, table_size)); }
 
   void compare_slices(const std::string& group, const std::string& prefix,
                       const std::vector<NamedSlice>& slices, const Tensor& buffer,
@@ -161,7 +147,7 @@ class Replay {
   void one_pass() {
     const ParameterStore& store = supernet_.parameters();
     const DeviceBatch given = batch("");
-    given_.set(file_.values<float>("theta"));
+    give("theta");
     const Tensor gradient =
         Tensor::zeros(given_.sample(0).shape(), MemoryTag::optimizer, Device::cpu, DType::f64);
     Tape tape;
@@ -175,7 +161,7 @@ class Replay {
     tape.backward(loss.loss, wanted);
     double squares = 0;
     for (const NamedSlice& p : store.parameters())
-      squares += std::pow(norm(file_.values<float>("grad." + p.name)), 2);
+      squares += std::pow(norm(file_.values("grad." + p.name, p.shape.elements())), 2);
     compare_slices("grad", "grad.", store.parameters(), store.gradients(),
                    1e-3 * std::sqrt(squares));
     compare("grad.theta", values_of<double>(gradient), "grad.theta");
@@ -189,23 +175,23 @@ class Replay {
 
   void trace() {
     ArchitectureParameters& alpha = given_.parameters();
-    const std::vector<float> start = file_.values<float>("trace.alpha0");
+    const std::vector<float> start = file_.values("trace.alpha0", table_size);
     std::copy(start.begin(), start.end(), alpha.alpha.data<double>());
     TrainerOptions options;
-    options.grad_clip = std::stod(file_.metadata_at("clip"));
+    options.grad_clip = file_.clip();
     options.clip_with_alpha = false;
     Trainer trainer(supernet_, given_, options);
     std::vector<double> losses;
-    for (int step = 0; step < number("steps"); ++step) {
+    for (int step = 0; step < file_.steps(); ++step) {
       const std::string prefix = "trace." + std::to_string(step) + ".";
-      given_.set(file_.values<float>(prefix + "arch_theta"));
+      give(prefix + "arch_theta");
       losses.push_back(trainer.architecture_step(batch(prefix + "arch_")).loss);
       compare("trace.grad_theta", values_of<double>(trainer.theta_gradient()),
               prefix + "grad_theta");
       compare("trace.grad_beta", values_of<double>(given_.gradient_beta), prefix + "grad_beta");
       compare("trace.grad_alpha", values_of<double>(alpha.gradient), prefix + "grad_alpha");
       compare("trace.alpha", values_of<double>(alpha.alpha), prefix + "alpha");
-      given_.set(file_.values<float>(prefix + "weight_theta"));
+      give(prefix + "weight_theta");
       const StepResult weight = trainer.weight_step(batch(prefix + "weight_"), 0.025);
       losses.push_back(weight.loss);
       compare("trace.grad_norm", weight.gradient_norm, prefix + "grad_norm");
@@ -215,7 +201,7 @@ class Replay {
                    supernet_.parameters().weights());
   }
 
-  SafetensorsFile file_;
+  ReferenceFile file_;
   Nb201Supernet supernet_;
   GivenTheta given_;
   Errors errors_;

@@ -58,50 +58,6 @@ TEST_CASE("tape: a value with two readers gets the sum of both gradients") {
                                        x)) < 1e-5);
 }
 
-TEST_CASE(
-    "tape: convolution with ReLU, batch norm, pooling: gradients of a network by finite "
-    "differences") {
-  auto rng = generator(62);
-  const Shape shape{3, 6, 6, 8};
-  const Doubles x = normals(rng, shape.elements()), w = normals(rng, 8 * 9 * 8, 0.2),
-                c = normals(rng, 2 * 8);
-  const auto run = [&](const Doubles& x_, const Doubles& w_, Doubles* dx, Doubles* dw) {
-    Tape tape(Device::cpu, dx != nullptr);
-    const Variable in(tensor_of(x_, shape), "x"), weight(tensor_of(w_, {8, 3, 3, 8}), "w");
-    Variable y = conv2d(tape, "conv", in, weight, {.stride = 2, .padding = 1, .relu_input = true});
-    y = batch_norm(tape, "norm", y, {}, {}, {}, {}, {.relu = true});
-    const Variable shortcut = average_pool(tape, "pool", in, 2, 2, 0);
-    y = add(tape, "sum", y, shortcut);
-    const Variable classifier(tensor_of(c, {1, 1, 2, 8})),
-        bias(Tensor::zeros({1, 1, 1, 2}, MemoryTag::weights));
-    const LossResult loss = cross_entropy(
-        tape, "loss", linear(tape, "linear", global_average(tape, "mean", y), classifier, bias),
-        labels_of({0, 1, 1}), 0.1f);
-    if (dx) {
-      tape.backward(loss.loss, std::vector{in, weight});
-      dx->assign(in.gradient().data(), in.gradient().data() + x_.size());
-      dw->assign(weight.gradient().data(), weight.gradient().data() + w_.size());
-    }
-    return loss.result.loss;
-  };
-  Doubles dx, dw;
-  run(x, w, &dx, &dw);
-  // Directional derivatives: the forward pass is float32, so differences along long directions
-  // carry more digits.
-  for (int trial = 0; trial < 4; ++trial) {
-    const Doubles vx = normals(rng, shape.elements(), 0.05), vw = normals(rng, 8 * 9 * 8, 0.05);
-    const double h = 2e-2;
-    const auto along = [&](double step) {
-      Doubles mx = x, mw = w;
-      for (std::size_t i = 0; i < x.size(); ++i) mx[i] += step * vx[i];
-      for (std::size_t i = 0; i < w.size(); ++i) mw[i] += step * vw[i];
-      return run(mx, mw, nullptr, nullptr);
-    };
-    const double slope = (8 * (along(h) - along(-h)) - (along(2 * h) - along(-2 * h))) / (12 * h);
-    CHECK(dot(dx, vx) + dot(dw, vw) == doctest::Approx(slope).epsilon(2e-2).scale(0.05));
-  }
-}
-
 TEST_CASE("tape: only wanted gradients exist, and saved tensors go as backward walks") {
   auto rng = generator(63);
   const Variable x(tensor_of(normals(rng, 8 * 8 * 8), {1, 8, 8, 8}), "x");
