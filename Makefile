@@ -9,9 +9,9 @@ RUN ?= runs/quick-$(shell date +%Y%m%d-%H%M%S)
 .PHONY: all deps search test test-sanitize test-torture check bench bench-peers install format lint clean help
 
 all: ## build everything into build/ and ./drnas_search
-	@cmake -S . -B $(BUILD) $(if $(shell command -v ninja),-G Ninja) $(CMAKE_ARGS) >.configure.log 2>&1 \
-	  || { cat .configure.log; rm -f .configure.log; exit 1; }
-	@mv .configure.log $(BUILD)/configure.log
+	@mkdir -p $(BUILD)
+	@cmake -S . -B $(BUILD) $(if $(shell command -v ninja),-G Ninja) $(CMAKE_ARGS) >$(BUILD)/configure.log 2>&1 \
+	  || { cat $(BUILD)/configure.log; exit 1; }
 	@cmake --build $(BUILD) -j $(JOBS)
 
 deps: ## install what is missing (Debian packages)
@@ -49,8 +49,11 @@ install: all ## headers, libraries, CMake package and drnas_search under PREFIX
 format: ## clang-format over all sources
 	git ls-files '*.h' '*.cpp' '*.cu' | xargs clang-format -i
 
-lint: ## house rules: include direction, vendor headers, file length
+lint: ## include direction, vendor headers, file length; clang-tidy where installed
 	@python3 tests/check_layers.py .
+	@if command -v clang-tidy >/dev/null && [ -f $(BUILD)/compile_commands.json ]; then \
+	  git ls-files 'kernels/*.cpp' 'engine/*.cpp' 'data/*.cpp' 'nas/*.cpp' 'tools/*.cpp' | \
+	  xargs -P $(JOBS) -n 4 clang-tidy -p $(BUILD) --quiet --extra-arg=-Wno-unknown-warning-option; fi
 
 clean: ## remove build folders
 	rm -rf build build-sanitize drnas_search

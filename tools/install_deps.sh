@@ -22,6 +22,10 @@ fi
 
 missing=$(missing_of "$packages")
 wanted=$(missing_of "$optional")
+# What no list offers is not asked for again at every build.
+if [ -z "$missing" ] && [ -n "$wanted" ] && [ -n "$(apt-cache pkgnames 2>/dev/null | head -n 1)" ]; then
+  for package in $wanted; do apt-cache show "$package" >/dev/null 2>&1 || wanted=""; done
+fi
 [ -n "$missing$wanted" ] || exit 0
 root=""
 if [ "$(id -u)" -ne 0 ]; then
