@@ -56,7 +56,8 @@ class BatchMaker {
     std::copy(mean_, mean_ + 3, p.mean);
     std::copy(deviation_, deviation_ + 3, p.deviation);
     p.seed = options_.seed;
-    p.step = static_cast<std::uint32_t>(position);
+    const auto step = static_cast<std::uint32_t>(position);
+    p.step = &step;
     p.purpose = static_cast<std::uint32_t>(options_.replacement ? kernels::Purpose::validation
                                                                 : kernels::Purpose::augment);
     kernels::augment<Device::cpu>(p, nullptr);

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "engine/stream.h"
+
 namespace drnas {
 namespace {
 
@@ -10,10 +12,11 @@ std::vector<std::int64_t> extents(const Shape& s) { return {s.n, s.h, s.w, s.c};
 
 void save_slices(SafetensorsWriter& writer, const std::string& prefix,
                  const std::vector<NamedSlice>& slices, const Tensor& buffer) {
+  const std::vector<float> values = download<float>(buffer);
   for (const NamedSlice& slice : slices)
     writer.add<float>(
         prefix + slice.name, extents(slice.shape),
-        {buffer.data() + slice.offset, static_cast<std::size_t>(slice.shape.elements())});
+        {values.data() + slice.offset, static_cast<std::size_t>(slice.shape.elements())});
 }
 
 template <class T>
@@ -27,10 +30,12 @@ std::vector<T> values_of_shape(const SafetensorsFile& file, const std::string& n
 
 void load_slices(const SafetensorsFile& file, const std::string& prefix,
                  const std::vector<NamedSlice>& slices, const Tensor& buffer) {
+  std::vector<float> values = download<float>(buffer);  // what no slice covers stays
   for (const NamedSlice& slice : slices) {
-    const auto values = values_of_shape<float>(file, prefix + slice.name, slice.shape);
-    std::copy(values.begin(), values.end(), buffer.data() + slice.offset);
+    const auto slice_values = values_of_shape<float>(file, prefix + slice.name, slice.shape);
+    std::copy(slice_values.begin(), slice_values.end(), values.begin() + slice.offset);
   }
+  upload<float>(values, buffer);
 }
 
 }  // namespace
@@ -48,13 +53,11 @@ void load_parameters(const SafetensorsFile& file, const ParameterStore& store) {
 }
 
 void save_table(SafetensorsWriter& writer, const std::string& name, const Tensor& table) {
-  writer.add<double>(name, extents(table.shape()),
-                     {table.data<double>(), static_cast<std::size_t>(table.elements())});
+  writer.add<double>(name, extents(table.shape()), download<double>(table));
 }
 
 void load_table(const SafetensorsFile& file, const std::string& name, const Tensor& table) {
-  const auto values = values_of_shape<double>(file, name, table.shape());
-  std::copy(values.begin(), values.end(), table.data<double>());
+  upload<double>(values_of_shape<double>(file, name, table.shape()), table);
 }
 
 }  // namespace drnas

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "engine/ops.h"
 
+#include <cstring>
+
+#include "engine/stream.h"
 #include "engine/workspace.h"
 #include "kernels/batch_norm.h"
 #include "kernels/conv2d.h"
@@ -11,14 +14,12 @@
 namespace drnas {
 namespace {
 
-constexpr kernels::Stream default_stream = nullptr;
-
 int as_int(std::int64_t extent) { return static_cast<int>(extent); }
 
 Tensor rectified(const Tensor& x) {
   Tensor u(x.shape(), MemoryTag::workspace, x.device());
   dispatch(x.device(), [&]<Device D>() {
-    kernels::relu_forward<D>(x.elements(), x.data(), u.data(), default_stream);
+    kernels::relu_forward<D>(x.elements(), x.data(), u.data(), compute_stream(D));
   });
   return u;
 }
@@ -33,7 +34,7 @@ void conv2d_backward(Tape& tape, const kernels::Conv2d& p, const Variable& x,
       const Tensor scratch =
           workspace(device, kernels::conv2d_workspace<D>(p, kernels::ConvPass::backward_weight));
       kernels::conv2d_backward_weight<D>(p, input.data(), dy.data(), tape.sole_slot(weight).data(),
-                                         scratch.data(), default_stream);
+                                         scratch.data(), compute_stream(D));
     }
     const GradientSlot dx = tape.slot(x);
     if (!dx) return;
@@ -42,13 +43,14 @@ void conv2d_backward(Tape& tape, const kernels::Conv2d& p, const Variable& x,
     const bool direct = !relu_input && !dx.accumulate();
     const Tensor du = direct ? dx.tensor : Tensor(x.value().shape(), MemoryTag::workspace, device);
     kernels::conv2d_backward_data<D>(p, dy.data(), weight.value().data(), du.data(), scratch.data(),
-                                     default_stream);
+                                     compute_stream(D));
     if (direct) return;
     if (relu_input)
       kernels::relu_backward<D>(du.elements(), x.value().data(), du.data(), dx.tensor.data(),
-                                dx.accumulate(), default_stream);
+                                dx.accumulate(), compute_stream(D));
     else
-      kernels::add<D>(du.elements(), dx.tensor.data(), du.data(), dx.tensor.data(), default_stream);
+      kernels::add<D>(du.elements(), dx.tensor.data(), du.data(), dx.tensor.data(),
+                      compute_stream(D));
   });
 }
 
@@ -68,7 +70,7 @@ Variable conv2d(Tape& tape, const std::string& name, const Variable& x, const Va
     const Tensor scratch =
         workspace(tape.device(), kernels::conv2d_workspace<D>(p, kernels::ConvPass::forward));
     kernels::conv2d_forward<D>(p, input.data(), weight.value().data(), y.value().data(),
-                               scratch.data(), default_stream);
+                               scratch.data(), compute_stream(D));
   });
   tape.record(name, {x, weight}, y, [=](Tape& t) {
     conv2d_backward(t, p, x, weight, t.gradient(y), options.relu_input);
@@ -92,9 +94,9 @@ Variable batch_norm(Tape& tape, const std::string& name, const Variable& x, cons
     const Tensor scratch = workspace(tape.device(), kernels::batch_norm_workspace<D>(p));
     if (!options.training)
       return kernels::batch_norm_inference<D>(p, x.value().data(), y.value().data(), scratch.data(),
-                                              default_stream);
+                                              compute_stream(D));
     kernels::batch_norm_forward<D>(p, x.value().data(), y.value().data(), mean, inv_std,
-                                   scratch.data(), default_stream);
+                                   scratch.data(), compute_stream(D));
   });
   std::vector<Variable> inputs{x};
   for (const Variable& v : {gamma, beta})
@@ -111,7 +113,7 @@ Variable batch_norm(Tape& tape, const std::string& name, const Variable& x, cons
       kernels::batch_norm_backward<D>(p, x.value().data(), t.gradient(y).data(), saved.data(),
                                       saved.data() + shape.c, (dx ? dx.tensor : unwanted).data(),
                                       dx.accumulate(), leaf(gamma), leaf(beta), scratch.data(),
-                                      default_stream);
+                                      compute_stream(D));
     });
   });
   return y;
@@ -125,13 +127,13 @@ Variable average_pool(Tape& tape, const std::string& name, const Variable& x, in
   Variable y(Tensor({in.n, p.out_h(), p.out_w(), in.c}, MemoryTag::activations, tape.device()),
              name);
   dispatch(tape.device(), [&]<Device D>() {
-    kernels::pool2d_forward<D>(p, x.value().data(), y.value().data(), default_stream);
+    kernels::pool2d_forward<D>(p, x.value().data(), y.value().data(), compute_stream(D));
   });
   tape.record(name, {x}, y, [=](Tape& t) {
     const GradientSlot dx = t.slot(x);
     dispatch(t.device(), [&]<Device D>() {
       kernels::pool2d_backward<D>(p, x.value().data(), t.gradient(y).data(), dx.tensor.data(),
-                                  dx.accumulate(), default_stream);
+                                  dx.accumulate(), compute_stream(D));
     });
   });
   return y;
@@ -143,13 +145,13 @@ Variable global_average(Tape& tape, const std::string& name, const Variable& x) 
   Variable y(Tensor({in.n, 1, 1, in.c}, MemoryTag::activations, tape.device()), name);
   dispatch(tape.device(), [&]<Device D>() {
     kernels::global_average_forward<D>(n, in.h * in.w, c, x.value().data(), y.value().data(),
-                                       default_stream);
+                                       compute_stream(D));
   });
   tape.record(name, {x}, y, [=](Tape& t) {
     const GradientSlot dx = t.slot(x);
     dispatch(t.device(), [&]<Device D>() {
       kernels::global_average_backward<D>(n, in.h * in.w, c, t.gradient(y).data(), dx.tensor.data(),
-                                          dx.accumulate(), default_stream);
+                                          dx.accumulate(), compute_stream(D));
     });
   });
   return y;
@@ -162,7 +164,7 @@ Variable add(Tape& tape, const std::string& name, const Variable& a, const Varia
   Variable y(Tensor(a.value().shape(), MemoryTag::activations, tape.device()), name);
   const std::int64_t count = y.value().elements();
   dispatch(tape.device(), [&]<Device D>() {
-    kernels::add<D>(count, a.value().data(), b.value().data(), y.value().data(), default_stream);
+    kernels::add<D>(count, a.value().data(), b.value().data(), y.value().data(), compute_stream(D));
   });
   tape.record(name, {a, b}, y, [=](Tape& t) {
     for (const Variable& input : {a, b})
@@ -170,7 +172,7 @@ Variable add(Tape& tape, const std::string& name, const Variable& a, const Varia
         if (!dx.accumulate()) dx.tensor.clear();
         dispatch(t.device(), [&]<Device D>() {
           kernels::add<D>(count, dx.tensor.data(), t.gradient(y).data(), dx.tensor.data(),
-                          default_stream);
+                          compute_stream(D));
         });
       }
   });
@@ -186,43 +188,54 @@ Variable linear(Tape& tape, const std::string& name, const Variable& x, const Va
   Variable y(Tensor({in.n, 1, 1, w.w}, MemoryTag::activations, tape.device()), name);
   dispatch(tape.device(), [&]<Device D>() {
     kernels::linear_forward<D>(p, x.value().data(), weight.value().data(), bias.value().data(),
-                               y.value().data(), default_stream);
+                               y.value().data(), compute_stream(D));
   });
   tape.record(name, {x, weight, bias}, y, [=](Tape& t) {
     const Tensor& dy = t.gradient(y);
     dispatch(t.device(), [&]<Device D>() {
       if (const GradientSlot dx = t.slot(x))
         kernels::linear_backward_data<D>(p, dy.data(), weight.value().data(), dx.tensor.data(),
-                                         dx.accumulate(), default_stream);
+                                         dx.accumulate(), compute_stream(D));
       if (!t.wants(weight) && !t.wants(bias)) return;
       const Tensor dw =
           t.wants(weight) ? t.sole_slot(weight) : Tensor(w, MemoryTag::workspace, t.device());
       kernels::linear_backward_weight<D>(p, x.value().data(), dy.data(), dw.data(),
-                                         t.sole_slot(bias).data(), default_stream);
+                                         t.sole_slot(bias).data(), compute_stream(D));
     });
   });
   return y;
 }
 
+kernels::CrossEntropyResult LossResult::decode(std::span<const double> words) {
+  kernels::CrossEntropyResult values;
+  std::memcpy(&values, words.data(), sizeof values);
+  return values;
+}
+
+kernels::CrossEntropyResult LossResult::read() const { return decode(download<double>(result)); }
+
 LossResult cross_entropy(Tape& tape, const std::string& name, const Variable& logits,
-                         const Tensor& labels, float smoothing) {
+                         const Tensor& labels, float smoothing, Tensor result) {
+  static_assert(sizeof(kernels::CrossEntropyResult) == 2 * sizeof(double));
   const Shape in = logits.value().shape();
   const kernels::CrossEntropy p{as_int(in.n), as_int(in.c), smoothing};
-  LossResult out{Variable(Tensor({1, 1, 1, 1}, MemoryTag::activations, tape.device()), name), {}};
+  const Variable loss(Tensor({1, 1, 1, 1}, MemoryTag::activations, tape.device()), name);
+  if (result.empty())
+    result = Tensor({1, 1, 1, 2}, MemoryTag::statistics, tape.device(), DType::f64);
   dispatch(tape.device(), [&]<Device D>() {
-    kernels::cross_entropy_forward<D>(p, logits.value().data(), labels.data<std::int32_t>(),
-                                      &out.result, default_stream);
+    kernels::cross_entropy_forward<D>(
+        p, logits.value().data(), labels.data<std::int32_t>(),
+        reinterpret_cast<kernels::CrossEntropyResult*>(result.bytes_begin()), loss.value().data(),
+        compute_stream(D));
   });
-  out.loss.value().data()[0] = static_cast<float>(out.result.loss);
-  const Variable loss = out.loss;
   tape.record(name, {logits}, loss, [=](Tape& t) {
-    const float scale = t.gradient(loss).data()[0];
     dispatch(t.device(), [&]<Device D>() {
       kernels::cross_entropy_backward<D>(p, logits.value().data(), labels.data<std::int32_t>(),
-                                         scale, t.sole_slot(logits).data(), default_stream);
+                                         t.gradient(loss).data(), t.sole_slot(logits).data(),
+                                         compute_stream(D));
     });
   });
-  return out;
+  return {loss, result};
 }
 
 }  // namespace drnas

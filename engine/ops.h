@@ -48,10 +48,16 @@ Variable linear(Tape& tape, const std::string& name, const Variable& x, const Va
 
 struct LossResult {
   Variable loss;  ///< scalar
-  kernels::CrossEntropyResult result;
+  Tensor result;  ///< on the device: a kernels::CrossEntropyResult
+
+  /// Waits for the device.
+  kernels::CrossEntropyResult read() const;
+  /// From the two words of `result`.
+  static kernels::CrossEntropyResult decode(std::span<const double> words);
 };
 /// Mean cross entropy of logits [n, 1, 1, classes] against labels [1, 1, 1, n] (int32). Saves both.
+/// `result` (two float64) takes what is reported; an empty one is allocated.
 LossResult cross_entropy(Tape& tape, const std::string& name, const Variable& logits,
-                         const Tensor& labels, float smoothing = 0.0f);
+                         const Tensor& labels, float smoothing = 0.0f, Tensor result = {});
 
 }  // namespace drnas

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/stream.h"
 #include "kernels/parallel.h"
 #include "kernels/philox_fill.h"
 
@@ -50,7 +51,7 @@ void ParameterStore::allocate(std::uint64_t seed) {
                               : slice.initial.constant;
       kernels::fill_uniform<D>(buffer.data() + slice.offset, slice.shape.elements(),
                                slice.initial.fan_in ? -bound : bound, bound, seed,
-                               kernels::Purpose::init, index, nullptr);
+                               kernels::Purpose::init, index, compute_stream(D));
     };
     for (std::size_t i = 0; i < parameters_.size(); ++i)
       fill(weights_, parameters_[i], static_cast<std::uint32_t>(i));

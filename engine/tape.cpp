@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "engine/stream.h"
 #include "kernels/pointwise.h"
 
 namespace drnas {
@@ -78,7 +79,7 @@ const Tensor& Tape::gradient(const Variable& variable) const {
 bool Tape::finite(const Tensor& tensor) const {
   if (tensor.empty() || tensor.dtype() != DType::f32 || !tensor.dense()) return true;
   return dispatch(device_, [&]<Device D>() {
-    return kernels::all_finite<D>(tensor.elements(), tensor.data(), nullptr);
+    return kernels::all_finite<D>(tensor.elements(), tensor.data(), compute_stream(D));
   });
 }
 
@@ -109,7 +110,9 @@ void Tape::backward(const Variable& loss, std::span<const Variable> wanted) {
     throw Error("tape: backward() needs a scalar loss, got " + to_string(loss.value().shape()));
   mark_needed(wanted);
   if (const GradientSlot seed = slot(loss)) {
-    seed.tensor.data()[0] = 1.0f;
+    const Tensor& one = seed.tensor;
+    dispatch(device_,
+             [&]<Device D>() { kernels::fill<D>(1, 1.0f, one.data(), compute_stream(D)); });
     for (auto node = nodes_.rbegin(); node != nodes_.rend(); ++node) {
       run_backward(*node);
       *node = Node{};

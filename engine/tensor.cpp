@@ -3,6 +3,11 @@
 
 #include <cstring>
 
+#ifdef DRNAS_WITH_CUDA
+#include "engine/stream.h"
+#include "kernels/launch.h"
+#endif
+
 namespace drnas {
 
 std::string to_string(const Shape& s) {
@@ -48,9 +53,13 @@ Tensor Tensor::slice(std::int64_t first, Shape shape) const {
 
 void Tensor::clear() const {
   if (!dense()) throw Error("tensor " + to_string(shape_) + ": clear() needs dense memory");
-  if (device_ != Device::cpu)
-    throw Error("tensor: clear() of device memory needs the CUDA backend");
-  std::memset(base_, 0, static_cast<std::size_t>(elements()) * size_of(dtype_));
+#ifdef DRNAS_WITH_CUDA
+  if (device_ == Device::cuda) {
+    auto* const stream = static_cast<cudaStream_t>(compute_stream(device_));
+    return kernels::require_cuda(cudaMemsetAsync(base_, 0, bytes(), stream), "clear a tensor");
+  }
+#endif
+  std::memset(base_, 0, bytes());
 }
 
 void Tensor::check_type(DType wanted) const {

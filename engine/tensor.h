@@ -7,12 +7,13 @@
 #include <string>
 
 #include "engine/allocator.h"
+#include "kernels/bfloat16.h"
 
 namespace drnas {
 
-enum class DType { f32, bf16, f64, i32 };
+enum class DType { f32, bf16, f64, i32, u32, i64 };
 constexpr std::size_t size_of(DType type) {
-  return type == DType::f64 ? 8 : type == DType::bf16 ? 2 : 4;
+  return type == DType::f64 || type == DType::i64 ? 8 : type == DType::bf16 ? 2 : 4;
 }
 template <class T>
 constexpr DType dtype_of();
@@ -25,8 +26,20 @@ constexpr DType dtype_of<double>() {
   return DType::f64;
 }
 template <>
+constexpr DType dtype_of<bfloat16>() {
+  return DType::bf16;
+}
+template <>
 constexpr DType dtype_of<std::int32_t>() {
   return DType::i32;
+}
+template <>
+constexpr DType dtype_of<std::uint32_t>() {
+  return DType::u32;
+}
+template <>
+constexpr DType dtype_of<std::int64_t>() {
+  return DType::i64;
 }
 
 /// Four extents: [n, h, w, c] for activations, [c_out, kernel, kernel, c_in] for weights, [1, 1,
@@ -59,6 +72,9 @@ class Tensor {
   bool dense() const { return pixel_stride_ == shape_.c; }
   Device device() const { return device_; }
   DType dtype() const { return dtype_; }
+  /// Of a dense tensor's values.
+  std::size_t bytes() const { return static_cast<std::size_t>(elements()) * size_of(dtype_); }
+  std::byte* bytes_begin() const { return base_; }
 
   /// Start of the data; throws Error when T is not the element type.
   template <class T = float>
@@ -89,7 +105,11 @@ class Tensor {
 template <class Body>
 decltype(auto) dispatch(Device device, const Body& body) {
   if (device == Device::cpu) return body.template operator()<Device::cpu>();
+#ifdef DRNAS_CUDA_OPERATIONS
+  return body.template operator()<Device::cuda>();
+#else
   throw Error("device cuda: this build's operations run on the CPU only");
+#endif
 }
 
 }  // namespace drnas

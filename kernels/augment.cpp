@@ -54,7 +54,9 @@ void normalise(const std::uint8_t* __restrict from, const ChunkConstants& k, int
 
 void augment_image(const Augment& p, const ChunkConstants& constants, int slot) {
   const std::int64_t image_elements = std::int64_t{3} * p.size * p.size;
-  const std::uint8_t* in = p.pixels + p.indices[slot] * image_elements;
+  const std::int32_t image = image_of(p, slot);
+  if (p.labels) p.labels[slot] = p.classes[image];
+  const std::uint8_t* in = p.pixels + image * image_elements;
   float* out = p.out + slot * image_elements;
   const AugmentPlan plan = plan_augment(p, slot);
   for (int y = 0; y < p.size; ++y) {

@@ -11,19 +11,22 @@ namespace drnas::kernels {
 /// and cutout. Crop: offset uniform in [-padding, padding] in both directions, pixels outside are
 /// zero BEFORE normalisation (as torchvision's RandomCrop pads the uint8 image); flip with
 /// probability 1/2; cutout: a square of side `cutout` around a uniform centre becomes 0 after
-/// normalisation. Random words: philox(counter = (step, Purpose::augment or Purpose::validation,
+/// normalisation. Random words: philox(counter = (*step, Purpose::augment or Purpose::validation,
 /// slot in batch, 0), key = seed).
 struct Augment {
   const std::uint8_t* pixels;   ///< [count, size, size, 3]
-  const std::int32_t* indices;  ///< [batch] images to gather
+  const std::int32_t* indices;  ///< [rows, batch] images to gather; row *step - *first_step
+  const std::int32_t* classes;  ///< [count] labels of all images; null: none wanted
   float* out;                   ///< [batch, size, size, 3]
+  std::int32_t* labels;         ///< [batch]; null: none wanted
   int batch, size;
   int padding;  ///< 0: no crop
   bool flip;
   int cutout;  ///< 0: none
   float mean[3], deviation[3];
   std::uint64_t seed;
-  std::uint32_t step, purpose;
+  std::uint32_t purpose;
+  const std::uint32_t *step, *first_step;  ///< [1], read from memory; first_step null: row 0
 };
 template <Device D>
 void augment(const Augment& p, Stream stream);

@@ -10,6 +10,12 @@
 
 namespace drnas::kernels {
 
+/// Image that fills a slot of the batch.
+DRNAS_HD inline std::int32_t image_of(const Augment& p, int slot) {
+  const std::int64_t row = p.first_step ? *p.step - *p.first_step : 0u;
+  return p.indices[row * p.batch + slot];
+}
+
 /// What happens to one image: output pixel (y, x) is input pixel (y + shift_y, source_x(x)).
 struct AugmentPlan {
   int shift_y = 0, shift_x = 0;   ///< crop offset, in [-padding, padding]
@@ -29,7 +35,7 @@ DRNAS_HD inline int uniform_integer(std::uint32_t word, int n) {
 DRNAS_HD inline AugmentPlan plan_augment(const Augment& p, int slot) {
   AugmentPlan plan;
   const PhiloxWords drawn =
-      philox({p.step, p.purpose, static_cast<std::uint32_t>(slot), 0}, philox_key(p.seed));
+      philox({*p.step, p.purpose, static_cast<std::uint32_t>(slot), 0}, philox_key(p.seed));
   const auto& words = drawn.word;
   if (p.padding > 0) {
     plan.shift_y = uniform_integer(words[0], 2 * p.padding + 1) - p.padding;

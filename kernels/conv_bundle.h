@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kernels/device.h"
+#include "kernels/host_device.h"
 #include "kernels/parallel.h"
 
 namespace drnas::kernels {
@@ -26,21 +27,23 @@ struct ConvBundle {
   int kernel[max_sizes];
 
   /// Pixel stride of z: edges*c rounded up to eight floats; the padding holds zeros.
-  int z_channels() const { return static_cast<int>(round_up(std::int64_t{edges} * c, 8)); }
-  int parts() const { return x_channels / c; }
-  std::int64_t pixels() const { return std::int64_t{n} * h * w; }
-  std::int64_t weight_count(int size) const {
+  DRNAS_HD int z_channels() const { return (edges * c + 7) / 8 * 8; }
+  DRNAS_HD int parts() const { return x_channels / c; }
+  DRNAS_HD std::int64_t pixels() const { return std::int64_t{n} * h * w; }
+  DRNAS_HD std::int64_t weight_count(int size) const {
     return std::int64_t{edges} * c * kernel[size] * kernel[size] * c;
   }
 };
 
 /// Forward. Weights [edges*c, k, k, c]. In training the batch statistics are written and running
 /// ones moved (null: left alone); in evaluation mean and inv_std come from the running statistics.
-struct ConvBundleForward {
+/// T is the storage type of activations: float, or on CUDA bfloat16.
+template <class T>
+struct ConvBundleForwardOf {
   ConvBundle bundle;
-  const float* x;  ///< [n, h, w, x_channels]
+  const T* x;  ///< [n, h, w, x_channels]
   const float* weight[ConvBundle::max_sizes];
-  float* z[ConvBundle::max_sizes];             ///< [n, h, w, z_channels]
+  T* z[ConvBundle::max_sizes];                 ///< [n, h, w, z_channels]
   float* mean[ConvBundle::max_sizes];          ///< [edges*c]
   float* inv_std[ConvBundle::max_sizes];       ///< [edges*c], 1/sqrt(var + eps)
   float* running_mean[ConvBundle::max_sizes];  ///< [edges*c] or null
@@ -48,6 +51,7 @@ struct ConvBundleForward {
   bool training;
   float eps, momentum;
 };
+using ConvBundleForward = ConvBundleForwardOf<float>;
 template <Device D>
 std::size_t conv_bundle_forward_workspace(const ConvBundle& p);
 template <Device D>
@@ -55,27 +59,31 @@ void conv_bundle_forward(const ConvBundleForward& p, void* workspace, Stream);
 
 /// What the gradient of one edge needs: the gradient of the destination node and, per kernel size,
 /// the coefficients of dz = A dy + B z + C that node_mix_backward wrote.
-struct BundleEdgeGradient {
-  const float* dy;  ///< [n, h, w, x_channels], in the destination's (shuffled) channel order
+template <class T>
+struct BundleEdgeGradientOf {
+  const T* dy;  ///< [n, h, w, x_channels], in the destination's (shuffled) channel order
   const float* coefficients[ConvBundle::max_sizes];  ///< [3, c]: A, B, C
   const double* skip_weight;  ///< mixing weight of the identity; null where the op is absent
   const double*
       pool_weight;  ///< mixing weight of the 3x3 average pool; null where the op is absent
 };
+using BundleEdgeGradient = BundleEdgeGradientOf<float>;
 
 /// Backward of everything that reads x: candidate convolutions, identity, average pool and bypass.
 ///   dx = 1[x > 0] sum_o W_o^T dz_o + sum_e (w_skip dy_e + P^T(w_pool dy_e)),   dW_o = dz_o * u
 /// dx is null when it is not wanted; otherwise overwritten. Each dweight is null when not wanted,
 /// otherwise overwritten. Deterministic for a fixed thread count.
-struct ConvBundleBackward {
+template <class T>
+struct ConvBundleBackwardOf {
   ConvBundle bundle;
-  const float* x;
+  const T* x;
   const float* weight[ConvBundle::max_sizes];
-  const float* z[ConvBundle::max_sizes];
-  BundleEdgeGradient edge[ConvBundle::max_edges];
-  float* dx;                              ///< [n, h, w, x_channels] or null
+  const T* z[ConvBundle::max_sizes];
+  BundleEdgeGradientOf<T> edge[ConvBundle::max_edges];
+  T* dx;                                  ///< [n, h, w, x_channels] or null
   float* dweight[ConvBundle::max_sizes];  ///< or null
 };
+using ConvBundleBackward = ConvBundleBackwardOf<float>;
 template <Device D>
 std::size_t conv_bundle_backward_workspace(const ConvBundle& p);
 template <Device D>

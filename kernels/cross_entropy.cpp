@@ -28,7 +28,7 @@ int rank_of(const float* logits, int classes, int label) {
 template <>
 void cross_entropy_forward<Device::cpu>(const CrossEntropy& p, const float* logits,
                                         const std::int32_t* labels, CrossEntropyResult* result,
-                                        Stream) {
+                                        float* loss, Stream) {
   *result = {};
   double sum = 0;
   for (int i = 0; i < p.n; ++i) {
@@ -43,13 +43,14 @@ void cross_entropy_forward<Device::cpu>(const CrossEntropy& p, const float* logi
     result->top5 += rank < 5;
   }
   result->loss = sum / p.n;
+  *loss = static_cast<float>(result->loss);
 }
 
 template <>
 void cross_entropy_backward<Device::cpu>(const CrossEntropy& p, const float* logits,
-                                         const std::int32_t* labels, float scale, float* dlogits,
-                                         Stream) {
-  const double factor = static_cast<double>(scale) / p.n;
+                                         const std::int32_t* labels, const float* scale,
+                                         float* dlogits, Stream) {
+  const double factor = static_cast<double>(*scale) / p.n;
   for (int i = 0; i < p.n; ++i) {
     const float* row = logits + std::ptrdiff_t{i} * p.classes;
     const double log_sum = log_sum_exp(row, p.classes);

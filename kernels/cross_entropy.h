@@ -19,12 +19,13 @@ struct CrossEntropyResult {
   double loss;              ///< mean over n
   std::int32_t top1, top5;  ///< hits
 };
+/// Writes *result and *loss, the same loss in float32.
 template <Device D>
 void cross_entropy_forward(const CrossEntropy& p, const float* logits, const std::int32_t* labels,
-                           CrossEntropyResult* result, Stream);
-/// dlogits = scale (softmax - target)/n, overwritten.
+                           CrossEntropyResult* result, float* loss, Stream);
+/// dlogits = *scale (softmax - target)/n, overwritten.
 template <Device D>
 void cross_entropy_backward(const CrossEntropy& p, const float* logits, const std::int32_t* labels,
-                            float scale, float* dlogits, Stream);
+                            const float* scale, float* dlogits, Stream);
 
 }  // namespace drnas::kernels

@@ -13,7 +13,8 @@ inline constexpr int max_ops = 16;
 
 /// One draw of mixing weights per row from Dir(beta), beta = elu(alpha) + 1 (DrNAS, ICLR 2021,
 /// section 3), with the factors of its exact pathwise derivative. All arrays [edges, ops] float64,
-/// ops <= max_ops. The gamma of an entry is drawn from (seed, step, Purpose::mixing, element = edge
+/// ops <= max_ops. The gamma of an entry is drawn from (seed, *step, Purpose::mixing, element =
+/// edge
 /// * ops + op). Masked entries take part in the draw; the kept ones are then rescaled to sum 1
 /// (computed from the gammas' logs, so no underflow). A row without kept entry gives theta = 0. A
 /// NaN in alpha gives NaN in its row.
@@ -26,7 +27,7 @@ struct DirichletSample {
   double* raw_theta;         ///< out: the unmasked draw x
   int edges, ops;
   std::uint64_t seed;
-  std::uint32_t step;
+  const std::uint32_t* step;  ///< [1], read from memory: a captured step draws afresh
 };
 
 /// Throws Error when edges is negative or ops is not between 1 and max_ops.

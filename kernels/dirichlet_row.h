@@ -22,7 +22,7 @@ DRNAS_HD inline double draw_log_gamma(const DirichletSample& p, int edge, int op
   const int i = edge * p.ops + op;
   const double beta = concentration_of(p.alpha[i]);
   p.concentration[i] = beta;
-  return log_gamma_sample(beta, RandomStream(p.seed, Purpose::mixing), p.step,
+  return log_gamma_sample(beta, RandomStream(p.seed, Purpose::mixing), *p.step,
                           static_cast<std::uint32_t>(i));
 }
 

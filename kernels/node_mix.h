@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kernels/device.h"
+#include "kernels/host_device.h"
 
 namespace drnas::kernels {
 
@@ -15,19 +16,23 @@ namespace drnas::kernels {
 /// where t runs over normalised terms (raw convolution outputs), s over the source nodes, P is the
 /// 3x3 average pool of stride 1 that counts only pixels inside the image, and K = channels/c.
 /// Mixing weights are float64 on the device and named by their index in theta; -1 stands for an op
-/// that is absent.
-struct NodeMixTerm {
-  const float* z;         ///< [n, h, w, c] view
-  std::int64_t z_stride;  ///< floats from pixel to pixel
+/// that is absent. T is the storage type of activations: float, or on CUDA bfloat16; arithmetic and
+/// statistics are float32.
+template <class T>
+struct NodeMixTermOf {
+  const T* z;             ///< [n, h, w, c] view
+  std::int64_t z_stride;  ///< elements from pixel to pixel
   const float* mean;      ///< [c]
   const float* inv_std;   ///< [c]
   int theta;              ///< index of its mixing weight
 };
-struct NodeMixSource {
-  const float* x;  ///< [n, h, w, channels], dense
+template <class T>
+struct NodeMixSourceOf {
+  const T* x;  ///< [n, h, w, channels], dense
   int skip_theta, pool_theta;
 };
-struct NodeMix {
+template <class T>
+struct NodeMixOf {
   static constexpr int max_terms = 32;
   static constexpr int max_sources = 8;
 
@@ -35,12 +40,15 @@ struct NodeMix {
   int c;         ///< mixed channels
   int channels;  ///< of every node; channels/c = K parts
   int terms, sources;
-  NodeMixTerm term[max_terms];
-  NodeMixSource source[max_sources];
+  NodeMixTermOf<T> term[max_terms];
+  NodeMixSourceOf<T> source[max_sources];
   const double* theta;
 
-  int parts() const { return channels / c; }
+  DRNAS_HD int parts() const { return channels / c; }
 };
+using NodeMixTerm = NodeMixTermOf<float>;
+using NodeMixSource = NodeMixSourceOf<float>;
+using NodeMix = NodeMixOf<float>;
 
 template <Device D>
 std::size_t node_mix_workspace(const NodeMix& p);
@@ -54,12 +62,14 @@ void node_mix_forward(const NodeMix& p, float* y, void* workspace, Stream);
 /// and the coefficients of dz_t = A dy + B z_t + C, which the bundles apply:
 ///   A = theta_t inv_std,  B = -A S_t inv_std / M,  C = -A g / M - B mean_t.
 /// Deterministic: partial sums per image, added in order, whatever the thread count.
-struct NodeMixBackward {
-  NodeMix mix;
-  const float* dy;                          ///< [n, h, w, channels]
+template <class T>
+struct NodeMixBackwardOf {
+  NodeMixOf<T> mix;
+  const T* dy;                              ///< [n, h, w, channels]
   float* coefficients[NodeMix::max_terms];  ///< [3, c] each: A, B, C
   double* dtheta;  ///< added to; null when the mixing weights' gradient is not wanted
 };
+using NodeMixBackward = NodeMixBackwardOf<float>;
 template <Device D>
 std::size_t node_mix_backward_workspace(const NodeMix& p);
 template <Device D>

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/optimizer_math.h"
 #include "kernels/parallel.h"
 
 namespace drnas::kernels {
@@ -22,37 +23,41 @@ double block_squares(const float* x, std::int64_t count) {
 }  // namespace
 
 template <>
-double sum_of_squares<Device::cpu>(std::int64_t count, const float* x, Stream) {
+std::size_t squared_norm_workspace<Device::cpu>(const SquaredNorm&) {
+  return 0;
+}
+
+template <>
+void squared_norm<Device::cpu>(const SquaredNorm& p, void*, Stream) {
   double sum = 0;
-  for (std::int64_t first = 0; first < count; first += square_block)
-    sum += block_squares(x + first, std::min(square_block, count - first));
-  return sum;
+  for (std::int64_t first = 0; first < p.count; first += square_block)
+    sum += block_squares(p.values + first, std::min(square_block, p.count - first));
+  for (std::int64_t i = 0; p.extra && i < p.extra_count; ++i) sum += p.extra[i] * p.extra[i];
+  *p.total = sum;
 }
 
 template <>
 void sgd_step<Device::cpu>(const SgdStep& p, Stream) {
+  if (!std::isfinite(*p.squared_norm)) return;
+  const float clip = clip_factor(*p.squared_norm, p.max_norm);
+  const float learning_rate = static_cast<float>(*p.learning_rate);
   parallel_ranges(p.count, [&](int, std::int64_t begin, std::int64_t end) {
     float* __restrict weights = p.weights, * __restrict velocity = p.velocity;
     const float* __restrict gradient = p.gradient;
 #pragma omp simd
     for (std::int64_t i = begin; i < end; ++i) {
-      velocity[i] = p.momentum * velocity[i] + (p.clip * gradient[i] + p.weight_decay * weights[i]);
-      weights[i] -= p.learning_rate * velocity[i];
+      velocity[i] = p.momentum * velocity[i] + (clip * gradient[i] + p.weight_decay * weights[i]);
+      weights[i] -= learning_rate * velocity[i];
     }
   });
 }
 
 template <>
 void adam_step<Device::cpu>(const AdamStep& p, Stream) {
-  const double correction1 = 1.0 - std::pow(p.beta1, static_cast<double>(p.step)),
-               correction2 = 1.0 - std::pow(p.beta2, static_cast<double>(p.step));
-  for (std::int64_t i = 0; i < p.count; ++i) {
-    const double g = p.gradient[i] + p.weight_decay * p.weights[i];
-    double &m = p.first_moment[i], &v = p.second_moment[i];
-    m = p.beta1 * m + (1.0 - p.beta1) * g;
-    v = p.beta2 * v + (1.0 - p.beta2) * g * g;
-    p.weights[i] -= p.learning_rate * (m / correction1) / (std::sqrt(v / correction2) + p.eps);
-  }
+  if (!std::all_of(p.gradient, p.gradient + p.count, [](double g) { return std::isfinite(g); }))
+    return;
+  const AdamCorrection correction(p, ++*p.steps);
+  for (std::int64_t i = 0; i < p.count; ++i) adam_entry(p, correction, i);
 }
 
 }  // namespace drnas::kernels

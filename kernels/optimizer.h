@@ -1,22 +1,37 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "kernels/device.h"
 
 namespace drnas::kernels {
 
-/// Sum of squares of `count` values, in blocks of fixed size added in order (independent of the
-/// thread count).
+/// Squared L2 norm of a float32 buffer and, where `extra` is given, a float64 one: blocks of fixed
+/// size added in order (independent of the thread count).
+struct SquaredNorm {
+  std::int64_t count;
+  const float* values;  ///< [count]
+  std::int64_t extra_count;
+  const double* extra;  ///< [extra_count], or null
+  double* total;        ///< out [1]
+};
 template <Device D>
-double sum_of_squares(std::int64_t count, const float* x, Stream);
+std::size_t squared_norm_workspace(const SquaredNorm& p);
+template <Device D>
+void squared_norm(const SquaredNorm& p, void* workspace, Stream);
 
-/// One SGD step over a flat buffer, in PyTorch's order: g = clip*grad + weight_decay*w; m =
-/// momentum*m + g (m = g at the first step, which a zero m gives as well); w -= learning_rate*m.
+/// One SGD step over a flat buffer, in PyTorch's order: g = clip*grad + weight_decay*w with clip =
+/// min(1, max_norm / (norm + 1e-6)); m = momentum*m + g (m = g at the first step, which a zero m
+/// gives as well); w -= learning_rate*m. A norm that is not finite leaves everything as it was.
+/// What changes from step to step is read from memory, so that a captured step can be replayed.
 struct SgdStep {
   std::int64_t count;
-  float learning_rate, momentum, weight_decay, clip;
+  const double* learning_rate;  ///< [1]
+  const double* squared_norm;   ///< [1]: of all gradients, see squared_norm()
+  double max_norm;              ///< 0: no clipping
+  float momentum, weight_decay;
   float *weights, *velocity;  ///< [count]
   const float* gradient;      ///< [count]
 };
@@ -25,11 +40,11 @@ void sgd_step(const SgdStep& p, Stream);
 
 /// One Adam step in float64 (Kingma and Ba 2015, with PyTorch's coupled weight decay and eps
 /// outside the root): g = grad + weight_decay*w; m, v moving averages; w -= lr * mhat / (sqrt(vhat)
-/// + eps). `step` counts from 1.
+/// + eps). A gradient that is not finite leaves everything as it was, the count of steps included.
 struct AdamStep {
   std::int64_t count;
   double learning_rate, beta1, beta2, eps, weight_decay;
-  std::int64_t step;
+  std::int64_t* steps;                             ///< [1]: steps done, one more afterwards
   double *weights, *first_moment, *second_moment;  ///< [count]
   const double* gradient;                          ///< [count]
 };

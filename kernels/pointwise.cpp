@@ -3,6 +3,8 @@
 
 #include <bit>
 
+#include <algorithm>
+
 #include "kernels/parallel.h"
 
 namespace drnas::kernels {
@@ -41,6 +43,16 @@ void add<Device::cpu>(std::int64_t count, const float* a, const float* b, float*
 #pragma omp simd
     for (std::int64_t i = begin; i < end; ++i) y[i] = a[i] + b[i];
   });
+}
+
+template <>
+void fill<Device::cpu>(std::int64_t count, float value, float* y, Stream) {
+  std::fill_n(y, count, value);
+}
+
+template <>
+void increment<Device::cpu>(int count, std::uint32_t* counters, Stream) {
+  for (int i = 0; i < count; ++i) ++counters[i];
 }
 
 template <>

@@ -17,7 +17,13 @@ void relu_backward(std::int64_t count, const float* x, const float* dy, float* d
 /// y = a + b; y may be a or b.
 template <Device D>
 void add(std::int64_t count, const float* a, const float* b, float* y, Stream);
-/// False when any value is NaN or infinite.
+/// y = value.
+template <Device D>
+void fill(std::int64_t count, float value, float* y, Stream);
+/// Adds one to each of `count` counters.
+template <Device D>
+void increment(int count, std::uint32_t* counters, Stream);
+/// Waits for the result: not while a step is captured. False when any value is NaN or infinite.
 template <Device D>
 bool all_finite(std::int64_t count, const float* x, Stream);
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/device.h"
+#include "kernels/host_device.h"
 
 namespace drnas::kernels {
 
@@ -14,8 +15,8 @@ struct Pool2d {
   int n, h, w, c;
   int kernel, stride, padding;
   bool max;
-  int out_h() const { return (h + 2 * padding - kernel) / stride + 1; }
-  int out_w() const { return (w + 2 * padding - kernel) / stride + 1; }
+  DRNAS_HD int out_h() const { return (h + 2 * padding - kernel) / stride + 1; }
+  DRNAS_HD int out_w() const { return (w + 2 * padding - kernel) / stride + 1; }
 };
 template <Device D>
 void pool2d_forward(const Pool2d& p, const float* x, float* y, Stream);

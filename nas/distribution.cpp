@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "engine/stream.h"
 #include "kernels/dirichlet.h"
 #include "kernels/philox.h"
 #include "kernels/softmax_rows.h"
@@ -11,7 +12,6 @@
 namespace drnas {
 namespace {
 
-constexpr kernels::Stream default_stream = nullptr;
 constexpr double initial_deviation = 1e-3;
 
 Shape table_shape(int edges, int ops) { return {1, 1, edges, ops}; }
@@ -22,11 +22,12 @@ class DirichletDistribution final : public MixingDistribution {
       : MixingDistribution(std::move(parameters)), seed_(seed) {
     for (Tensor* t : {&concentration_, &theta_, &derivative_, &raw_theta_, &row_kl_})
       *t = make_table();
+    total_kl_ = Tensor::zeros({1, 1, 1, 1}, MemoryTag::optimizer, theta_.device(), DType::f64);
   }
 
   std::string name() const override { return "drnas"; }
 
-  const Tensor& sample(std::uint32_t step) override {
+  const Tensor& draw(const std::uint32_t* step) override {
     const kernels::DirichletSample p{alpha(),
                                      nullptr,
                                      concentration_.data<double>(),
@@ -37,7 +38,8 @@ class DirichletDistribution final : public MixingDistribution {
                                      parameters_.ops,
                                      seed_,
                                      step};
-    dispatch(theta_.device(), [&]<Device D>() { kernels::dirichlet_sample<D>(p, default_stream); });
+    dispatch(theta_.device(),
+             [&]<Device D>() { kernels::dirichlet_sample<D>(p, compute_stream(D)); });
     return theta_;
   }
 
@@ -53,7 +55,7 @@ class DirichletDistribution final : public MixingDistribution {
                                        parameters_.edges,
                                        parameters_.ops};
     dispatch(theta_.device(),
-             [&]<Device D>() { kernels::dirichlet_backward<D>(p, default_stream); });
+             [&]<Device D>() { kernels::dirichlet_backward<D>(p, compute_stream(D)); });
   }
 
   std::vector<std::vector<double>> mean() const override {
@@ -73,23 +75,22 @@ class DirichletDistribution final : public MixingDistribution {
   }
 
   void add_kl_gradient(double lambda) override {
-    double total = 0;
     const kernels::KlToUniform p{alpha(),
                                  concentration_.data<double>(),
                                  lambda,
                                  row_kl_.data<double>(),
-                                 &total,
+                                 total_kl_.data<double>(),
                                  parameters_.gradient.data<double>(),
                                  parameters_.edges,
                                  parameters_.ops};
-    dispatch(theta_.device(), [&]<Device D>() { kernels::kl_to_uniform<D>(p, default_stream); });
+    dispatch(theta_.device(), [&]<Device D>() { kernels::kl_to_uniform<D>(p, compute_stream(D)); });
   }
 
  private:
   double* alpha() const { return parameters_.alpha.data<double>(); }
 
   std::uint64_t seed_;
-  Tensor concentration_, theta_, derivative_, raw_theta_, row_kl_;
+  Tensor concentration_, theta_, derivative_, raw_theta_, row_kl_, total_kl_;
 };
 
 class SoftmaxDistribution final : public MixingDistribution {
@@ -99,7 +100,7 @@ class SoftmaxDistribution final : public MixingDistribution {
 
   std::string name() const override { return "darts"; }
 
-  const Tensor& sample(std::uint32_t) override {
+  const Tensor& draw(const std::uint32_t*) override {
     compute(theta_);
     return theta_;
   }
@@ -108,7 +109,7 @@ class SoftmaxDistribution final : public MixingDistribution {
     dispatch(theta_.device(), [&]<Device D>() {
       kernels::softmax_rows_backward<D>(parameters_.edges, parameters_.ops, theta_.data<double>(),
                                         dtheta.data<double>(), parameters_.gradient.data<double>(),
-                                        default_stream);
+                                        compute_stream(D));
     });
   }
 
@@ -128,7 +129,7 @@ class SoftmaxDistribution final : public MixingDistribution {
   void compute(const Tensor& theta) const {
     dispatch(theta.device(), [&]<Device D>() {
       kernels::softmax_rows<D>(parameters_.edges, parameters_.ops, parameters_.alpha.data<double>(),
-                               nullptr, theta.data<double>(), default_stream);
+                               nullptr, theta.data<double>(), compute_stream(D));
     });
   }
 
@@ -142,19 +143,31 @@ ArchitectureParameters::ArchitectureParameters(int edges, int ops, std::uint64_t
     : edges(edges), ops(ops) {
   for (Tensor* t : {&alpha, &gradient, &first_moment, &second_moment})
     *t = Tensor::zeros(table_shape(edges, ops), MemoryTag::optimizer, device, DType::f64);
+  adam_steps = Tensor::zeros({1, 1, 1, 1}, MemoryTag::optimizer, device, DType::i64);
   const kernels::RandomStream stream{seed, kernels::Purpose::mixing};
-  double* values = alpha.data<double>();
+  std::vector<double> values(static_cast<std::size_t>(edges * ops));
   // Step 0xffffffff of the mixing stream: draws count up from zero and never reach it.
   for (int i = 0; i < edges * ops; ++i)
     values[i] = initial_deviation * stream.normal(0xffffffffu, i);
+  upload<double>(values, alpha);
+}
+
+MixingDistribution::MixingDistribution(ArchitectureParameters parameters)
+    : parameters_(std::move(parameters)),
+      step_(Tensor::zeros({1, 1, 1, 1}, MemoryTag::optimizer, parameters_.alpha.device(),
+                          DType::u32)) {}
+
+const Tensor& MixingDistribution::sample(std::uint32_t step) {
+  upload_scalar(step, step_);
+  return draw(step_.data<std::uint32_t>());
 }
 
 std::vector<std::vector<double>> MixingDistribution::table(const Tensor& values) const {
   std::vector<std::vector<double>> rows(parameters_.edges);
-  const double* from = values.data<double>();
+  const std::vector<double> all = download<double>(values);
   for (int e = 0; e < parameters_.edges; ++e)
-    rows[e].assign(from + std::ptrdiff_t{e} * parameters_.ops,
-                   from + std::ptrdiff_t{e + 1} * parameters_.ops);
+    rows[e].assign(all.begin() + std::ptrdiff_t{e} * parameters_.ops,
+                   all.begin() + std::ptrdiff_t{e + 1} * parameters_.ops);
   return rows;
 }
 

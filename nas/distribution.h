@@ -14,7 +14,7 @@ namespace drnas {
 struct ArchitectureParameters {
   int edges, ops;
   Tensor alpha, gradient, first_moment, second_moment;  ///< [1, 1, edges, ops], float64
-  std::int64_t adam_steps = 0;
+  Tensor adam_steps;                                    ///< [1] int64: steps done
 
   /// alpha = 1e-3 N(0, 1) from the Philox stream (seed, init).
   ArchitectureParameters(int edges, int ops, std::uint64_t seed, Device device);
@@ -27,9 +27,10 @@ class MixingDistribution {
  public:
   virtual ~MixingDistribution() = default;
   virtual std::string name() const = 0;
-  /// The mixing weights of forward pass number `step` (each pass has its own number). Valid until
-  /// the next call.
-  virtual const Tensor& sample(std::uint32_t step) = 0;
+  /// The mixing weights of forward pass number *step (each pass has its own number), read from the
+  /// device's memory. Valid until the next call.
+  virtual const Tensor& draw(const std::uint32_t* step) = 0;
+  const Tensor& sample(std::uint32_t step);
   /// Overwrites parameters().gradient with the gradient for alpha.
   virtual void backward(const Tensor& dtheta) = 0;
   /// Mean of theta, row-major [edges][ops]: the architecture is its largest entry per edge.
@@ -44,12 +45,14 @@ class MixingDistribution {
   const ArchitectureParameters& parameters() const { return parameters_; }
 
  protected:
-  explicit MixingDistribution(ArchitectureParameters parameters)
-      : parameters_(std::move(parameters)) {}
+  explicit MixingDistribution(ArchitectureParameters parameters);
   std::vector<std::vector<double>> table(const Tensor& values) const;
   Tensor make_table() const;
 
   ArchitectureParameters parameters_;
+
+ private:
+  Tensor step_;  // [1] uint32, for sample()
 };
 
 /// DrNAS: theta ~ Dirichlet(elu(alpha) + 1), exact pathwise derivative. `seed` keys the draws.

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "engine/checkpoint.h"
+#include "engine/stream.h"
 
 namespace drnas {
 namespace {
@@ -28,10 +29,14 @@ void save_search(const std::filesystem::path& path, const std::string& configura
   save_table(writer, "adam.first_moment", p.first_moment);
   save_table(writer, "adam.second_moment", p.second_moment);
   const EpochTotals& t = progress.train;
-  const std::array<std::int64_t, 8> integers{
-      progress.epoch, progress.step, progress.architecture_steps,
-      progress.draws, p.adam_steps,  t.images,
-      t.top1,         t.top5};
+  const std::array<std::int64_t, 8> integers{progress.epoch,
+                                             progress.step,
+                                             progress.architecture_steps,
+                                             progress.draws,
+                                             download_scalar<std::int64_t>(p.adam_steps),
+                                             t.images,
+                                             t.top1,
+                                             t.top5};
   writer.add<std::int64_t>(integers_name, {8}, integers);
   std::array<std::int64_t, 1 + memory_tag_count> memory{progress.memory.total};
   std::copy(progress.memory.by_tag.begin(), progress.memory.by_tag.end(), memory.begin() + 1);
@@ -66,7 +71,7 @@ SearchProgress load_search(const std::filesystem::path& path, const std::string&
   progress.step = integers[1];
   progress.architecture_steps = integers[2];
   progress.draws = static_cast<std::uint32_t>(integers[3]);
-  p.adam_steps = integers[4];
+  upload_scalar(integers[4], p.adam_steps);
   progress.train = {loss[0], integers[5], integers[6], integers[7]};
   progress.memory.total = memory[0];
   std::copy(memory.begin() + 1, memory.end(), progress.memory.by_tag.begin());

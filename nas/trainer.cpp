@@ -5,12 +5,13 @@
 #include <chrono>
 #include <cmath>
 
+#include "engine/stream.h"
+#include "engine/workspace.h"
 #include "kernels/optimizer.h"
+#include "kernels/pointwise.h"
 
 namespace drnas {
 namespace {
-
-constexpr kernels::Stream default_stream = nullptr;
 
 /// Milliseconds since the last call.
 class Laps {
@@ -26,19 +27,8 @@ class Laps {
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
-StepResult result_of(const LossResult& loss, const DeviceBatch& batch, double forward_ms) {
-  StepResult result;
-  result.loss = loss.result.loss;
-  result.top1 = loss.result.top1;
-  result.top5 = loss.result.top5;
-  result.count = static_cast<int>(batch.labels.elements());
-  result.forward_ms = forward_ms;
-  return result;
-}
-
-void copy_values(const Tensor& from, const Tensor& to) {
-  std::copy_n(from.data(), from.elements(), to.data());
-}
+// Words of the record that a step leaves for the host.
+constexpr int loss_word = 0, norm_word = 2, rate_word = 3, record_words = 4;
 
 }  // namespace
 
@@ -50,25 +40,35 @@ DeviceBatch::DeviceBatch(std::span<const float> pixels, std::span<const std::int
   if (static_cast<std::int64_t>(pixels.size()) != images.elements())
     throw Error("batch: " + std::to_string(pixels.size()) + " pixel values do not fill " +
                 to_string(images.shape()));
-  std::copy(pixels.begin(), pixels.end(), images.data());
-  std::copy(classes.begin(), classes.end(), labels.data<std::int32_t>());
+  upload(pixels, images);
+  upload(classes, labels);
 }
 
 Trainer::Trainer(Nb201Supernet& supernet, MixingDistribution& distribution, TrainerOptions options)
     : supernet_(supernet), distribution_(distribution), options_(options) {
   const ArchitectureParameters& p = distribution.parameters();
-  dtheta_ = Tensor::zeros(p.alpha.shape(), MemoryTag::optimizer, p.alpha.device(), DType::f64);
+  const Device device = p.alpha.device();
+  dtheta_ = Tensor::zeros(p.alpha.shape(), MemoryTag::optimizer, device, DType::f64);
   const Tensor& statistics = supernet.parameters().statistics_buffer();
-  statistics_before_ = Tensor(statistics.shape(), MemoryTag::statistics, statistics.device());
+  statistics_before_ = Tensor(statistics.shape(), MemoryTag::statistics, device);
+  draw_counter_ = Tensor::zeros({1, 1, 1, 1}, MemoryTag::optimizer, device, DType::u32);
+  record_ = Tensor::zeros({1, 1, 1, record_words}, MemoryTag::optimizer, device, DType::f64);
+}
+
+void Trainer::set_draws(std::uint32_t draws) {
+  draws_ = draws;
+  upload_scalar(draws, draw_counter_);
 }
 
 Trainer::Pass Trainer::forward(const DeviceBatch& batch, bool training, bool trap) {
   Pass pass{Tape(supernet_.parameters().device(), training), {}, {}};
   pass.tape.trap_non_finite(trap);
-  pass.theta = Variable(distribution_.sample(draws_), dtheta_, "theta");
+  const Tensor& theta = distribution_.draw(draw_counter_.data<std::uint32_t>());
+  pass.theta = Variable(theta, dtheta_, "theta");
   const Variable logits =
       supernet_.forward(pass.tape, Variable(batch.images, "images"), pass.theta, training);
-  pass.loss = cross_entropy(pass.tape, "loss", logits, batch.labels);
+  pass.loss = cross_entropy(pass.tape, "loss", logits, batch.labels, 0.0f,
+                            record_.slice(loss_word, {1, 1, 1, 2}));
   return pass;
 }
 
@@ -77,21 +77,78 @@ void Trainer::backward(Pass& pass, bool weights) {
   if (weights) wanted = supernet_.leaves();
   if (!weights || options_.clip_with_alpha) wanted.push_back(pass.theta);
   pass.tape.backward(pass.loss.loss, wanted);
-}
-
-bool Trainer::alpha_gradient_finite() const {
-  const Tensor& g = distribution_.parameters().gradient;
-  const double* values = g.data<double>();
-  return std::all_of(values, values + g.elements(), [](double v) { return std::isfinite(v); });
+  if (!weights || options_.clip_with_alpha) distribution_.backward(dtheta_);
 }
 
 void Trainer::keep_statistics() {
-  copy_values(supernet_.parameters().statistics_buffer(), statistics_before_);
+  copy(supernet_.parameters().statistics_buffer(), statistics_before_);
 }
 
-void Trainer::diagnose(const DeviceBatch& batch, bool weights, const char* step) {
+void Trainer::measure_gradients(bool weights) {
+  const Tensor &g = supernet_.parameters().gradients(),
+               &alpha = distribution_.parameters().gradient;
+  const bool with_alpha = !weights || options_.clip_with_alpha;
+  const kernels::SquaredNorm norm{weights ? g.elements() : 0, g.data(), alpha.elements(),
+                                  with_alpha ? alpha.data<double>() : nullptr,
+                                  record_.data<double>() + norm_word};
+  dispatch(g.device(), [&]<Device D>() {
+    const Tensor scratch = workspace(D, kernels::squared_norm_workspace<D>(norm));
+    kernels::squared_norm<D>(norm, scratch.data(), compute_stream(D));
+  });
+}
+
+void Trainer::update_alpha() {
+  if (options_.kl != 0) distribution_.add_kl_gradient(options_.kl);
+  measure_gradients(false);
+  ArchitectureParameters& p = distribution_.parameters();
+  const kernels::AdamStep step{p.alpha.elements(),
+                               options_.alpha_learning_rate,
+                               options_.alpha_beta1,
+                               options_.alpha_beta2,
+                               options_.alpha_eps,
+                               options_.l2,
+                               p.adam_steps.data<std::int64_t>(),
+                               p.alpha.data<double>(),
+                               p.first_moment.data<double>(),
+                               p.second_moment.data<double>(),
+                               p.gradient.data<double>()};
+  dispatch(p.alpha.device(), [&]<Device D>() { kernels::adam_step<D>(step, compute_stream(D)); });
+}
+
+void Trainer::update_weights() {
+  measure_gradients(true);
+  const ParameterStore& store = supernet_.parameters();
+  const double* record = record_.data<double>();
+  const kernels::SgdStep step{
+      store.weights().elements(), record + rate_word,      record + norm_word,
+      options_.grad_clip,         options_.momentum,       options_.weight_decay,
+      store.weights().data(),     store.velocity().data(), store.gradients().data()};
+  dispatch(store.device(), [&]<Device D>() { kernels::sgd_step<D>(step, compute_stream(D)); });
+}
+
+StepResult Trainer::finish(const DeviceBatch& batch) {
+  dispatch(record_.device(), [&]<Device D>() {
+    kernels::increment<D>(1, draw_counter_.data<std::uint32_t>(), compute_stream(D));
+  });
+  ++draws_;
+  const std::vector<double> record = download<double>(record_);
+  const kernels::CrossEntropyResult loss =
+      LossResult::decode(std::span(record).subspan(loss_word, 2));
+  StepResult result;
+  result.loss = loss.loss;
+  result.top1 = loss.top1;
+  result.top5 = loss.top5;
+  result.count = static_cast<int>(batch.labels.elements());
+  result.gradient_norm = std::sqrt(record[norm_word]);
+  return result;
+}
+
+void Trainer::require_finite(const StepResult& result, const DeviceBatch& batch, bool weights) {
+  if (std::isfinite(result.loss) && std::isfinite(result.gradient_norm)) return;
+  const std::string step = weights ? "weight step" : "architecture step";
   const auto restore = [&] {
-    copy_values(statistics_before_, supernet_.parameters().statistics_buffer());
+    copy(statistics_before_, supernet_.parameters().statistics_buffer());
+    set_draws(result.draw);
   };
   restore();
   try {
@@ -99,83 +156,55 @@ void Trainer::diagnose(const DeviceBatch& batch, bool weights, const char* step)
     backward(pass, weights);
   } catch (const Error& found) {
     restore();
-    throw Error(std::string(step) + ": " + found.what());
+    throw Error(step + ": " + found.what());
   }
   restore();
-  throw Error(std::string(step) + ": the gradient of alpha or the gradient norm is not finite");
+  throw Error(step + ": the gradient of alpha or the gradient norm is not finite");
 }
 
 StepResult Trainer::architecture_step(const DeviceBatch& batch) {
-  constexpr const char* name = "architecture step";
   keep_statistics();
+  const std::uint32_t draw = draws_;
   Laps laps;
   Pass pass = forward(batch, true, false);
-  StepResult result = result_of(pass.loss, batch, laps.lap());
-  if (!std::isfinite(result.loss)) diagnose(batch, false, name);
+  const double forward_ms = laps.lap();
   backward(pass, false);
-  result.backward_ms = laps.lap();
-  distribution_.backward(dtheta_);
-  if (options_.kl != 0) distribution_.add_kl_gradient(options_.kl);
-  if (!alpha_gradient_finite()) diagnose(batch, false, name);
-  ArchitectureParameters& p = distribution_.parameters();
-  ++p.adam_steps;
-  const kernels::AdamStep step{p.alpha.elements(),
-                               options_.alpha_learning_rate,
-                               options_.alpha_beta1,
-                               options_.alpha_beta2,
-                               options_.alpha_eps,
-                               options_.l2,
-                               p.adam_steps,
-                               p.alpha.data<double>(),
-                               p.first_moment.data<double>(),
-                               p.second_moment.data<double>(),
-                               p.gradient.data<double>()};
-  dispatch(p.alpha.device(), [&]<Device D>() { kernels::adam_step<D>(step, default_stream); });
-  ++draws_;
+  const double backward_ms = laps.lap();
+  update_alpha();
+  StepResult result = finish(batch);
+  result.draw = draw;
+  result.forward_ms = forward_ms;
+  result.backward_ms = backward_ms;
   result.optimizer_ms = laps.lap();
+  require_finite(result, batch, false);
   return result;
 }
 
 StepResult Trainer::weight_step(const DeviceBatch& batch, double learning_rate) {
-  constexpr const char* name = "weight step";
   keep_statistics();
+  upload_scalar(learning_rate, record_.slice(rate_word, {1, 1, 1, 1}));
+  const std::uint32_t draw = draws_;
   Laps laps;
   Pass pass = forward(batch, true, false);
-  StepResult result = result_of(pass.loss, batch, laps.lap());
-  if (!std::isfinite(result.loss)) diagnose(batch, true, name);
+  const double forward_ms = laps.lap();
   backward(pass, true);
-  result.backward_ms = laps.lap();
-  const ParameterStore& store = supernet_.parameters();
-  dispatch(store.device(), [&]<Device D>() {
-    double squares = kernels::sum_of_squares<D>(store.gradients().elements(),
-                                                store.gradients().data(), default_stream);
-    if (options_.clip_with_alpha) {
-      distribution_.backward(dtheta_);
-      const Tensor& g = distribution_.parameters().gradient;
-      for (std::int64_t i = 0; i < g.elements(); ++i)
-        squares += g.data<double>()[i] * g.data<double>()[i];
-    }
-    result.gradient_norm = std::sqrt(squares);
-    if (!std::isfinite(result.gradient_norm)) diagnose(batch, true, name);
-    const double clip = options_.grad_clip > 0
-                            ? std::min(1.0, options_.grad_clip / (result.gradient_norm + 1e-6))
-                            : 1.0;
-    const kernels::SgdStep step{store.weights().elements(), static_cast<float>(learning_rate),
-                                options_.momentum,          options_.weight_decay,
-                                static_cast<float>(clip),   store.weights().data(),
-                                store.velocity().data(),    store.gradients().data()};
-    kernels::sgd_step<D>(step, default_stream);
-  });
-  ++draws_;
+  const double backward_ms = laps.lap();
+  update_weights();
+  StepResult result = finish(batch);
+  result.draw = draw;
+  result.forward_ms = forward_ms;
+  result.backward_ms = backward_ms;
   result.optimizer_ms = laps.lap();
+  require_finite(result, batch, true);
   return result;
 }
 
 StepResult Trainer::evaluate(const DeviceBatch& batch) {
   Laps laps;
   const Pass pass = forward(batch, false, false);
-  ++draws_;
-  return result_of(pass.loss, batch, laps.lap());
+  StepResult result = finish(batch);
+  result.forward_ms = laps.lap();
+  return result;
 }
 
 }  // namespace drnas

@@ -34,7 +34,8 @@ struct DeviceBatch {
 struct StepResult {
   double loss = 0;
   int count = 0, top1 = 0, top5 = 0;
-  double gradient_norm = 0;  ///< before clipping (weight step only)
+  double gradient_norm = 0;  ///< before clipping; in an architecture step that of alpha
+  std::uint32_t draw = 0;    ///< number of its mixing weights
   double forward_ms = 0, backward_ms = 0, optimizer_ms = 0;
 
   double total_ms() const { return forward_ms + backward_ms + optimizer_ms; }
@@ -60,7 +61,7 @@ class Trainer {
   /// dL/dtheta of the last step that computed it.
   const Tensor& theta_gradient() const { return dtheta_; }
   std::uint32_t draws() const { return draws_; }
-  void set_draws(std::uint32_t draws) { draws_ = draws; }
+  void set_draws(std::uint32_t draws);
 
  private:
   struct Pass {
@@ -70,10 +71,16 @@ class Trainer {
   };
   Pass forward(const DeviceBatch& batch, bool training, bool trap);
   void backward(Pass& pass, bool weights);
-  bool alpha_gradient_finite() const;
+  void update_alpha();
+  void update_weights();
+  /// Squared norm of the gradients that a step has left; also says whether they are finite.
+  void measure_gradients(bool weights);
+  /// Ends a step: counts its draw and reads what it reports.
+  StepResult finish(const DeviceBatch& batch);
   void keep_statistics();
-  /// Repeats the pass with every result checked, to name what is not finite; never returns.
-  [[noreturn]] void diagnose(const DeviceBatch& batch, bool weights, const char* step);
+  /// Where a step's report is not finite: undoes the step, repeats it with every result checked and
+  /// throws Error that names the operation.
+  void require_finite(const StepResult& result, const DeviceBatch& batch, bool weights);
 
   Nb201Supernet& supernet_;
   MixingDistribution& distribution_;
@@ -81,6 +88,8 @@ class Trainer {
   std::uint32_t draws_ = 0;
   Tensor dtheta_;
   Tensor statistics_before_;  // running statistics as they were before the step
+  Tensor draw_counter_;       // [1] uint32: draws_ in the device's memory
+  Tensor record_;             // [4] float64: loss and hits, squared norm, learning rate
 };
 
 }  // namespace drnas

@@ -44,7 +44,7 @@ class GivenTheta final : public MixingDistribution {
     std::copy(theta.begin(), theta.end(), theta_.data<double>());
   }
   std::string name() const override { return "given"; }
-  const Tensor& sample(std::uint32_t) override { return theta_; }
+  const Tensor& draw(const std::uint32_t*) override { return theta_; }
   void backward(const Tensor& dtheta) override {
     for (int e = 0; e < parameters_.edges; ++e) differentiate_row(e, dtheta);
   }
@@ -155,7 +155,7 @@ class Replay {
     const Variable logits = supernet_.forward(tape, Variable(given.images), theta, true);
     const LossResult loss = cross_entropy(tape, "loss", logits, given.labels);
     compare("logits", values_of<float>(logits.value()), "logits");
-    compare("loss", loss.result.loss, "loss");
+    compare("loss", loss.read().loss, "loss");
     std::vector<Variable> wanted = supernet_.leaves();
     wanted.push_back(theta);
     tape.backward(loss.loss, wanted);

@@ -25,6 +25,7 @@ struct Problem {
   std::vector<std::uint8_t> pixels;
   std::vector<std::int32_t> indices;
   std::vector<float> out;
+  std::uint32_t drawn_step = 0;
   Augment p{};
 
   Problem(const Case& c, std::uint64_t seed, std::uint32_t step) {
@@ -44,7 +45,8 @@ struct Problem {
     std::copy(mean, mean + 3, p.mean);
     std::copy(deviation, deviation + 3, p.deviation);
     p.seed = seed;
-    p.step = step;
+    drawn_step = step;
+    p.step = &drawn_step;
     p.purpose = static_cast<std::uint32_t>(Purpose::augment);
   }
 };
@@ -53,7 +55,7 @@ struct Problem {
 double reference(const Problem& problem, int slot, int y, int x, int c) {
   const Augment& p = problem.p;
   const RandomStream stream(p.seed, Purpose::augment);
-  const PhiloxWords words = stream.words(p.step, static_cast<std::uint32_t>(slot));
+  const PhiloxWords words = stream.words(*p.step, static_cast<std::uint32_t>(slot));
   const auto uniform = [](double word, int n) { return static_cast<int>(word / 0x1p32 * n); };
   if (p.cutout > 0) {
     const int row = uniform(static_cast<std::uint32_t>(words.word[2] << 1), p.size);
@@ -146,6 +148,8 @@ TEST_CASE("augment: offsets, flips and centres are uniform") {
   p.size = size;
   p.padding = padding;
   p.flip = true;
+  const std::uint32_t step = 0;
+  p.step = &step;
   std::fill(p.deviation, p.deviation + 3, 1.0f / 255);  // the output is the pixel's value
   p.purpose = static_cast<std::uint32_t>(Purpose::augment);
   augment<Device::cpu>(p, nullptr);

@@ -31,7 +31,7 @@ struct Draw {
   void sample(std::uint64_t seed, std::uint32_t step) {
     kernels::dirichlet_sample<Device::cpu>(
         {alpha.data(), mask.empty() ? nullptr : mask.data(), concentration.data(), theta.data(),
-         derivative.data(), raw.data(), edges, ops, seed, step},
+         derivative.data(), raw.data(), edges, ops, seed, &step},
         nullptr);
   }
   Values backward(const Values& dtheta) const {

@@ -101,7 +101,7 @@ Run run(const Cell& cell, bool rebuild, Wanted want = {}) {
   const LossResult loss = cross_entropy(
       tape, "loss",
       linear(tape, "classifier", global_average(tape, "mean", node), classifier, bias), labels);
-  out.loss = loss.result.loss;
+  out.loss = loss.read().loss;
   std::vector<Variable> wanted;
   if (want.x) wanted.push_back(x);
   if (want.theta) wanted.push_back(theta);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/optimizer.h"
 
+#include <limits>
+
 #include "engine/schedule.h"
 #include "kernels/softmax_rows.h"
 #include "tests/reference.h"
@@ -16,10 +18,12 @@ TEST_CASE("sgd_step: five steps against float64") {
     for (int step = 0; step < 5; ++step) {
       const Doubles g = normals(rng, count);
       Guarded gradient(g);
+      // A norm of 2 against a limit of 1 halves the gradient.
+      const double rate = 0.025, squared_norm = 4;
       kernels::sgd_step<Device::cpu>(
-          {count, 0.025f, 0.9f, 3e-4f, 0.5f, weights, velocity, gradient}, nullptr);
+          {count, &rate, &squared_norm, 1.0, 0.9f, 3e-4f, weights, velocity, gradient}, nullptr);
       for (int i = 0; i < count; ++i) {
-        m[i] = 0.9f * m[i] + (0.5 * g[i] + 3e-4f * w[i]);
+        m[i] = 0.9f * m[i] + (0.5f * g[i] + 3e-4f * w[i]);
         w[i] -= 0.025f * m[i];
       }
     }
@@ -33,11 +37,13 @@ TEST_CASE("adam_step: against the textbook in long double") {
   const int count = 30;
   Doubles w = normals(rng, count), m(count, 0.0), v(count, 0.0);
   std::vector<long double> rw(w.begin(), w.end()), rm(count, 0.0L), rv(count, 0.0L);
+  std::int64_t steps = 0;
   for (int step = 1; step <= 20; ++step) {
     const Doubles g = normals(rng, count);
     kernels::adam_step<Device::cpu>(
-        {count, 3e-4, 0.5, 0.999, 1e-8, 1e-3, step, w.data(), m.data(), v.data(), g.data()},
+        {count, 3e-4, 0.5, 0.999, 1e-8, 1e-3, &steps, w.data(), m.data(), v.data(), g.data()},
         nullptr);
+    REQUIRE(steps == step);
     for (int i = 0; i < count; ++i) {
       const long double d = g[i] + 1e-3L * rw[i];
       rm[i] = 0.5L * rm[i] + 0.5L * d;
@@ -50,13 +56,34 @@ TEST_CASE("adam_step: against the textbook in long double") {
     CHECK(w[i] == doctest::Approx(static_cast<double>(rw[i])).epsilon(1e-12));
 }
 
-TEST_CASE("sum_of_squares: float64 of float32 values") {
+TEST_CASE("optimizers: gradients that are not finite change nothing") {
+  const double nan = std::numeric_limits<double>::quiet_NaN(), rate = 0.1;
+  Guarded weights(Doubles{1, 2, 3}), velocity(Doubles{4, 5, 6}), gradient(Doubles{1, nan, 1});
+  kernels::sgd_step<Device::cpu>({3, &rate, &nan, 5.0, 0.9f, 3e-4f, weights, velocity, gradient},
+                                 nullptr);
+  CHECK(weights.doubles() == Doubles{1, 2, 3});
+  CHECK(velocity.doubles() == Doubles{4, 5, 6});
+  Doubles w{1, 2}, m{3, 4}, v{5, 6};
+  const Doubles g{1, nan};
+  std::int64_t steps = 7;
+  kernels::adam_step<Device::cpu>(
+      {2, 3e-4, 0.5, 0.999, 1e-8, 1e-3, &steps, w.data(), m.data(), v.data(), g.data()}, nullptr);
+  CHECK(w == Doubles{1, 2});
+  CHECK(m == Doubles{3, 4});
+  CHECK(v == Doubles{5, 6});
+  CHECK(steps == 7);
+}
+
+TEST_CASE("squared_norm: float64 of float32 values, and of float64 ones") {
   auto rng = generator(23);
   for (const int count : {0, 1, 255, 257, 100003}) {
-    const Doubles x = normals(rng, count);
+    const Doubles x = normals(rng, count), extra = normals(rng, 30);
     Guarded in(x);
-    CHECK(kernels::sum_of_squares<Device::cpu>(count, in, nullptr) ==
-          doctest::Approx(dot(x, x)).epsilon(sum_tolerance(256)));
+    double total = -1;
+    kernels::squared_norm<Device::cpu>({count, in, 0, nullptr, &total}, nullptr, nullptr);
+    CHECK(total == doctest::Approx(dot(x, x)).epsilon(sum_tolerance(256)));
+    kernels::squared_norm<Device::cpu>({count, in, 30, extra.data(), &total}, nullptr, nullptr);
+    CHECK(total == doctest::Approx(dot(x, x) + dot(extra, extra)).epsilon(sum_tolerance(256)));
   }
 }
 

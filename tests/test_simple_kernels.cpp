@@ -177,8 +177,11 @@ TEST_CASE("cross_entropy: loss, gradient, hits") {
       const Doubles gradient = log_softmax_loss_gradient(p, logits, labels, loss);
       Guarded in(logits), g(p.n * classes);
       kernels::CrossEntropyResult r;
-      kernels::cross_entropy_forward<Device::cpu>(p, in, labels.data(), &r, nullptr);
-      kernels::cross_entropy_backward<Device::cpu>(p, in, labels.data(), 1.0f, g, nullptr);
+      float float_loss = 0;
+      const float scale = 1;
+      kernels::cross_entropy_forward<Device::cpu>(p, in, labels.data(), &r, &float_loss, nullptr);
+      kernels::cross_entropy_backward<Device::cpu>(p, in, labels.data(), &scale, g, nullptr);
+      CHECK(float_loss == static_cast<float>(r.loss));
       CHECK(r.loss == doctest::Approx(loss).epsilon(1e-7));
       CHECK(max_error(g.doubles(), gradient) < 1e-6);
       int top1 = 0, top5 = 0;
@@ -199,7 +202,8 @@ TEST_CASE("cross_entropy: large logits stay finite, equal ones rank by index") {
   Guarded logits(Doubles{1e4, -1e4, 0, 0});
   const std::int32_t labels[] = {1, 1};
   kernels::CrossEntropyResult r;
-  kernels::cross_entropy_forward<Device::cpu>(p, logits, labels, &r, nullptr);
+  float float_loss = 0;
+  kernels::cross_entropy_forward<Device::cpu>(p, logits, labels, &r, &float_loss, nullptr);
   CHECK(r.loss == doctest::Approx((2e4 + std::log(2.0)) / 2));
   CHECK(r.top1 == 0);
   CHECK(r.top5 == 2);

@@ -50,7 +50,7 @@ struct Setup {
     std::copy(theta.begin(), theta.end(), values.data<double>());
     Tape tape(Device::cpu, false);
     const Variable logits = supernet.forward(tape, Variable(batch.images), Variable(values), true);
-    return cross_entropy(tape, "loss", logits, batch.labels).result.loss;
+    return cross_entropy(tape, "loss", logits, batch.labels).read().loss;
   }
 };
 

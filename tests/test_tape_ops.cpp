@@ -174,7 +174,7 @@ TEST_CASE("ops: loss and every gradient of a network against float64") {
     const Leaves start(rng);
     Tape tape;
     const Network network(tape, start.values, variant);
-    CHECK(network.loss.result.loss ==
+    CHECK(network.loss.read().loss ==
           doctest::Approx(reference_loss(start.values, variant)).epsilon(1e-5));
     tape.backward(network.loss.loss, network.leaves);
     for (std::size_t i = 0; i < network.leaves.size(); ++i) {

@@ -33,7 +33,7 @@ bool train_by_hand() {
     tape.backward(loss.loss, std::vector{w, b});
     for (std::int64_t i = 0; i < store.weights().elements(); ++i)
       store.weights().data()[i] -= 0.5f * store.gradients().data()[i];
-    (step ? last : first) = loss.result.loss;
+    (step ? last : first) = loss.read().loss;
   }
   std::printf("classifier: loss %.4f -> %.4f\n", first, last);
   return last < 0.5 * first;
