@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: MIT
-#include <cuda_runtime.h>
-
 #include "kernels/dirichlet.h"
 #include "kernels/dirichlet_row.h"
+#include "kernels/launch.h"
 
 namespace drnas::kernels {
 namespace {
 
-constexpr int threads = 128;
+constexpr unsigned threads = 128;
 
 /// One block a row, one thread an entry.
 __global__ void sample_kernel(DirichletSample p) {
-  __shared__ double log_gamma[max_ops];
+  double* log_gamma = static_cast<double*>(shared_memory());  // [ops]
   const int edge = blockIdx.x, op = threadIdx.x;
   log_gamma[op] = draw_log_gamma(p, edge, op);
   __syncthreads();
@@ -20,7 +19,7 @@ __global__ void sample_kernel(DirichletSample p) {
 
 /// One thread an entry.
 __global__ void backward_kernel(DirichletBackward p) {
-  const int i = blockIdx.x * blockDim.x + threadIdx.x;
+  const int i = static_cast<int>(global_thread());
   if (i < p.edges * p.ops) p.dalpha[i] = alpha_gradient(p, i / p.ops, i % p.ops);
 }
 
@@ -37,36 +36,26 @@ __global__ void kl_kernel(KlToUniform p) {
   *p.total = total;
 }
 
-void check_launch(const char* name) {
-  const cudaError_t status = cudaGetLastError();
-  if (status != cudaSuccess)
-    throw Error(std::string(name) + ": launch failed: " + cudaGetErrorString(status));
-}
-
 }  // namespace
 
 template <>
 void dirichlet_sample<Device::cuda>(const DirichletSample& p, Stream stream) {
   check_rows("dirichlet_sample", p.edges, p.ops);
-  if (p.edges == 0) return;
-  sample_kernel<<<p.edges, p.ops, 0, static_cast<cudaStream_t>(stream)>>>(p);
-  check_launch("dirichlet_sample");
+  const LaunchShape shape{p.edges, static_cast<unsigned>(p.ops), p.ops * sizeof(double)};
+  launch("dirichlet_sample", sample_kernel, shape, stream, p);
 }
 
 template <>
 void dirichlet_backward<Device::cuda>(const DirichletBackward& p, Stream stream) {
   check_rows("dirichlet_backward", p.edges, p.ops);
-  if (p.edges == 0) return;
-  const int grid = (p.edges * p.ops + threads - 1) / threads;
-  backward_kernel<<<grid, threads, 0, static_cast<cudaStream_t>(stream)>>>(p);
-  check_launch("dirichlet_backward");
+  launch("dirichlet_backward", backward_kernel, {blocks_for(p.edges * p.ops, threads), threads},
+         stream, p);
 }
 
 template <>
 void kl_to_uniform<Device::cuda>(const KlToUniform& p, Stream stream) {
   check_rows("kl_to_uniform", p.edges, p.ops);
-  kl_kernel<<<1, threads, 0, static_cast<cudaStream_t>(stream)>>>(p);
-  check_launch("kl_to_uniform");
+  launch("kl_to_uniform", kl_kernel, {1, threads}, stream, p);
 }
 
 }  // namespace drnas::kernels

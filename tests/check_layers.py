@@ -13,7 +13,7 @@ VENDOR = {
     r"(stb/)?stb_.*": {"data/decode_image.cpp", "tests"},
     r"cudnn.*": set(),
     r"cublas.*": set(),
-    r"cuda_runtime.*": {"engine/native_memory.cpp"},
+    r"cuda_runtime.*": {"engine/native_memory.cpp", "kernels/launch.h", "tests"},
     r"CLI/.*": {"tools", "tests", "bench"},
 }
 

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// Runs CUDA kernels on the host: every thread of a block is a fiber that runs until it ends, waits
+// at a barrier, or exchanges values with its warp; blocks run one after another. Shared memory lies
+// between guard zones and starts as NaN patterns in every block. A kernel whose result depends on
+// the order of threads or blocks has a race: tests run it under several orders.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace simt {
+
+/// 0: ascending, 1: descending, others: shuffled by this seed.
+struct Order {
+  std::uint32_t threads = 0, blocks = 0;
+};
+void set_order(Order order);
+
+/// Faults since the last call: deadlocks, shuffles with missing lanes, writes outside shared or
+/// device memory. A block with a fault is abandoned.
+std::vector<std::string> take_faults();
+void report_fault(const std::string& what);
+
+/// Checks the guard zones of all live device memory; what is wrong becomes a fault.
+void check_device_memory();
+
+/// Kernels, copies and fills run so far.
+struct Counts {
+  std::int64_t kernels = 0, threads = 0, graph_launches = 0;
+};
+Counts counts();
+
+}  // namespace simt

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+// What device code sees on the host executor: qualifiers, indices, barriers, warp shuffles,
+// atomics.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+
+struct uint3 {
+  unsigned x, y, z;
+};
+struct dim3 {
+  unsigned x, y, z;
+  constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+struct alignas(8) uint2 {
+  unsigned x, y;
+};
+
+/// Of the thread that runs now.
+extern uint3 threadIdx, blockIdx;
+extern dim3 blockDim, gridDim;
+
+namespace simt {
+void* shared_memory();
+void block_barrier();
+/// Gives `bytes` bytes to the warp and takes those of lane `from`. Every lane of the warp must call
+/// it: a lane that has ended, or waits elsewhere, is an error.
+void exchange(const void* value, void* result, std::size_t bytes, unsigned mask, int from);
+int lane();
+
+template <class T>
+T shuffle(unsigned mask, T value, int from) {
+  static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= 8);
+  T result;
+  exchange(&value, &result, sizeof(T), mask, from);
+  return result;
+}
+}  // namespace simt
+
+inline void __syncthreads() { simt::block_barrier(); }
+inline void __syncwarp(unsigned mask = 0xffffffffu) { simt::shuffle(mask, 0, simt::lane()); }
+inline void __threadfence() {}
+
+template <class T>
+T __shfl_sync(unsigned mask, T value, int from) {
+  return simt::shuffle(mask, value, from & 31);
+}
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, int other) {
+  return simt::shuffle(mask, value, simt::lane() ^ other);
+}
+/// Lanes past the end keep their own value, as on the device.
+template <class T>
+T __shfl_down_sync(unsigned mask, T value, unsigned delta) {
+  const int from = simt::lane() + static_cast<int>(delta);
+  return simt::shuffle(mask, value, from < 32 ? from : simt::lane());
+}
+
+/// Threads take turns, so a plain addition is atomic. Integers only: float atomics have no order.
+template <class T>
+T atomicAdd(T* where, T value) {
+  static_assert(std::is_integral_v<T>);
+  const T before = *where;
+  *where = static_cast<T>(before + value);
+  return before;
+}
+
+template <class T>
+T __ldg(const T* from) {
+  return *from;
+}

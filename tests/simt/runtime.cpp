@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "cuda_runtime.h"
+#include "executor.h"
+
+namespace simt {
+
+struct Graph {
+  std::vector<std::function<void()>> nodes;
+};
+struct Stream {
+  Graph* recording = nullptr;
+};
+
+void count_graph_launch();
+
+namespace {
+
+constexpr std::size_t guard_bytes = 512;
+constexpr unsigned char guard_value = 0xa5, poison_value = 0xff;
+
+/// The stream that null stands for.
+Stream default_stream;
+Stream& of(cudaStream_t stream) { return stream ? *stream : default_stream; }
+
+std::map<unsigned char*, std::size_t>& device_memory() {
+  static auto* blocks = new std::map<unsigned char*, std::size_t>;
+  return *blocks;
+}
+
+bool untouched(const unsigned char* from) {
+  return std::all_of(from, from + guard_bytes, [](unsigned char b) { return b == guard_value; });
+}
+
+void check_block(unsigned char* data, std::size_t bytes) {
+  if (!untouched(data - guard_bytes) || !untouched(data + bytes))
+    report_fault("a write outside device memory of " + std::to_string(bytes) + " bytes");
+}
+
+}  // namespace
+
+cudaError_t enqueue(cudaStream_t stream, std::function<void()> work) {
+  Stream& s = of(stream);
+  if (s.recording)
+    s.recording->nodes.push_back(std::move(work));
+  else
+    work();
+  return cudaSuccess;
+}
+
+void check_device_memory() {
+  for (const auto& [data, bytes] : device_memory()) check_block(data, bytes);
+}
+
+}  // namespace simt
+
+using simt::of;
+
+const char* cudaGetErrorString(cudaError_t error) {
+  switch (error) {
+    case cudaSuccess:
+      return "no error";
+    case cudaErrorInvalidValue:
+      return "invalid argument";
+    case cudaErrorMemoryAllocation:
+      return "out of memory";
+    default:
+      return "operation not permitted while the stream is captured";
+  }
+}
+
+cudaError_t cudaGetLastError() { return cudaSuccess; }
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+
+cudaError_t cudaDeviceSynchronize() {
+  return of(nullptr).recording ? cudaErrorStreamCaptureInvalidated : cudaSuccess;
+}
+
+cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
+  if (of(nullptr).recording) return cudaErrorStreamCaptureInvalidated;
+  const std::size_t whole = (bytes + 2 * simt::guard_bytes + 255) / 256 * 256;
+  auto* memory = static_cast<unsigned char*>(std::aligned_alloc(256, whole));
+  if (!memory) return cudaErrorMemoryAllocation;
+  unsigned char* data = memory + simt::guard_bytes;
+  std::memset(memory, simt::guard_value, whole);
+  std::memset(data, simt::poison_value, bytes);
+  simt::device_memory()[data] = bytes;
+  *pointer = data;
+  return cudaSuccess;
+}
+
+cudaError_t cudaFree(void* pointer) {
+  if (!pointer) return cudaSuccess;
+  auto& blocks = simt::device_memory();
+  const auto found = blocks.find(static_cast<unsigned char*>(pointer));
+  if (found == blocks.end()) {
+    simt::report_fault("cudaFree of an unknown pointer");
+    return cudaErrorInvalidValue;
+  }
+  simt::check_block(found->first, found->second);
+  std::free(found->first - simt::guard_bytes);
+  blocks.erase(found);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) {
+  *pointer = std::malloc(bytes);
+  return *pointer ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+cudaError_t cudaFreeHost(void* pointer) {
+  std::free(pointer);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
+                            cudaStream_t stream) {
+  return simt::enqueue(stream, [=] { std::memcpy(to, from, bytes); });
+}
+cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
+  if (of(nullptr).recording) return cudaErrorStreamCaptureInvalidated;
+  return cudaMemcpyAsync(to, from, bytes, kind, nullptr);
+}
+cudaError_t cudaMemsetAsync(void* pointer, int value, std::size_t bytes, cudaStream_t stream) {
+  return simt::enqueue(stream, [=] { std::memset(pointer, value, bytes); });
+}
+cudaError_t cudaMemset(void* pointer, int value, std::size_t bytes) {
+  if (of(nullptr).recording) return cudaErrorStreamCaptureInvalidated;
+  return cudaMemsetAsync(pointer, value, bytes, nullptr);
+}
+
+cudaError_t cudaStreamCreate(cudaStream_t* stream) {
+  *stream = new simt::Stream;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  delete stream;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  return of(stream).recording ? cudaErrorStreamCaptureInvalidated : cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  if (!stream || stream->recording) return cudaErrorInvalidValue;
+  stream->recording = new simt::Graph;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  if (!stream || !stream->recording) return cudaErrorInvalidValue;
+  *graph = stream->recording;
+  stream->recording = nullptr;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
+  *exec = new simt::Graph(*graph);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+  simt::count_graph_launch();
+  return simt::enqueue(stream, [exec] {
+    for (const auto& node : exec->nodes) node();
+  });
+}
+cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t*, std::size_t* count) {
+  *count = graph->nodes.size();
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  delete exec;
+  return cudaSuccess;
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT
+// The executor itself: does it run what a GPU would, and does it catch what it is there to catch?
+#include "executor.h"
+
+#include <cuda_runtime.h>
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
+#include "tests/cuda/harness.h"
+
+namespace {
+
+using drnas::kernels::launch;
+using drnas::kernels::shared_memory;
+using drnas::test::DeviceArray;
+
+__global__ void reverse_kernel(const int* in, int* out, bool wait) {
+  int* tile = static_cast<int*>(shared_memory());
+  tile[threadIdx.x] = in[blockIdx.x * blockDim.x + threadIdx.x];
+  if (wait) __syncthreads();
+  out[blockIdx.x * blockDim.x + threadIdx.x] = tile[blockDim.x - 1 - threadIdx.x];
+}
+
+std::vector<int> reverse(bool wait) {
+  constexpr int threads = 96, blocks = 3;
+  std::vector<int> values(threads * blocks);
+  std::iota(values.begin(), values.end(), 0);
+  const DeviceArray<int> in(values), out(values.size());
+  launch("reverse", reverse_kernel, {blocks, threads, threads * sizeof(int)}, nullptr, in, out,
+         wait);
+  return out.read();
+}
+
+__global__ void warp_sum_kernel(const float* in, float* out) {
+  float sum = in[threadIdx.x];
+  for (int distance = 16; distance > 0; distance /= 2)
+    sum += __shfl_xor_sync(0xffffffffu, sum, distance);
+  out[threadIdx.x] = sum;
+}
+
+__global__ void shared_overrun_kernel(int words) {
+  int* tile = static_cast<int*>(shared_memory());
+  if (threadIdx.x == 0) tile[words] = 1;
+}
+__global__ void device_overrun_kernel(int* out, int at) {
+  if (threadIdx.x == 0) out[at] = 1;
+}
+__global__ void lost_lane_kernel(float* out) {
+  if (threadIdx.x == 5) return;
+  out[threadIdx.x] = __shfl_xor_sync(0xffffffffu, 1.0f, 1);
+}
+__global__ void ended_threads_kernel(int* out) {
+  if (threadIdx.x >= 40) return;
+  __syncthreads();
+  out[threadIdx.x] = static_cast<int>(threadIdx.x);
+}
+__global__ void count_kernel(unsigned* counter) { atomicAdd(counter, 1u); }
+
+}  // namespace
+
+TEST_CASE("simt: a block exchanges values through shared memory") {
+  const std::vector<int> out = drnas::test::in_every_order([] { return reverse(true); });
+  for (int i = 0; i < static_cast<int>(out.size()); ++i)
+    REQUIRE(out[i] == i / 96 * 96 + 95 - i % 96);
+}
+
+TEST_CASE("simt: a missing barrier shows as results that depend on the order of threads") {
+  simt::set_order({});
+  const std::vector<int> ascending = reverse(false);
+  simt::set_order({1, 0});
+  const std::vector<int> descending = reverse(false);
+  simt::set_order({});
+  CHECK(ascending != descending);
+  // What was not yet written is poison, not what an earlier block left there.
+  CHECK(std::count(ascending.begin(), ascending.end(), -1) == 48 * 3);
+}
+
+TEST_CASE("simt: warps add up by shuffles") {
+  std::vector<float> values(64);
+  std::iota(values.begin(), values.end(), 1.0f);
+  const auto out = drnas::test::in_every_order([&] {
+    const DeviceArray<float> in(values), sums(values.size());
+    launch("warp_sum", warp_sum_kernel, {1, 64}, nullptr, in, sums);
+    return sums.read();
+  });
+  for (int i = 0; i < 64; ++i) CHECK(out[i] == (i < 32 ? 528.0f : 1552.0f));
+}
+
+TEST_CASE("simt: a write behind shared memory is caught" *
+#ifdef __SANITIZE_ADDRESS__
+          doctest::skip()  // there the sanitizer stops the program, which is what it is for
+#else
+          doctest::skip(false)
+#endif
+) {
+  launch("overrun", shared_overrun_kernel, {1, 32, 64}, nullptr, 15);
+  CHECK(simt::take_faults().empty());
+  launch("overrun", shared_overrun_kernel, {1, 32, 64}, nullptr, 16);
+  const auto faults = simt::take_faults();
+  REQUIRE(faults.size() == 1);
+  CHECK(faults[0] == "block (0, 0) wrote outside its shared memory of 64 bytes");
+}
+
+TEST_CASE("simt: a write outside device memory is caught") {
+  {
+    const DeviceArray<int> out(10);
+    launch("overrun", device_overrun_kernel, {1, 32}, nullptr, out, 9);
+    simt::check_device_memory();
+    CHECK(simt::take_faults().empty());
+    launch("overrun", device_overrun_kernel, {1, 32}, nullptr, out, 10);
+    simt::check_device_memory();
+    REQUIRE(simt::take_faults().size() == 1);
+    launch("overrun", device_overrun_kernel, {1, 32}, nullptr, out, -1);
+  }
+  CHECK(simt::take_faults().size() == 1);  // found when the memory was given back
+}
+
+TEST_CASE("simt: a shuffle whose lane has ended is caught") {
+  const DeviceArray<float> out(64);
+  launch("lost_lane", lost_lane_kernel, {1, 64}, nullptr, out);
+  const auto faults = simt::take_faults();
+  REQUIRE(faults.size() == 1);
+  CHECK(faults[0] ==
+        "block (0, 0) cannot go on: 0 threads wait at a barrier, 31 in a warp exchange, 33 have "
+        "ended");
+}
+
+TEST_CASE("simt: a barrier counts the threads that have not ended, atomics count every thread") {
+  const DeviceArray<int> out(40);
+  launch("ended", ended_threads_kernel, {1, 64}, nullptr, out);
+  CHECK(out.read()[39] == 39);
+  const DeviceArray<unsigned> counter(std::vector<unsigned>{0});
+  launch("count", count_kernel, {5, 77}, nullptr, counter);
+  CHECK(counter.read()[0] == 5 * 77);
+  CHECK(simt::take_faults().empty());
+}
+
+TEST_CASE("simt: a captured stream records, a graph replays") {
+  const DeviceArray<unsigned> counter(std::vector<unsigned>{0});
+  cudaStream_t stream;
+  cudaGraph_t graph;
+  cudaGraphExec_t replay;
+  REQUIRE(cudaStreamCreate(&stream) == cudaSuccess);
+  REQUIRE(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal) == cudaSuccess);
+  launch("count", count_kernel, {1, 32}, stream, counter);
+  launch("count", count_kernel, {2, 32}, stream, counter);
+  CHECK(cudaStreamSynchronize(stream) != cudaSuccess);
+  REQUIRE(cudaStreamEndCapture(stream, &graph) == cudaSuccess);
+  CHECK(counter.read()[0] == 0);
+  std::size_t nodes = 0;
+  REQUIRE(cudaGraphGetNodes(graph, nullptr, &nodes) == cudaSuccess);
+  CHECK(nodes == 2);
+  REQUIRE(cudaGraphInstantiate(&replay, graph) == cudaSuccess);
+  cudaGraphDestroy(graph);
+  cudaGraphLaunch(replay, stream);
+  cudaGraphLaunch(replay, stream);
+  CHECK(counter.read()[0] == 2 * 96);
+  cudaGraphExecDestroy(replay);
+  cudaStreamDestroy(stream);
+}
+
+TEST_CASE("simt: launches outside the limits of a GPU fail") {
+  const DeviceArray<unsigned> counter(std::vector<unsigned>{0});
+  CHECK_THROWS_WITH_AS(launch("count", count_kernel, {1, 1025}, nullptr, counter),
+                       "CUDA: count: invalid argument", drnas::Error);
+  CHECK_THROWS_AS(launch("count", count_kernel, {1, 32, 49 * 1024}, nullptr, counter),
+                  drnas::Error);
+}
