@@ -15,7 +15,7 @@
 namespace drnas {
 namespace {
 
-constexpr std::size_t smallest_reservation = std::size_t{32} << 20;
+constexpr std::size_t smallest_reservation = std::size_t{4} << 20;
 constexpr std::size_t guard_bytes = 64;
 constexpr std::byte guard_value{0xc3};
 constexpr std::byte poison_value{0xff};  // 0xff everywhere is a NaN as float, double and bfloat16

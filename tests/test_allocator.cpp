@@ -149,11 +149,11 @@ TEST_CASE("allocator: the whole of a reservation is one block again after any or
   for (int round = 0; round < 20; ++round) {
     std::vector<void*> blocks;
     for (int i = 0; i < 200; ++i)
-      blocks.push_back(pool.allocate(random() % 100000, MemoryTag::workspace));
+      blocks.push_back(pool.allocate(random() % 18000, MemoryTag::workspace));
     std::shuffle(blocks.begin(), blocks.end(), random);
     for (void* block : blocks) pool.free(block);
     const MemoryCounters before = pool.counters();
-    REQUIRE(before.reserved == std::int64_t{32} * std::int64_t{mebibyte});
+    REQUIRE(before.reserved == std::int64_t{4} * std::int64_t{mebibyte});
     pool.free(pool.allocate(static_cast<std::size_t>(before.reserved), MemoryTag::data));
     CHECK(pool.counters().native_allocations == 1);
   }
@@ -204,12 +204,12 @@ TEST_CASE("allocator: reservations are sized by the request") {
   pool.set_checks(false);
   void* small = pool.allocate(1, MemoryTag::weights);
   CHECK(pool.counters().live == 256);
-  CHECK(pool.counters().reserved == std::int64_t{32 * mebibyte});
+  CHECK(pool.counters().reserved == std::int64_t{4 * mebibyte});
   void* large = pool.allocate(41 * mebibyte, MemoryTag::weights);
-  CHECK(pool.counters().reserved == std::int64_t{(32 + 42) * mebibyte});
+  CHECK(pool.counters().reserved == std::int64_t{(4 + 42) * mebibyte});
   pool.free(large);
   pool.trim();
-  CHECK(pool.counters().reserved == std::int64_t{32 * mebibyte});
+  CHECK(pool.counters().reserved == std::int64_t{4 * mebibyte});
   pool.free(small);
   CHECK(pool.counters().native_allocations == 2);
   // A pool that must grow gives back first what it has and does not use.
