@@ -77,7 +77,7 @@ ordered_json summary(const std::vector<StepResult>& steps) {
     for (const StepResult& s : steps) all.push_back(get(s));
     return all;
   };
-  const auto total = values([](const StepResult& s) { return s.total_ms(); });
+  const auto total = values([](const StepResult& s) { return s.total_ms; });
   return {{"median", median(total)},
           {"min", *std::min_element(total.begin(), total.end())},
           {"max", *std::max_element(total.begin(), total.end())},
