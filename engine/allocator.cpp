@@ -24,6 +24,8 @@ constexpr std::size_t round_up(std::size_t value, std::size_t step) {
   return (value + step - 1) / step * step;
 }
 
+thread_local Allocator* substitute = nullptr;
+
 std::size_t index_of(MemoryTag tag) { return static_cast<std::size_t>(tag); }
 
 std::string address_text(const void* pointer) {
@@ -73,23 +75,26 @@ bool Allocator::FreeOrder::operator()(const Block* a, const Block* b) const {
   return std::less<const std::byte*>()(a->address(), b->address());
 }
 
-Allocator::Allocator(Device device) : device_(device) {
+Allocator::Allocator(Device device, Memory memory) : device_(device), memory_(memory) {
 #ifndef NDEBUG
-  checks_ = true;
+  checks_ = memory == Memory::real;
 #endif
 }
 
 Allocator::~Allocator() {
   for (const auto& reservation : reservations_)
-    native::release(device_, reservation->base, reservation->bytes);
+    native::release(native_device(), reservation->base, reservation->bytes);
 }
 
 Allocator& Allocator::of(Device device) {
   // Never destroyed: tensors in static storage may outlive any order, and CUDA may be gone by then.
   static Allocator* const cpu = new Allocator(Device::cpu);
   static Allocator* const cuda = new Allocator(Device::cuda);
+  if (substitute && substitute->device() == device) return *substitute;
   return device == Device::cpu ? *cpu : *cuda;
 }
+
+void Allocator::stand_in(Allocator* pool) { substitute = pool; }
 
 void* Allocator::allocate(std::size_t bytes, MemoryTag tag) {
   const std::lock_guard lock(mutex_);
@@ -160,6 +165,11 @@ bool Allocator::set_checks(bool on) {
   return std::exchange(checks_, on);
 }
 
+bool Allocator::set_captured(bool on) {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(captured_, on);
+}
+
 void Allocator::trim() {
   const std::lock_guard lock(mutex_);
   release_unused();
@@ -176,13 +186,14 @@ void Allocator::check_budget(std::size_t bytes, MemoryTag tag) const {
 Allocator::Block& Allocator::take(std::size_t bytes, MemoryTag tag) {
   Block least;
   least.bytes = bytes;
-  auto found = free_blocks_.lower_bound(&least);
-  if (found == free_blocks_.end()) {
+  FreeBlocks& free = free_blocks_[captured_];
+  auto found = free.lower_bound(&least);
+  if (found == free.end()) {
     reserve(bytes, tag);
-    found = free_blocks_.lower_bound(&least);
+    found = free.lower_bound(&least);
   }
   Block& block = **found;
-  free_blocks_.erase(found);
+  free.erase(found);
   block.used = true;
   if (block.bytes > bytes) {
     Block& rest = block.home->blocks[block.offset + bytes];
@@ -190,28 +201,29 @@ Allocator::Block& Allocator::take(std::size_t bytes, MemoryTag tag) {
     rest.offset = block.offset + bytes;
     rest.bytes = block.bytes - bytes;
     block.bytes = bytes;
-    free_blocks_.insert(&rest);
+    free.insert(&rest);
   }
   return block;
 }
 
 void Allocator::give(Block& block) {
   auto& blocks = block.home->blocks;
+  FreeBlocks& free = free_blocks(block);
   auto self = blocks.find(block.offset);
   block.used = false;
   if (const auto next = std::next(self); next != blocks.end() && !next->second.used) {
-    free_blocks_.erase(&next->second);
+    free.erase(&next->second);
     block.bytes += next->second.bytes;
     blocks.erase(next);
   }
   if (self != blocks.begin() && !std::prev(self)->second.used) {
     Block& before = std::prev(self)->second;
-    free_blocks_.erase(&before);
+    free.erase(&before);
     before.bytes += block.bytes;
     blocks.erase(self);
-    free_blocks_.insert(&before);
+    free.insert(&before);
   } else {
-    free_blocks_.insert(&block);
+    free.insert(&block);
   }
 }
 
@@ -222,10 +234,10 @@ void Allocator::reserve(std::size_t bytes, MemoryTag tag) {
   // only grow and a repeated pattern of requests comes to rest. On CUDA giving back is slow and
   // captured graphs may know the addresses, so it is the last resort.
   if (device_ == Device::cpu) release_unused();
-  void* base = native::allocate(device_, size);
+  void* base = native::allocate(native_device(), size);
   if (base == nullptr && device_ != Device::cpu) {
     release_unused();
-    base = native::allocate(device_, size);
+    base = native::allocate(native_device(), size);
   }
   if (base == nullptr)
     throw Error("out of memory: " + format_bytes(static_cast<std::int64_t>(size)) +
@@ -234,10 +246,11 @@ void Allocator::reserve(std::size_t bytes, MemoryTag tag) {
   auto& reservation = *reservations_.emplace_back(std::make_unique<Reservation>());
   reservation.base = static_cast<std::byte*>(base);
   reservation.bytes = size;
+  reservation.captured = captured_;
   Block& block = reservation.blocks[0];
   block.home = &reservation;
   block.bytes = size;
-  free_blocks_.insert(&block);
+  free_blocks(block).insert(&block);
   counters_.reserved += static_cast<std::int64_t>(size);
   ++counters_.native_allocations;
 }
@@ -246,8 +259,8 @@ void Allocator::release_unused() {
   std::erase_if(reservations_, [this](const std::unique_ptr<Reservation>& reservation) {
     Block& first = reservation->blocks.begin()->second;
     if (first.used || first.bytes != reservation->bytes) return false;
-    free_blocks_.erase(&first);
-    native::release(device_, reservation->base, reservation->bytes);
+    free_blocks(first).erase(&first);
+    native::release(native_device(), reservation->base, reservation->bytes);
     counters_.reserved -= static_cast<std::int64_t>(reservation->bytes);
     return true;
   });

@@ -39,13 +39,17 @@ class Allocator {
   /// Blocks start at multiples of this and their sizes are rounded up to it.
   static constexpr std::size_t block_bytes = 256;
 
-  explicit Allocator(Device device);
+  /// Imaginary memory has addresses but must never be touched (see planning.h).
+  enum class Memory { real, imaginary };
+  explicit Allocator(Device device, Memory memory = Memory::real);
   ~Allocator();
   Allocator(const Allocator&) = delete;
   Allocator& operator=(const Allocator&) = delete;
 
-  /// The pool of the process for `device`.
+  /// The pool of the process for `device`, or what stands in for it on this thread.
   static Allocator& of(Device device);
+  /// Takes the place of the pool of its device on this thread; null ends that.
+  static void stand_in(Allocator* pool);
 
   /// Memory of at least `bytes` bytes, uninitialised (poisoned with NaN patterns when checks are
   /// on). Throws Error when the budget would be exceeded or the system has no more; the message
@@ -66,6 +70,9 @@ class Allocator {
   bool set_checks(bool on);
   /// Gives reservations without live blocks back to the system.
   void trim();
+  /// While on, memory comes from reservations that nothing else uses: the addresses that a captured
+  /// step knows stay its own when it is replayed. Returns the old value.
+  bool set_captured(bool on);
 
   Device device() const { return device_; }
 
@@ -85,6 +92,7 @@ class Allocator {
   struct Reservation {
     std::byte* base = nullptr;
     std::size_t bytes = 0;
+    bool captured = false;
     std::map<std::size_t, Block> blocks;  // by offset
   };
   struct FreeOrder {
@@ -98,14 +106,21 @@ class Allocator {
   void reserve(std::size_t bytes, MemoryTag tag);
   void release_unused();
 
+  /// Where reservations come from: imaginary ones are address space of the host.
+  Device native_device() const { return memory_ == Memory::imaginary ? Device::cpu : device_; }
+
   Device device_;
+  Memory memory_;
   mutable std::mutex mutex_;
   std::vector<std::unique_ptr<Reservation>> reservations_;
-  std::set<Block*, FreeOrder> free_blocks_;
+  using FreeBlocks = std::set<Block*, FreeOrder>;
+  FreeBlocks& free_blocks(const Block& block) { return free_blocks_[block.home->captured]; }
+
+  std::array<FreeBlocks, 2> free_blocks_;  // of ordinary and of captured steps' reservations
   std::map<void*, Block*> used_blocks_;
   MemoryCounters counters_;
   std::int64_t budget_ = 0;
-  bool checks_ = false;
+  bool checks_ = false, captured_ = false;
 };
 
 /// "1.50 MiB", "17 B": for messages and tables.

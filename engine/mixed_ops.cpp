@@ -84,7 +84,7 @@ void run_forward(const BundleState& state, int first, int count, bool training, 
   f.momentum = batch_norm_momentum;
   dispatch(device, [&]<Device D>() {
     const Tensor scratch = workspace(device, kernels::conv_bundle_forward_workspace<D>(f.bundle));
-    kernels::conv_bundle_forward<D>(f, scratch.data(), compute_stream(D));
+    execute([&] { kernels::conv_bundle_forward<D>(f, scratch.data(), compute_stream(D)); });
   });
 }
 
@@ -121,7 +121,7 @@ void run_backward(Tape& tape, const BundleState& state) {
   if (tape.wants(state.x)) k.dx = tape.sole_slot(state.x).data();
   dispatch(tape.device(), [&]<Device D>() {
     const Tensor scratch = workspace(tape.device(), kernels::conv_bundle_backward_workspace<D>(b));
-    kernels::conv_bundle_backward<D>(k, scratch.data(), compute_stream(D));
+    execute([&] { kernels::conv_bundle_backward<D>(k, scratch.data(), compute_stream(D)); });
   });
 }
 
@@ -200,7 +200,9 @@ Variable node_mix(Tape& tape, const std::string& name, const NodeMixInputs& inpu
   Variable y(Tensor({mix.n, mix.h, mix.w, mix.channels}, MemoryTag::activations, device), name);
   dispatch(device, [&]<Device D>() {
     const Tensor scratch = workspace(device, kernels::node_mix_workspace<D>(mix));
-    kernels::node_mix_forward<D>(mix, y.value().data(), scratch.data(), compute_stream(D));
+    execute([&] {
+      kernels::node_mix_forward<D>(mix, y.value().data(), scratch.data(), compute_stream(D));
+    });
   });
   if (!tape.recording()) return y;
   std::vector<Variable> on_tape{theta};
@@ -229,7 +231,7 @@ Variable node_mix(Tape& tape, const std::string& name, const NodeMixInputs& inpu
     }
     dispatch(t.device(), [&]<Device D>() {
       const Tensor scratch = workspace(t.device(), kernels::node_mix_backward_workspace<D>(b.mix));
-      kernels::node_mix_backward<D>(b, scratch.data(), compute_stream(D));
+      execute([&] { kernels::node_mix_backward<D>(b, scratch.data(), compute_stream(D)); });
     });
   });
   return y;

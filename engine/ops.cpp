@@ -19,7 +19,7 @@ int as_int(std::int64_t extent) { return static_cast<int>(extent); }
 Tensor rectified(const Tensor& x) {
   Tensor u(x.shape(), MemoryTag::workspace, x.device());
   dispatch(x.device(), [&]<Device D>() {
-    kernels::relu_forward<D>(x.elements(), x.data(), u.data(), compute_stream(D));
+    execute([&] { kernels::relu_forward<D>(x.elements(), x.data(), u.data(), compute_stream(D)); });
   });
   return u;
 }
@@ -33,8 +33,11 @@ void conv2d_backward(Tape& tape, const kernels::Conv2d& p, const Variable& x,
       const Tensor input = relu_input ? rectified(x.value()) : x.value();
       const Tensor scratch =
           workspace(device, kernels::conv2d_workspace<D>(p, kernels::ConvPass::backward_weight));
-      kernels::conv2d_backward_weight<D>(p, input.data(), dy.data(), tape.sole_slot(weight).data(),
-                                         scratch.data(), compute_stream(D));
+      const Tensor dw = tape.sole_slot(weight);
+      execute([&] {
+        kernels::conv2d_backward_weight<D>(p, input.data(), dy.data(), dw.data(), scratch.data(),
+                                           compute_stream(D));
+      });
     }
     const GradientSlot dx = tape.slot(x);
     if (!dx) return;
@@ -42,15 +45,21 @@ void conv2d_backward(Tape& tape, const kernels::Conv2d& p, const Variable& x,
         workspace(device, kernels::conv2d_workspace<D>(p, kernels::ConvPass::backward_data));
     const bool direct = !relu_input && !dx.accumulate();
     const Tensor du = direct ? dx.tensor : Tensor(x.value().shape(), MemoryTag::workspace, device);
-    kernels::conv2d_backward_data<D>(p, dy.data(), weight.value().data(), du.data(), scratch.data(),
-                                     compute_stream(D));
+    execute([&] {
+      kernels::conv2d_backward_data<D>(p, dy.data(), weight.value().data(), du.data(),
+                                       scratch.data(), compute_stream(D));
+    });
     if (direct) return;
     if (relu_input)
-      kernels::relu_backward<D>(du.elements(), x.value().data(), du.data(), dx.tensor.data(),
-                                dx.accumulate(), compute_stream(D));
+      execute([&] {
+        kernels::relu_backward<D>(du.elements(), x.value().data(), du.data(), dx.tensor.data(),
+                                  dx.accumulate(), compute_stream(D));
+      });
     else
-      kernels::add<D>(du.elements(), dx.tensor.data(), du.data(), dx.tensor.data(),
-                      compute_stream(D));
+      execute([&] {
+        kernels::add<D>(du.elements(), dx.tensor.data(), du.data(), dx.tensor.data(),
+                        compute_stream(D));
+      });
   });
 }
 
@@ -69,8 +78,10 @@ Variable conv2d(Tape& tape, const std::string& name, const Variable& x, const Va
     const Tensor input = options.relu_input ? rectified(x.value()) : x.value();
     const Tensor scratch =
         workspace(tape.device(), kernels::conv2d_workspace<D>(p, kernels::ConvPass::forward));
-    kernels::conv2d_forward<D>(p, input.data(), weight.value().data(), y.value().data(),
-                               scratch.data(), compute_stream(D));
+    execute([&] {
+      kernels::conv2d_forward<D>(p, input.data(), weight.value().data(), y.value().data(),
+                                 scratch.data(), compute_stream(D));
+    });
   });
   tape.record(name, {x, weight}, y, [=](Tape& t) {
     conv2d_backward(t, p, x, weight, t.gradient(y), options.relu_input);
@@ -93,10 +104,14 @@ Variable batch_norm(Tape& tape, const std::string& name, const Variable& x, cons
   dispatch(tape.device(), [&]<Device D>() {
     const Tensor scratch = workspace(tape.device(), kernels::batch_norm_workspace<D>(p));
     if (!options.training)
-      return kernels::batch_norm_inference<D>(p, x.value().data(), y.value().data(), scratch.data(),
-                                              compute_stream(D));
-    kernels::batch_norm_forward<D>(p, x.value().data(), y.value().data(), mean, inv_std,
-                                   scratch.data(), compute_stream(D));
+      return execute([&] {
+        kernels::batch_norm_inference<D>(p, x.value().data(), y.value().data(), scratch.data(),
+                                         compute_stream(D));
+      });
+    execute([&] {
+      kernels::batch_norm_forward<D>(p, x.value().data(), y.value().data(), mean, inv_std,
+                                     scratch.data(), compute_stream(D));
+    });
   });
   std::vector<Variable> inputs{x};
   for (const Variable& v : {gamma, beta})
@@ -110,10 +125,13 @@ Variable batch_norm(Tape& tape, const std::string& name, const Variable& x, cons
       const auto leaf = [&](const Variable& v) {
         return v.empty() || !t.wants(v) ? nullptr : t.sole_slot(v).data();
       };
-      kernels::batch_norm_backward<D>(p, x.value().data(), t.gradient(y).data(), saved.data(),
-                                      saved.data() + shape.c, (dx ? dx.tensor : unwanted).data(),
-                                      dx.accumulate(), leaf(gamma), leaf(beta), scratch.data(),
-                                      compute_stream(D));
+      float *dgamma = leaf(gamma), *dbeta = leaf(beta);
+      execute([&] {
+        kernels::batch_norm_backward<D>(p, x.value().data(), t.gradient(y).data(), saved.data(),
+                                        saved.data() + shape.c, (dx ? dx.tensor : unwanted).data(),
+                                        dx.accumulate(), dgamma, dbeta, scratch.data(),
+                                        compute_stream(D));
+      });
     });
   });
   return y;
@@ -127,13 +145,17 @@ Variable average_pool(Tape& tape, const std::string& name, const Variable& x, in
   Variable y(Tensor({in.n, p.out_h(), p.out_w(), in.c}, MemoryTag::activations, tape.device()),
              name);
   dispatch(tape.device(), [&]<Device D>() {
-    kernels::pool2d_forward<D>(p, x.value().data(), y.value().data(), compute_stream(D));
+    execute([&] {
+      kernels::pool2d_forward<D>(p, x.value().data(), y.value().data(), compute_stream(D));
+    });
   });
   tape.record(name, {x}, y, [=](Tape& t) {
     const GradientSlot dx = t.slot(x);
     dispatch(t.device(), [&]<Device D>() {
-      kernels::pool2d_backward<D>(p, x.value().data(), t.gradient(y).data(), dx.tensor.data(),
-                                  dx.accumulate(), compute_stream(D));
+      execute([&] {
+        kernels::pool2d_backward<D>(p, x.value().data(), t.gradient(y).data(), dx.tensor.data(),
+                                    dx.accumulate(), compute_stream(D));
+      });
     });
   });
   return y;
@@ -144,14 +166,18 @@ Variable global_average(Tape& tape, const std::string& name, const Variable& x) 
   const int n = as_int(in.n), c = as_int(in.c);
   Variable y(Tensor({in.n, 1, 1, in.c}, MemoryTag::activations, tape.device()), name);
   dispatch(tape.device(), [&]<Device D>() {
-    kernels::global_average_forward<D>(n, in.h * in.w, c, x.value().data(), y.value().data(),
-                                       compute_stream(D));
+    execute([&] {
+      kernels::global_average_forward<D>(n, in.h * in.w, c, x.value().data(), y.value().data(),
+                                         compute_stream(D));
+    });
   });
   tape.record(name, {x}, y, [=](Tape& t) {
     const GradientSlot dx = t.slot(x);
     dispatch(t.device(), [&]<Device D>() {
-      kernels::global_average_backward<D>(n, in.h * in.w, c, t.gradient(y).data(), dx.tensor.data(),
-                                          dx.accumulate(), compute_stream(D));
+      execute([&] {
+        kernels::global_average_backward<D>(n, in.h * in.w, c, t.gradient(y).data(),
+                                            dx.tensor.data(), dx.accumulate(), compute_stream(D));
+      });
     });
   });
   return y;
@@ -164,15 +190,20 @@ Variable add(Tape& tape, const std::string& name, const Variable& a, const Varia
   Variable y(Tensor(a.value().shape(), MemoryTag::activations, tape.device()), name);
   const std::int64_t count = y.value().elements();
   dispatch(tape.device(), [&]<Device D>() {
-    kernels::add<D>(count, a.value().data(), b.value().data(), y.value().data(), compute_stream(D));
+    execute([&] {
+      kernels::add<D>(count, a.value().data(), b.value().data(), y.value().data(),
+                      compute_stream(D));
+    });
   });
   tape.record(name, {a, b}, y, [=](Tape& t) {
     for (const Variable& input : {a, b})
       if (const GradientSlot dx = t.slot(input)) {
         if (!dx.accumulate()) dx.tensor.clear();
         dispatch(t.device(), [&]<Device D>() {
-          kernels::add<D>(count, dx.tensor.data(), t.gradient(y).data(), dx.tensor.data(),
-                          compute_stream(D));
+          execute([&] {
+            kernels::add<D>(count, dx.tensor.data(), t.gradient(y).data(), dx.tensor.data(),
+                            compute_stream(D));
+          });
         });
       }
   });
@@ -187,20 +218,27 @@ Variable linear(Tape& tape, const std::string& name, const Variable& x, const Va
   const kernels::Linear p{as_int(in.n), as_int(w.c), as_int(w.w)};
   Variable y(Tensor({in.n, 1, 1, w.w}, MemoryTag::activations, tape.device()), name);
   dispatch(tape.device(), [&]<Device D>() {
-    kernels::linear_forward<D>(p, x.value().data(), weight.value().data(), bias.value().data(),
-                               y.value().data(), compute_stream(D));
+    execute([&] {
+      kernels::linear_forward<D>(p, x.value().data(), weight.value().data(), bias.value().data(),
+                                 y.value().data(), compute_stream(D));
+    });
   });
   tape.record(name, {x, weight, bias}, y, [=](Tape& t) {
     const Tensor& dy = t.gradient(y);
     dispatch(t.device(), [&]<Device D>() {
       if (const GradientSlot dx = t.slot(x))
-        kernels::linear_backward_data<D>(p, dy.data(), weight.value().data(), dx.tensor.data(),
-                                         dx.accumulate(), compute_stream(D));
+        execute([&] {
+          kernels::linear_backward_data<D>(p, dy.data(), weight.value().data(), dx.tensor.data(),
+                                           dx.accumulate(), compute_stream(D));
+        });
       if (!t.wants(weight) && !t.wants(bias)) return;
       const Tensor dw =
           t.wants(weight) ? t.sole_slot(weight) : Tensor(w, MemoryTag::workspace, t.device());
-      kernels::linear_backward_weight<D>(p, x.value().data(), dy.data(), dw.data(),
-                                         t.sole_slot(bias).data(), compute_stream(D));
+      const Tensor db = t.sole_slot(bias);
+      execute([&] {
+        kernels::linear_backward_weight<D>(p, x.value().data(), dy.data(), dw.data(), db.data(),
+                                           compute_stream(D));
+      });
     });
   });
   return y;
@@ -223,16 +261,21 @@ LossResult cross_entropy(Tape& tape, const std::string& name, const Variable& lo
   if (result.empty())
     result = Tensor({1, 1, 1, 2}, MemoryTag::statistics, tape.device(), DType::f64);
   dispatch(tape.device(), [&]<Device D>() {
-    kernels::cross_entropy_forward<D>(
-        p, logits.value().data(), labels.data<std::int32_t>(),
-        reinterpret_cast<kernels::CrossEntropyResult*>(result.bytes_begin()), loss.value().data(),
-        compute_stream(D));
+    execute([&] {
+      kernels::cross_entropy_forward<D>(
+          p, logits.value().data(), labels.data<std::int32_t>(),
+          reinterpret_cast<kernels::CrossEntropyResult*>(result.bytes_begin()), loss.value().data(),
+          compute_stream(D));
+    });
   });
   tape.record(name, {logits}, loss, [=](Tape& t) {
+    const Tensor dlogits = t.sole_slot(logits);
     dispatch(t.device(), [&]<Device D>() {
-      kernels::cross_entropy_backward<D>(p, logits.value().data(), labels.data<std::int32_t>(),
-                                         t.gradient(loss).data(), t.sole_slot(logits).data(),
-                                         compute_stream(D));
+      execute([&] {
+        kernels::cross_entropy_backward<D>(p, logits.value().data(), labels.data<std::int32_t>(),
+                                           t.gradient(loss).data(), dlogits.data(),
+                                           compute_stream(D));
+      });
     });
   });
   return {loss, result};

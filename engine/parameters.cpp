@@ -49,9 +49,11 @@ void ParameterStore::allocate(std::uint64_t seed) {
       const float bound = slice.initial.fan_in
                               ? 1.0f / std::sqrt(static_cast<float>(slice.initial.fan_in))
                               : slice.initial.constant;
-      kernels::fill_uniform<D>(buffer.data() + slice.offset, slice.shape.elements(),
-                               slice.initial.fan_in ? -bound : bound, bound, seed,
-                               kernels::Purpose::init, index, compute_stream(D));
+      execute([&] {
+        kernels::fill_uniform<D>(buffer.data() + slice.offset, slice.shape.elements(),
+                                 slice.initial.fan_in ? -bound : bound, bound, seed,
+                                 kernels::Purpose::init, index, compute_stream(D));
+      });
     };
     for (std::size_t i = 0; i < parameters_.size(); ++i)
       fill(weights_, parameters_[i], static_cast<std::uint32_t>(i));

@@ -51,6 +51,7 @@ template <class T>
 void upload(std::span<const T> from, const Tensor& to) {
   check_dense(to, from.size_bytes());
   T* target = to.data<T>();
+  if (planning()) return;
 #ifdef DRNAS_WITH_CUDA
   // From pageable memory: returns when the source has been read.
   if (to.device() == Device::cuda)
@@ -64,6 +65,7 @@ std::vector<T> download(const Tensor& from) {
   std::vector<T> values(static_cast<std::size_t>(from.elements()));
   check_dense(from, values.size() * sizeof(T));
   const T* source = from.data<T>();
+  if (planning()) return values;
 #ifdef DRNAS_WITH_CUDA
   if (from.device() == Device::cuda) {
     copy_bytes(values.data(), source, values.size() * sizeof(T), cudaMemcpyDeviceToHost);
@@ -79,6 +81,7 @@ void copy(const Tensor& from, const Tensor& to) {
   if (from.dtype() != to.dtype()) throw Error("copy: the tensors' element types differ");
   check_dense(from, from.bytes());
   check_dense(to, from.bytes());
+  if (planning()) return;
 #ifdef DRNAS_WITH_CUDA
   if (from.device() == Device::cuda || to.device() == Device::cuda) {
     copy_bytes(to.bytes_begin(), from.bytes_begin(), from.bytes(), cudaMemcpyDefault);

@@ -77,7 +77,7 @@ const Tensor& Tape::gradient(const Variable& variable) const {
 }
 
 bool Tape::finite(const Tensor& tensor) const {
-  if (tensor.empty() || tensor.dtype() != DType::f32 || !tensor.dense()) return true;
+  if (planning() || tensor.empty() || tensor.dtype() != DType::f32 || !tensor.dense()) return true;
   return dispatch(device_, [&]<Device D>() {
     return kernels::all_finite<D>(tensor.elements(), tensor.data(), compute_stream(D));
   });
@@ -111,8 +111,9 @@ void Tape::backward(const Variable& loss, std::span<const Variable> wanted) {
   mark_needed(wanted);
   if (const GradientSlot seed = slot(loss)) {
     const Tensor& one = seed.tensor;
-    dispatch(device_,
-             [&]<Device D>() { kernels::fill<D>(1, 1.0f, one.data(), compute_stream(D)); });
+    dispatch(device_, [&]<Device D>() {
+      execute([&] { kernels::fill<D>(1, 1.0f, one.data(), compute_stream(D)); });
+    });
     for (auto node = nodes_.rbegin(); node != nodes_.rend(); ++node) {
       run_backward(*node);
       *node = Node{};

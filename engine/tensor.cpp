@@ -53,6 +53,7 @@ Tensor Tensor::slice(std::int64_t first, Shape shape) const {
 
 void Tensor::clear() const {
   if (!dense()) throw Error("tensor " + to_string(shape_) + ": clear() needs dense memory");
+  if (planning()) return;
 #ifdef DRNAS_WITH_CUDA
   if (device_ == Device::cuda) {
     auto* const stream = static_cast<cudaStream_t>(compute_stream(device_));

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "engine/allocator.h"
+#include "engine/planning.h"
 #include "kernels/bfloat16.h"
 
 namespace drnas {
@@ -100,15 +101,21 @@ class Tensor {
   DType dtype_ = DType::f32;
 };
 
+/// Runs `work`, which calls kernels, unless this thread only plans (see planning.h).
+template <class Work>
+void execute(const Work& work) {
+  if (!planning()) work();
+}
+
 /// Calls `body` with the device as a compile-time constant. Throws Error for a device that this
 /// build lacks.
 template <class Body>
 decltype(auto) dispatch(Device device, const Body& body) {
   if (device == Device::cpu) return body.template operator()<Device::cpu>();
-#ifdef DRNAS_CUDA_OPERATIONS
+#ifdef DRNAS_WITH_CUDA
   return body.template operator()<Device::cuda>();
 #else
-  throw Error("device cuda: this build's operations run on the CPU only");
+  throw Error("device cuda: this build has no CUDA, expected cpu");
 #endif
 }
 

@@ -55,7 +55,7 @@ void normalise(const std::uint8_t* __restrict from, const ChunkConstants& k, int
 void augment_image(const Augment& p, const ChunkConstants& constants, int slot) {
   const std::int64_t image_elements = std::int64_t{3} * p.size * p.size;
   const std::int32_t image = image_of(p, slot);
-  if (p.labels) p.labels[slot] = p.classes[image];
+  if (p.labels && p.classes) p.labels[slot] = p.classes[image];
   const std::uint8_t* in = p.pixels + image * image_elements;
   float* out = p.out + slot * image_elements;
   const AugmentPlan plan = plan_augment(p, slot);

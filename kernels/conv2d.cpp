@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/conv2d.h"
 
+#include <atomic>
+
 #include "kernels/conv2d_plan.h"
 #include "kernels/parallel.h"
 
 namespace drnas::kernels {
 namespace {
+
+std::atomic<ConvMath> math_mode = ConvMath::fp32;
 
 /// Carves [packed weights | oneDNN scratch] out of the caller's workspace.
 struct Scratch {
@@ -17,6 +21,9 @@ struct Scratch {
 };
 
 }  // namespace
+
+void set_conv_math(ConvMath math) { math_mode = math; }
+ConvMath conv_math() { return math_mode; }
 
 template <>
 std::size_t conv2d_workspace<Device::cpu>(const Conv2d& p, ConvPass pass) {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/bfloat16.h"
 #include "kernels/device.h"
 
 namespace drnas::kernels {
@@ -25,6 +26,14 @@ struct Conv2d {
 
 enum class ConvPass { forward, backward_data, backward_weight };
 
+/// How CUDA multiplies float32: as it stands, or on tensor cores with operands rounded to 10 bits
+/// of mantissa. Sums are float32 either way. The CPU ignores it.
+enum class ConvMath { fp32, tf32 };
+/// For the whole process, fp32 at first. Set it before workspaces are measured: the modes need
+/// different ones.
+void set_conv_math(ConvMath math);
+ConvMath conv_math();
+
 /// Bytes of scratch (packed weights included) that one pass needs; 256-byte aligned by the caller.
 template <Device D>
 std::size_t conv2d_workspace(const Conv2d& p, ConvPass pass);
@@ -40,6 +49,16 @@ void conv2d_backward_data(const Conv2d& p, const float* dy, const float* w, floa
 /// dw overwritten.
 template <Device D>
 void conv2d_backward_weight(const Conv2d& p, const float* x, const float* dy, float* dw,
+                            void* workspace, Stream);
+
+// bfloat16 storage, float32 sums; in builds with CUDA only. cuDNN has no mixed form of the weight
+// gradient, so dw is bfloat16 too. Pointers are aligned to 16 bytes.
+std::size_t conv2d_workspace_bfloat16(const Conv2d& p, ConvPass pass);
+void conv2d_forward(const Conv2d& p, const bfloat16* x, const bfloat16* w, bfloat16* y,
+                    void* workspace, Stream);
+void conv2d_backward_data(const Conv2d& p, const bfloat16* dy, const bfloat16* w, bfloat16* dx,
+                          void* workspace, Stream);
+void conv2d_backward_weight(const Conv2d& p, const bfloat16* x, const bfloat16* dy, bfloat16* dw,
                             void* workspace, Stream);
 
 }  // namespace drnas::kernels

@@ -13,11 +13,5 @@ namespace kernels {
 /// Opaque CUDA stream; ignored by the CPU twins.
 using Stream = void*;
 
-#ifdef DRNAS_WITH_CUDA
-inline constexpr bool has_cuda = true;
-#else
-inline constexpr bool has_cuda = false;
-#endif
-
 }  // namespace kernels
 }  // namespace drnas

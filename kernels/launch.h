@@ -56,13 +56,15 @@ __device__ inline void* shared_memory() {
   extern __shared__ __align__(16) unsigned char drnas_shared_memory[];
   return drnas_shared_memory;
 }
-#else
+#elif defined(DRNAS_SIMT)
 inline void* shared_memory() { return simt::shared_memory(); }
 #endif
 
+#if defined(__CUDACC__) || defined(DRNAS_SIMT)
 /// Index of this thread in the whole one-dimensional grid.
 __device__ inline std::int64_t global_thread() {
   return static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
 }
+#endif
 
 }  // namespace drnas::kernels

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/bfloat16.h"
 #include "kernels/device.h"
 #include "kernels/host_device.h"
 
@@ -55,6 +56,11 @@ std::size_t node_mix_workspace(const NodeMix& p);
 /// y [n, h, w, channels] overwritten.
 template <Device D>
 void node_mix_forward(const NodeMix& p, float* y, void* workspace, Stream);
+/// The same on bfloat16 activations: CUDA only.
+template <Device D>
+std::size_t node_mix_workspace(const NodeMixOf<bfloat16>& p);
+template <Device D>
+void node_mix_forward(const NodeMixOf<bfloat16>& p, bfloat16* y, void* workspace, Stream);
 
 /// First half of the backward pass: all reductions, in one read of dy, z and x. With M = n*h*w,
 ///   g = sum dy,  S_t = sum dy (z_t - mean_t) inv_std_t,  dtheta_t = sum over channels of S_t,
@@ -74,5 +80,10 @@ template <Device D>
 std::size_t node_mix_backward_workspace(const NodeMix& p);
 template <Device D>
 void node_mix_backward(const NodeMixBackward& p, void* workspace, Stream);
+/// The same on bfloat16 activations: CUDA only.
+template <Device D>
+std::size_t node_mix_backward_workspace(const NodeMixOf<bfloat16>& p);
+template <Device D>
+void node_mix_backward(const NodeMixBackwardOf<bfloat16>& p, void* workspace, Stream);
 
 }  // namespace drnas::kernels

@@ -38,8 +38,9 @@ class DirichletDistribution final : public MixingDistribution {
                                      parameters_.ops,
                                      seed_,
                                      step};
-    dispatch(theta_.device(),
-             [&]<Device D>() { kernels::dirichlet_sample<D>(p, compute_stream(D)); });
+    dispatch(theta_.device(), [&]<Device D>() {
+      execute([&] { kernels::dirichlet_sample<D>(p, compute_stream(D)); });
+    });
     return theta_;
   }
 
@@ -54,8 +55,9 @@ class DirichletDistribution final : public MixingDistribution {
                                        parameters_.gradient.data<double>(),
                                        parameters_.edges,
                                        parameters_.ops};
-    dispatch(theta_.device(),
-             [&]<Device D>() { kernels::dirichlet_backward<D>(p, compute_stream(D)); });
+    dispatch(theta_.device(), [&]<Device D>() {
+      execute([&] { kernels::dirichlet_backward<D>(p, compute_stream(D)); });
+    });
   }
 
   std::vector<std::vector<double>> mean() const override {
@@ -83,7 +85,9 @@ class DirichletDistribution final : public MixingDistribution {
                                  parameters_.gradient.data<double>(),
                                  parameters_.edges,
                                  parameters_.ops};
-    dispatch(theta_.device(), [&]<Device D>() { kernels::kl_to_uniform<D>(p, compute_stream(D)); });
+    dispatch(theta_.device(), [&]<Device D>() {
+      execute([&] { kernels::kl_to_uniform<D>(p, compute_stream(D)); });
+    });
   }
 
  private:
@@ -107,9 +111,11 @@ class SoftmaxDistribution final : public MixingDistribution {
 
   void backward(const Tensor& dtheta) override {
     dispatch(theta_.device(), [&]<Device D>() {
-      kernels::softmax_rows_backward<D>(parameters_.edges, parameters_.ops, theta_.data<double>(),
-                                        dtheta.data<double>(), parameters_.gradient.data<double>(),
-                                        compute_stream(D));
+      execute([&] {
+        kernels::softmax_rows_backward<D>(parameters_.edges, parameters_.ops, theta_.data<double>(),
+                                          dtheta.data<double>(),
+                                          parameters_.gradient.data<double>(), compute_stream(D));
+      });
     });
   }
 
@@ -128,8 +134,11 @@ class SoftmaxDistribution final : public MixingDistribution {
  private:
   void compute(const Tensor& theta) const {
     dispatch(theta.device(), [&]<Device D>() {
-      kernels::softmax_rows<D>(parameters_.edges, parameters_.ops, parameters_.alpha.data<double>(),
-                               nullptr, theta.data<double>(), compute_stream(D));
+      execute([&] {
+        kernels::softmax_rows<D>(parameters_.edges, parameters_.ops,
+                                 parameters_.alpha.data<double>(), nullptr, theta.data<double>(),
+                                 compute_stream(D));
+      });
     });
   }
 

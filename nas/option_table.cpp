@@ -19,7 +19,7 @@ using enum OptionRole;
 constexpr std::string_view recipe = "Recipe", network = "Network", data = "Data",
                            machine = "Machine", run = "Run";
 
-const std::array<OptionInfo, 37> table{{
+const std::array<OptionInfo, 40> table{{
     {"preset", &O::preset, run, "NAME", result,
      "start from a named set of options: quick or nb201"},
     {"out", &O::out, run, "DIR", place, "run directory; must not exist without --resume"},
@@ -35,6 +35,8 @@ const std::array<OptionInfo, 37> table{{
      "least time between progress lines off a terminal"},
     {"quiet", &O::quiet, run, "", reporting, "print the result only"},
     {"dry-run", &O::dry_run, run, "", action, "check everything, print the plan, do nothing"},
+    {"plan", &O::plan, run, "", action,
+     "print the memory that K 1, 2, 4, 8 will need, by use and mode, and do nothing"},
 
     {"dataset", &O::dataset, data, "NAME", result,
      "cifar10, cifar100, fashion-mnist, mnist, image-folder or synthetic"},
@@ -79,6 +81,12 @@ const std::array<OptionInfo, 37> table{{
     {"threads", &O::threads, machine, "N", reporting, "processor threads; 0: all"},
     {"memory-limit", &O::memory_limit, machine, "BYTES", reporting,
      "most memory for tensors, as in 512M or 2G; 0: no limit", true},
+    {"raw-outputs", &O::raw_outputs, machine, "NAME", reporting,
+     "store, rebuild-1x1 or rebuild convolution outputs for the backward pass; auto: the first "
+     "that "
+     "fits --memory-limit"},
+    {"no-graph", &O::no_graph, machine, "", reporting,
+     "on CUDA: call every kernel instead of replaying recorded steps"},
 }};
 
 /// The whole text as a number.

@@ -192,6 +192,7 @@ SearchOptions resume_options(const SearchOptions& options, const std::vector<Giv
   resumed.out = options.out;
   resumed.resume = true;
   resumed.dry_run = options.dry_run;
+  resumed.plan = options.plan;
   return resumed;
 }
 

@@ -5,14 +5,15 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <memory>
 #include <optional>
 
-#include "data/loader.h"
+#include "engine/gpu.h"
 #include "engine/schedule.h"
 #include "nas/genotype.h"
-#include "nas/nb201_table.h"
 #include "nas/run_directory.h"
+#include "nas/search_inputs.h"
 #include "nas/search_state.h"
 #include "nas/signals.h"
 
@@ -25,76 +26,6 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-TrainerOptions trainer_options(const SearchOptions& o) {
-  TrainerOptions t;
-  t.momentum = static_cast<float>(o.momentum);
-  t.weight_decay = static_cast<float>(o.weight_decay);
-  t.grad_clip = o.grad_clip;
-  t.alpha_learning_rate = o.alpha_learning_rate;
-  t.alpha_beta1 = o.alpha_beta1;
-  t.alpha_beta2 = o.alpha_beta2;
-  t.l2 = o.regulariser == "l2" ? o.lambda : 0.0;
-  t.kl = o.regulariser == "kl" ? o.lambda : 0.0;
-  return t;
-}
-
-DatasetOptions dataset_options(const SearchOptions& o, bool write_cache) {
-  DatasetOptions d;
-  d.name = o.dataset;
-  d.folder = o.data;
-  d.cache = o.cache;
-  d.image_size = o.image_size;
-  d.seed = o.seed;
-  d.write_cache = write_cache;
-  return d;
-}
-
-LoaderOptions loader_options(const SearchOptions& o) {
-  LoaderOptions l;
-  l.batch_size = o.batch_size;
-  l.cutout = o.cutout;
-  l.seed = o.seed;
-  return l;
-}
-
-/// Alpha's batches: fresh draws from the second half.
-LoaderOptions alpha_loader_options(const SearchOptions& o) {
-  LoaderOptions l = loader_options(o);
-  l.replacement = true;
-  return l;
-}
-
-/// Evaluation: the second half in order, with the training transform under words of its own.
-LoaderOptions evaluation_loader_options(const SearchOptions& o) {
-  LoaderOptions l = loader_options(o);
-  l.shuffle = false;
-  l.seed = ~o.seed;
-  return l;
-}
-
-SupernetOptions supernet_options(const SearchOptions& o, const Dataset& dataset) {
-  return {o.channels, o.cells, static_cast<int>(dataset.classes.size()), o.partial_channels};
-}
-
-/// What a search reads before it starts.
-struct Inputs {
-  std::optional<Nb201Table> table;
-  Dataset dataset;
-  SearchSplit split;
-
-  Inputs(const SearchOptions& o, bool write_cache) {
-    if (!o.nb201_table.empty()) table.emplace(o.nb201_table);
-    dataset = read_dataset(dataset_options(o, write_cache));
-    split = split_for_search(dataset, o.limit_train);
-  }
-};
-
-void check_options(const SearchOptions& o) {
-  o.validate();
-  if (o.device == "cuda")
-    throw Error("--device cuda: searches run on the CPU in this version, expected cpu or auto");
-}
-
 /// A failure before the first step was done.
 class NothingDone : public Error {
  public:
@@ -104,40 +35,64 @@ class NothingDone : public Error {
 /// The threads and the memory budget of a run, put back at its end.
 class Resources {
  public:
-  explicit Resources(const SearchOptions& o)
-      : threads_(omp_get_max_threads()),
-        budget_(Allocator::of(Device::cpu).set_budget(o.memory_limit)) {
+  Resources(const SearchOptions& o, Device device)
+      : allocator_(Allocator::of(device)),
+        threads_(omp_get_max_threads()),
+        budget_(allocator_.set_budget(o.memory_limit)) {
     if (o.threads > 0) omp_set_num_threads(o.threads);
-    Allocator::of(Device::cpu).reset_peak();
+    allocator_.reset_peak();
   }
   ~Resources() {
     omp_set_num_threads(threads_);
-    Allocator::of(Device::cpu).set_budget(budget_);
+    allocator_.set_budget(budget_);
   }
 
  private:
+  Allocator& allocator_;
   int threads_;
   std::int64_t budget_;
 };
 
+/// A loader's batches on the device, one memory for each size of batch: recorded steps know it.
+class DeviceBatches {
+ public:
+  explicit DeviceBatches(Device device) : device_(device) {}
+
+  const DeviceBatch& load(const Batch& batch) {
+    const auto found = by_count_.find(batch.count);
+    if (found == by_count_.end())
+      return by_count_.try_emplace(batch.count, batch.images, batch.labels, batch.size, device_)
+          .first->second;
+    found->second.assign(batch.images, batch.labels);
+    return found->second;
+  }
+
+ private:
+  Device device_;
+  std::map<int, DeviceBatch> by_count_;
+};
+
 class Search {
  public:
-  Search(const SearchOptions& options, const Inputs& inputs, const RunDirectory& directory,
-         SearchObserver& observer)
+  Search(const SearchOptions& options, const SearchInputs& inputs, const SupernetOptions& network,
+         const RunDirectory& directory, SearchObserver& observer, Device device)
       : options_(options),
+        device_(device),
         table_(inputs.table),
         directory_(directory),
         observer_(observer),
-        supernet_(supernet_options(options, inputs.dataset), options.seed),
+        supernet_(network, options.seed, device),
         distribution_(make_distribution(
-            options.method, {Nb201Supernet::edges, Nb201Supernet::ops, options.seed, Device::cpu},
+            options.method, {Nb201Supernet::edges, Nb201Supernet::ops, options.seed, device},
             options.seed)),
         trainer_(supernet_, *distribution_, trainer_options(options)),
-        train_(inputs.dataset.train, inputs.split.weights, inputs.dataset, loader_options(options)),
+        train_(inputs.dataset.train, inputs.split.weights, inputs.dataset,
+               train_loader_options(options)),
         alpha_(inputs.dataset.train, inputs.split.architecture, inputs.dataset,
                alpha_loader_options(options)),
         evaluation_(inputs.dataset.train, inputs.split.architecture, inputs.dataset,
-                    evaluation_loader_options(options)) {}
+                    evaluation_loader_options(options)),
+        batches_(device) {}
 
   /// No step has been done: there is nothing to keep.
   bool untouched() const { return progress_.draws == 0 && trainer_.draws() == 0; }
@@ -177,21 +132,17 @@ class Search {
  private:
   Nb201Cell cell() const { return cell_of_largest(distribution_->mean()); }
 
-  static DeviceBatch on_device(const Batch& batch) {
-    return {batch.images, batch.labels, batch.size, Device::cpu};
-  }
-
   /// The search step: alpha on a validation batch, then the weights on a training batch.
   void step(double learning_rate) {
     const std::int64_t done =
         (progress_.epoch - options_.alpha_start_epoch) * train_.batches() + progress_.step;
     // Already done where a run stopped between the two halves of a step.
     if (progress_.epoch >= options_.alpha_start_epoch && progress_.architecture_steps <= done) {
-      architecture_ms_ += trainer_.architecture_step(on_device(alpha_.next())).total_ms();
+      architecture_ms_ += trainer_.architecture_step(batches_.load(alpha_.next())).total_ms;
       ++progress_.architecture_steps;
     }
-    const StepResult result = trainer_.weight_step(on_device(train_.next()), learning_rate);
-    weight_ms_ += result.total_ms();
+    const StepResult result = trainer_.weight_step(batches_.load(train_.next()), learning_rate);
+    weight_ms_ += result.total_ms;
     progress_.train.add(result);
     ++progress_.step;
   }
@@ -234,11 +185,11 @@ class Search {
         trainer_.set_draws(progress_.draws);  // the evaluation will start again
         return checkpoint(), false;
       }
-      totals.add(trainer_.evaluate(on_device(evaluation_.next())));
+      totals.add(trainer_.evaluate(batches_.load(evaluation_.next())));
       report("evaluation", batch + 1, evaluation_.batches(), batch + 1, seconds_since(start));
     }
     epoch_seconds_ = train_seconds_ + seconds_since(start);
-    progress_.memory.update(Allocator::of(Device::cpu).counters());
+    progress_.memory.update(Allocator::of(device_).counters());
     const EpochRecord record = make_record(totals);
     directory_.append_log(record);
     directory_.write_genotype(record.genotype);
@@ -302,13 +253,14 @@ class Search {
 
   void checkpoint() {
     progress_.draws = trainer_.draws();
-    progress_.memory.update(Allocator::of(Device::cpu).counters());
+    progress_.memory.update(Allocator::of(device_).counters());
     save_search(directory_.checkpoint_path(), directory_.configuration(), progress_, supernet_,
                 *distribution_);
     last_checkpoint_ = Clock::now();
   }
 
   const SearchOptions& options_;
+  Device device_;
   const std::optional<Nb201Table>& table_;
   const RunDirectory& directory_;
   SearchObserver& observer_;
@@ -316,6 +268,7 @@ class Search {
   std::unique_ptr<MixingDistribution> distribution_;
   Trainer trainer_;
   Loader train_, alpha_, evaluation_;
+  DeviceBatches batches_;  // one after the other: the three loaders' batches share memory
   SearchProgress progress_;
   Clock::time_point last_checkpoint_;
   double architecture_ms_ = 0, weight_ms_ = 0, train_seconds_ = 0, epoch_seconds_ = 0;
@@ -325,37 +278,24 @@ class Search {
 }  // namespace
 
 SearchResult run_search(const SearchOptions& options, SearchObserver& observer) {
-  check_options(options);
-  const Inputs inputs(options, true);
-  const Resources resources(options);
+  options.validate();
+  std::string note;
+  const Device device = choose_device(options.device, note);
+  const SearchInputs inputs(options, true);
+  const SupernetOptions network = inputs.supernet_options(options, device);
+  const Resources resources(options, device);
   const RunDirectory directory = RunDirectory::open(options);
+  if (!note.empty()) observer.on_message(note);
   try {
-    Search search(options, inputs, directory, observer);
+    Search search(options, inputs, network, directory, observer, device);
     if (options.resume) search.resume();
     return search.run();
   } catch (const NothingDone& failure) {
-    // A budget that is too small, say: leave no folder that would stand in the way of the next try.
+    // A network whose first loss is not finite, say: leave no folder that would stand in the way of
+    // the next try.
     if (!options.resume) std::filesystem::remove_all(directory.path());
     throw Error(failure.what());
   }
-}
-
-std::string plan_search(const SearchOptions& options) {
-  check_options(options);
-  const Inputs inputs(options, false);
-  RunDirectory::check(options);
-  const Nb201Supernet supernet(supernet_options(options, inputs.dataset), options.seed);
-  const auto batches = [&](std::size_t images) {
-    return std::to_string((images + options.batch_size - 1) / options.batch_size);
-  };
-  return options.to_toml() + "# data: " + inputs.dataset.name + ", " +
-         std::to_string(inputs.split.weights.size()) + " images for weights, " +
-         std::to_string(inputs.split.architecture.size()) + " for alpha, " +
-         std::to_string(inputs.dataset.classes.size()) +
-         " classes\n# supernet: " + std::to_string(supernet.parameters().count()) +
-         " parameters\n# each epoch: " + batches(inputs.split.weights.size()) + " search steps, " +
-         batches(inputs.split.architecture.size()) + " evaluation batches\n# would write to " +
-         options.out.string() + "\n";
 }
 
 }  // namespace drnas

@@ -44,16 +44,19 @@ struct SearchOptions {
   std::string regulariser = "l2";  ///< l2 | kl | none: what draws the concentrations towards 1
   double lambda = 1e-3;            ///< its weight
 
-  std::string device = "auto";    ///< cpu | cuda | auto
-  int threads = 0;                ///< 0: all processors
-  std::int64_t memory_limit = 0;  ///< bytes of tensors; 0: none
-  std::filesystem::path out;      ///< run directory
-  bool resume = false;            ///< continue the run in `out`
-  double checkpoint_every = 10;   ///< minutes
+  std::string device = "auto";       ///< cpu | cuda | auto
+  int threads = 0;                   ///< 0: all processors
+  std::int64_t memory_limit = 0;     ///< bytes of tensors; 0: none
+  std::string raw_outputs = "auto";  ///< store | rebuild-1x1 | rebuild | auto: what fits the limit
+  bool no_graph = false;             ///< on CUDA: call every kernel instead of replaying steps
+  std::filesystem::path out;         ///< run directory
+  bool resume = false;               ///< continue the run in `out`
+  double checkpoint_every = 10;      ///< minutes
   std::filesystem::path nb201_table;
   double log_every = 5;  ///< least seconds between plain progress lines
   bool quiet = false;
   bool dry_run = false;
+  bool plan = false;  ///< print what the search will hold in memory, and end
 
   bool operator==(const SearchOptions&) const = default;
 
@@ -61,7 +64,8 @@ struct SearchOptions {
   /// expected.
   void validate() const;
 
-  /// A TOML file with a commented header that holds every option but `resume` and `dry-run`.
+  /// A TOML file with a commented header that holds every option but `resume`, `dry-run` and
+  /// `plan`.
   std::string to_toml() const;
 };
 

@@ -12,6 +12,13 @@
 
 namespace drnas {
 
+/// What happens to raw convolution outputs between the forward and the backward pass: kept, those
+/// of 1x1 convolutions rebuilt from the nodes (a tenth of the FLOPs, two fifths of the bytes), or
+/// all rebuilt. The results are the same bit by bit.
+enum class RawOutputs { store, rebuild_1x1, rebuild };
+/// store, rebuild-1x1, rebuild.
+const char* to_string(RawOutputs mode);
+
 /// Size of a NAS-Bench-201 supernet (Dong and Yang, ICLR 2020): three stages of `cells` cells with
 /// C, 2C, 4C channels.
 struct SupernetOptions {
@@ -19,6 +26,7 @@ struct SupernetOptions {
   int cells = 5;      ///< N, per stage
   int classes = 10;
   int partial_channels = 1;  ///< K: candidate operations see C/K channels
+  RawOutputs raw_outputs = RawOutputs::rebuild_1x1;
 };
 
 /// The NAS-Bench-201 search supernet: stem, cells of four nodes and six mixed edges, two residual

@@ -40,6 +40,11 @@ DeviceBatch::DeviceBatch(std::span<const float> pixels, std::span<const std::int
   if (static_cast<std::int64_t>(pixels.size()) != images.elements())
     throw Error("batch: " + std::to_string(pixels.size()) + " pixel values do not fill " +
                 to_string(images.shape()));
+  assign(pixels, classes);
+}
+
+void DeviceBatch::assign(std::span<const float> pixels,
+                         std::span<const std::int32_t> classes) const {
   upload(pixels, images);
   upload(classes, labels);
 }
@@ -93,7 +98,7 @@ void Trainer::measure_gradients(bool weights) {
                                   record_.data<double>() + norm_word};
   dispatch(g.device(), [&]<Device D>() {
     const Tensor scratch = workspace(D, kernels::squared_norm_workspace<D>(norm));
-    kernels::squared_norm<D>(norm, scratch.data(), compute_stream(D));
+    execute([&] { kernels::squared_norm<D>(norm, scratch.data(), compute_stream(D)); });
   });
 }
 
@@ -112,7 +117,8 @@ void Trainer::update_alpha() {
                                p.first_moment.data<double>(),
                                p.second_moment.data<double>(),
                                p.gradient.data<double>()};
-  dispatch(p.alpha.device(), [&]<Device D>() { kernels::adam_step<D>(step, compute_stream(D)); });
+  dispatch(p.alpha.device(),
+           [&]<Device D>() { execute([&] { kernels::adam_step<D>(step, compute_stream(D)); }); });
 }
 
 void Trainer::update_weights() {
@@ -123,24 +129,59 @@ void Trainer::update_weights() {
       store.weights().elements(), record + rate_word,      record + norm_word,
       options_.grad_clip,         options_.momentum,       options_.weight_decay,
       store.weights().data(),     store.velocity().data(), store.gradients().data()};
-  dispatch(store.device(), [&]<Device D>() { kernels::sgd_step<D>(step, compute_stream(D)); });
+  dispatch(store.device(),
+           [&]<Device D>() { execute([&] { kernels::sgd_step<D>(step, compute_stream(D)); }); });
 }
 
-StepResult Trainer::finish(const DeviceBatch& batch) {
+Trainer::StepKey Trainer::key_of(Kind kind, const DeviceBatch& batch) {
+  return {kind, batch.images.bytes_begin(), batch.labels.bytes_begin(), batch.labels.elements()};
+}
+
+void Trainer::work(Kind kind, const DeviceBatch& batch, StepResult& times) {
+  const bool training = kind != Kind::evaluation;
+  Laps laps;
+  if (training) keep_statistics();
+  Pass pass = forward(batch, training, false);
+  times.forward_ms = laps.lap();
+  if (training) backward(pass, kind == Kind::weights);
+  times.backward_ms = laps.lap();
+  if (kind == Kind::architecture) update_alpha();
+  if (kind == Kind::weights) update_weights();
   dispatch(record_.device(), [&]<Device D>() {
-    kernels::increment<D>(1, draw_counter_.data<std::uint32_t>(), compute_stream(D));
+    execute(
+        [&] { kernels::increment<D>(1, draw_counter_.data<std::uint32_t>(), compute_stream(D)); });
   });
-  ++draws_;
+  times.optimizer_ms = laps.lap();
+}
+
+void Trainer::read_record(const DeviceBatch& batch, StepResult& result) const {
   const std::vector<double> record = download<double>(record_);
   const kernels::CrossEntropyResult loss =
       LossResult::decode(std::span(record).subspan(loss_word, 2));
-  StepResult result;
   result.loss = loss.loss;
   result.top1 = loss.top1;
   result.top5 = loss.top5;
   result.count = static_cast<int>(batch.labels.elements());
   result.gradient_norm = std::sqrt(record[norm_word]);
+}
+
+StepResult Trainer::run(Kind kind, const DeviceBatch& batch) {
+  StepResult result;
+  result.draw = draws_;
+  Laps laps;
+  CapturedStep& step =
+      steps_.try_emplace(key_of(kind, batch), record_.device(), options_.capture).first->second;
+  step.run([&] { work(kind, batch, result); });
+  ++draws_;
+  read_record(batch, result);
+  result.total_ms = laps.lap();
+  if (step.nodes()) result.forward_ms = result.backward_ms = result.optimizer_ms = 0;
   return result;
+}
+
+std::size_t Trainer::launches(const DeviceBatch& batch, bool weights) const {
+  const auto found = steps_.find(key_of(weights ? Kind::weights : Kind::architecture, batch));
+  return found == steps_.end() ? 0 : found->second.nodes();
 }
 
 void Trainer::require_finite(const StepResult& result, const DeviceBatch& batch, bool weights) {
@@ -163,48 +204,18 @@ void Trainer::require_finite(const StepResult& result, const DeviceBatch& batch,
 }
 
 StepResult Trainer::architecture_step(const DeviceBatch& batch) {
-  keep_statistics();
-  const std::uint32_t draw = draws_;
-  Laps laps;
-  Pass pass = forward(batch, true, false);
-  const double forward_ms = laps.lap();
-  backward(pass, false);
-  const double backward_ms = laps.lap();
-  update_alpha();
-  StepResult result = finish(batch);
-  result.draw = draw;
-  result.forward_ms = forward_ms;
-  result.backward_ms = backward_ms;
-  result.optimizer_ms = laps.lap();
+  const StepResult result = run(Kind::architecture, batch);
   require_finite(result, batch, false);
   return result;
 }
 
 StepResult Trainer::weight_step(const DeviceBatch& batch, double learning_rate) {
-  keep_statistics();
   upload_scalar(learning_rate, record_.slice(rate_word, {1, 1, 1, 1}));
-  const std::uint32_t draw = draws_;
-  Laps laps;
-  Pass pass = forward(batch, true, false);
-  const double forward_ms = laps.lap();
-  backward(pass, true);
-  const double backward_ms = laps.lap();
-  update_weights();
-  StepResult result = finish(batch);
-  result.draw = draw;
-  result.forward_ms = forward_ms;
-  result.backward_ms = backward_ms;
-  result.optimizer_ms = laps.lap();
+  const StepResult result = run(Kind::weights, batch);
   require_finite(result, batch, true);
   return result;
 }
 
-StepResult Trainer::evaluate(const DeviceBatch& batch) {
-  Laps laps;
-  const Pass pass = forward(batch, false, false);
-  StepResult result = finish(batch);
-  result.forward_ms = laps.lap();
-  return result;
-}
+StepResult Trainer::evaluate(const DeviceBatch& batch) { return run(Kind::evaluation, batch); }
 
 }  // namespace drnas

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
+#include <tuple>
 
+#include "engine/captured_step.h"
 #include "nas/distribution.h"
 #include "nas/supernet.h"
 
@@ -17,8 +20,9 @@ struct TrainerOptions {
   bool clip_with_alpha =
       true;  ///< the norm includes dL_train/dalpha, as the published NAS-Bench-201 code does
   double alpha_learning_rate = 3e-4, alpha_beta1 = 0.5, alpha_beta2 = 0.999, alpha_eps = 1e-8;
-  double l2 = 1e-3;  ///< added to alpha's gradient as l2*alpha: draws beta towards 1
-  double kl = 0.0;   ///< weight of sum over edges of KL(Dirichlet(beta) || Dirichlet(1))
+  double l2 = 1e-3;     ///< added to alpha's gradient as l2*alpha: draws beta towards 1
+  double kl = 0.0;      ///< weight of sum over edges of KL(Dirichlet(beta) || Dirichlet(1))
+  bool capture = true;  ///< on CUDA: record each kind of step once as a graph and replay it
 };
 
 /// A batch on the device.
@@ -28,17 +32,18 @@ struct DeviceBatch {
 
   DeviceBatch(std::span<const float> images, std::span<const std::int32_t> labels, int size,
               Device device);
+  /// Other images in the same memory, so that a recorded step can be replayed on them.
+  void assign(std::span<const float> images, std::span<const std::int32_t> labels) const;
 };
 
-/// What one pass gave, and where its time went (milliseconds).
+/// What one step gave, and where its time went (milliseconds). The phases of a recorded step are
+/// not told apart: they are zero.
 struct StepResult {
   double loss = 0;
   int count = 0, top1 = 0, top5 = 0;
   double gradient_norm = 0;  ///< before clipping; in an architecture step that of alpha
   std::uint32_t draw = 0;    ///< number of its mixing weights
-  double forward_ms = 0, backward_ms = 0, optimizer_ms = 0;
-
-  double total_ms() const { return forward_ms + backward_ms + optimizer_ms; }
+  double forward_ms = 0, backward_ms = 0, optimizer_ms = 0, total_ms = 0;
 };
 
 /// The bilevel search step on a supernet: alpha by Adam on validation batches, weights by SGD on
@@ -58,6 +63,8 @@ class Trainer {
   /// Loss and hits with running statistics and a fresh draw.
   StepResult evaluate(const DeviceBatch& batch);
 
+  /// Launches, copies and fills of one recorded step on this batch; 0 where none is recorded.
+  std::size_t launches(const DeviceBatch& batch, bool weights) const;
   /// dL/dtheta of the last step that computed it.
   const Tensor& theta_gradient() const { return dtheta_; }
   std::uint32_t draws() const { return draws_; }
@@ -69,14 +76,19 @@ class Trainer {
     Variable theta;
     LossResult loss;
   };
+  /// A kind of step on memory of its own.
+  enum class Kind { architecture, weights, evaluation };
+  using StepKey = std::tuple<Kind, const void*, const void*, std::int64_t>;
+  static StepKey key_of(Kind kind, const DeviceBatch& batch);
+  StepResult run(Kind kind, const DeviceBatch& batch);
+  void work(Kind kind, const DeviceBatch& batch, StepResult& times);
   Pass forward(const DeviceBatch& batch, bool training, bool trap);
   void backward(Pass& pass, bool weights);
   void update_alpha();
   void update_weights();
   /// Squared norm of the gradients that a step has left; also says whether they are finite.
   void measure_gradients(bool weights);
-  /// Ends a step: counts its draw and reads what it reports.
-  StepResult finish(const DeviceBatch& batch);
+  void read_record(const DeviceBatch& batch, StepResult& result) const;
   void keep_statistics();
   /// Where a step's report is not finite: undoes the step, repeats it with every result checked and
   /// throws Error that names the operation.
@@ -90,6 +102,7 @@ class Trainer {
   Tensor statistics_before_;  // running statistics as they were before the step
   Tensor draw_counter_;       // [1] uint32: draws_ in the device's memory
   Tensor record_;             // [4] float64: loss and hits, squared norm, learning rate
+  std::map<StepKey, CapturedStep> steps_;
 };
 
 }  // namespace drnas

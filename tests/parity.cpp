@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/error.h"
+#include "engine/gpu.h"
 
 namespace {
 
@@ -18,6 +18,7 @@ using namespace drnas;
 struct Options {
   std::vector<std::string> files;
   double tolerance = 1e-3, derivative_tolerance = 1e-10;
+  std::string device = "cpu";
 };
 
 Options parse(int argc, char** argv) {
@@ -28,6 +29,9 @@ Options parse(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--derivative-tolerance", o.derivative_tolerance,
                  "Largest relative error of the Beta derivative")
+      ->capture_default_str();
+  app.add_option("--device", o.device, "cpu, cuda or auto")
+      ->check(CLI::IsMember({"cpu", "cuda", "auto"}))
       ->capture_default_str();
   try {
     app.parse(argc, argv);
@@ -49,7 +53,10 @@ bool report(const std::filesystem::path& file, const Options& options, Overall& 
   const bool table = file.extension() == ".csv";
   if (!table && file.extension() != ".safetensors")
     throw Error(file.string() + ": expected a .safetensors reference file or a beta_*.csv table");
-  const parity::Errors errors = table ? parity::replay_beta(file) : parity::replay_supernet(file);
+  std::string note;
+  const parity::Errors errors =
+      table ? parity::replay_beta(file)
+            : parity::replay_supernet(file, choose_device(options.device, note));
   const double allowed = table ? options.derivative_tolerance : options.tolerance;
   double worst = 0;
   std::printf("%s\n", file.filename().c_str());

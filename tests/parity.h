@@ -6,6 +6,8 @@
 #include <map>
 #include <string>
 
+#include "kernels/device.h"
+
 namespace drnas::parity {
 
 /// Largest relative error of each group of tensors: ||out - reference|| / ||reference||; for
@@ -20,7 +22,7 @@ inline void keep_worst(double& worst, double error) {
 /// Replays a NAS-Bench-201 reference file: one training forward and backward with given weights and
 /// mixing weights, one evaluation forward, then the recorded architecture and weight steps. Throws
 /// Error for a file of another kind.
-Errors replay_supernet(const std::filesystem::path& file);
+Errors replay_supernet(const std::filesystem::path& file, Device device = Device::cpu);
 
 /// Compares the derivative of a Beta sample with every row of a table x,a,b,...,dx_da.
 Errors replay_beta(const std::filesystem::path& file);

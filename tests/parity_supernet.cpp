@@ -4,6 +4,7 @@
 #include <set>
 #include <span>
 
+#include "engine/stream.h"
 #include "kernels/dirichlet_math.h"
 #include "nas/trainer.h"
 #include "tests/parity.h"
@@ -27,11 +28,6 @@ double relative_error(std::span<const T> out, const std::vector<float>& referenc
   return std::sqrt(squares) / std::max({norm(reference), least_norm, 1e-30});
 }
 
-template <class T>
-std::span<const T> values_of(const Tensor& t) {
-  return {t.data<T>(), static_cast<std::size_t>(t.elements())};
-}
-
 /// Mixing weights that are given, with the exact Dirichlet derivative at that point.
 class GivenTheta final : public MixingDistribution {
  public:
@@ -41,12 +37,20 @@ class GivenTheta final : public MixingDistribution {
         gradient_beta(make_table()) {}
 
   void set(const std::vector<float>& theta) {
-    std::copy(theta.begin(), theta.end(), theta_.data<double>());
+    upload<double>(std::vector<double>(theta.begin(), theta.end()), theta_);
   }
   std::string name() const override { return "given"; }
   const Tensor& draw(const std::uint32_t*) override { return theta_; }
   void backward(const Tensor& dtheta) override {
-    for (int e = 0; e < parameters_.edges; ++e) differentiate_row(e, dtheta);
+    const auto x = download<double>(theta_), g = download<double>(dtheta),
+               alpha = download<double>(parameters_.alpha);
+    std::vector<double> dbeta(x.size()), dalpha(x.size());
+    for (int e = 0; e < parameters_.edges; ++e) {
+      const std::ptrdiff_t row = std::ptrdiff_t{e} * parameters_.ops;
+      differentiate_row(&x[row], &g[row], &alpha[row], &dbeta[row], &dalpha[row]);
+    }
+    upload<double>(dbeta, gradient_beta);
+    upload<double>(dalpha, parameters_.gradient);
   }
   std::vector<std::vector<double>> mean() const override { return table(theta_); }
   std::vector<std::vector<double>> concentrations() const override {
@@ -55,10 +59,9 @@ class GivenTheta final : public MixingDistribution {
   void add_kl_gradient(double) override {}
 
  private:
-  void differentiate_row(int e, const Tensor& dtheta) {
+  void differentiate_row(const double* x, const double* g, const double* alpha, double* dbeta,
+                         double* dalpha) const {
     const int ops = parameters_.ops;
-    const double *x = theta_.data<double>() + e * ops, *g = dtheta.data<double>() + e * ops,
-                 *alpha = parameters_.alpha.data<double>() + e * ops;
     double total = 0, weighted = 0;
     for (int i = 0; i < ops; ++i) {
       total += kernels::concentration_of(alpha[i]);
@@ -70,10 +73,8 @@ class GivenTheta final : public MixingDistribution {
       for (int j = 0; j < ops; ++j) rest += j == i ? 0.0 : x[j];
       const double d =
           kernels::dirichlet_derivative(x[i], rest, std::log(x[i]), beta, total - beta);
-      const double dbeta = d * (g[i] - weighted);
-      gradient_beta.data<double>()[e * ops + i] = dbeta;
-      parameters_.gradient.data<double>()[e * ops + i] =
-          dbeta * kernels::concentration_slope(alpha[i], beta);
+      dbeta[i] = d * (g[i] - weighted);
+      dalpha[i] = dbeta[i] * kernels::concentration_slope(alpha[i], beta);
     }
   }
 
@@ -85,15 +86,19 @@ class GivenTheta final : public MixingDistribution {
 
 class Replay {
  public:
-  explicit Replay(const std::filesystem::path& path)
+  Replay(const std::filesystem::path& path, Device device)
       : file_(path),
-        supernet_({file_.channels(), file_.cells(), file_.classes(), file_.partial_channels()}, 0),
-        given_({Nb201Supernet::edges, Nb201Supernet::ops, 0, Device::cpu}) {
+        device_(device),
+        supernet_({file_.channels(), file_.cells(), file_.classes(), file_.partial_channels()}, 0,
+                  device),
+        given_({Nb201Supernet::edges, Nb201Supernet::ops, 0, device}) {
     const ParameterStore& store = supernet_.parameters();
+    std::vector<float> weights_start = download<float>(store.weights());
     for (const NamedSlice& p : store.parameters()) {
       const std::vector<float> values = file_.values("init." + p.name, p.shape.elements());
-      std::copy(values.begin(), values.end(), store.weights().data() + p.offset);
+      std::copy(values.begin(), values.end(), weights_start.begin() + p.offset);
     }
+    upload<float>(weights_start, store.weights());
     const std::set<std::string> weights = names_of(store.parameters());
     file_.expect_only("init.", weights);
     file_.expect_only("trace.final.", weights);
@@ -128,18 +133,25 @@ class Replay {
     compare(group, std::span<const double>(&out, 1), name);
   }
 
+  template <class T>
+  void compare_tensor(const std::string& group, const Tensor& out, const std::string& name) {
+    const std::vector<T> values = download<T>(out);
+    compare(group, std::span<const T>(values), name);
+  }
+
   DeviceBatch batch(const std::string& prefix) const {
     const ReferenceFile::Batch b = file_.batch(prefix);
-    return {b.images, b.labels, b.size, Device::cpu};
+    return {b.images, b.labels, b.size, device_};
   }
   void give(const std::string& theta) { given_.set(file_.values(theta, table_size)); }
 
   void compare_slices(const std::string& group, const std::string& prefix,
                       const std::vector<NamedSlice>& slices, const Tensor& buffer,
                       double least_norm = 0) {
+    const std::vector<float> values = download<float>(buffer);
     for (const NamedSlice& s : slices)
       compare(group,
-              std::span<const float>(buffer.data() + s.offset,
+              std::span<const float>(values.data() + s.offset,
                                      static_cast<std::size_t>(s.shape.elements())),
               prefix + s.name, least_norm);
   }
@@ -149,12 +161,12 @@ class Replay {
     const DeviceBatch given = batch("");
     give("theta");
     const Tensor gradient =
-        Tensor::zeros(given_.sample(0).shape(), MemoryTag::optimizer, Device::cpu, DType::f64);
-    Tape tape;
+        Tensor::zeros(given_.sample(0).shape(), MemoryTag::optimizer, device_, DType::f64);
+    Tape tape(device_);
     const Variable theta(given_.sample(0), gradient, "theta");
     const Variable logits = supernet_.forward(tape, Variable(given.images), theta, true);
     const LossResult loss = cross_entropy(tape, "loss", logits, given.labels);
-    compare("logits", values_of<float>(logits.value()), "logits");
+    compare_tensor<float>("logits", logits.value(), "logits");
     compare("loss", loss.read().loss, "loss");
     std::vector<Variable> wanted = supernet_.leaves();
     wanted.push_back(theta);
@@ -164,33 +176,32 @@ class Replay {
       squares += std::pow(norm(file_.values("grad." + p.name, p.shape.elements())), 2);
     compare_slices("grad", "grad.", store.parameters(), store.gradients(),
                    1e-3 * std::sqrt(squares));
-    compare("grad.theta", values_of<double>(gradient), "grad.theta");
+    compare_tensor<double>("grad.theta", gradient, "grad.theta");
     compare_slices("after", "after.", store.statistics(), store.statistics_buffer());
-    Tape quiet(Device::cpu, false);
-    compare(
-        "eval_logits",
-        values_of<float>(supernet_.forward(quiet, Variable(given.images), theta, false).value()),
-        "eval_logits");
+    Tape quiet(device_, false);
+    compare_tensor<float>("eval_logits",
+                          supernet_.forward(quiet, Variable(given.images), theta, false).value(),
+                          "eval_logits");
   }
 
   void trace() {
     ArchitectureParameters& alpha = given_.parameters();
     const std::vector<float> start = file_.values("trace.alpha0", table_size);
-    std::copy(start.begin(), start.end(), alpha.alpha.data<double>());
+    upload<double>(std::vector<double>(start.begin(), start.end()), alpha.alpha);
     TrainerOptions options;
     options.grad_clip = file_.clip();
     options.clip_with_alpha = false;
+    options.capture = false;  // the given derivative is computed on the host
     Trainer trainer(supernet_, given_, options);
     std::vector<double> losses;
     for (int step = 0; step < file_.steps(); ++step) {
       const std::string prefix = "trace." + std::to_string(step) + ".";
       give(prefix + "arch_theta");
       losses.push_back(trainer.architecture_step(batch(prefix + "arch_")).loss);
-      compare("trace.grad_theta", values_of<double>(trainer.theta_gradient()),
-              prefix + "grad_theta");
-      compare("trace.grad_beta", values_of<double>(given_.gradient_beta), prefix + "grad_beta");
-      compare("trace.grad_alpha", values_of<double>(alpha.gradient), prefix + "grad_alpha");
-      compare("trace.alpha", values_of<double>(alpha.alpha), prefix + "alpha");
+      compare_tensor<double>("trace.grad_theta", trainer.theta_gradient(), prefix + "grad_theta");
+      compare_tensor<double>("trace.grad_beta", given_.gradient_beta, prefix + "grad_beta");
+      compare_tensor<double>("trace.grad_alpha", alpha.gradient, prefix + "grad_alpha");
+      compare_tensor<double>("trace.alpha", alpha.alpha, prefix + "alpha");
       give(prefix + "weight_theta");
       const StepResult weight = trainer.weight_step(batch(prefix + "weight_"), 0.025);
       losses.push_back(weight.loss);
@@ -202,6 +213,7 @@ class Replay {
   }
 
   ReferenceFile file_;
+  Device device_;
   Nb201Supernet supernet_;
   GivenTheta given_;
   Errors errors_;
@@ -209,6 +221,8 @@ class Replay {
 
 }  // namespace
 
-Errors replay_supernet(const std::filesystem::path& file) { return Replay(file).run(); }
+Errors replay_supernet(const std::filesystem::path& file, Device device) {
+  return Replay(file, device).run();
+}
 
 }  // namespace drnas::parity

@@ -84,6 +84,10 @@ int run(const std::vector<std::string>& arguments) {
     std::cout << plan_search(line.options);
     return 0;
   }
+  if (line.options.plan) {
+    std::cout << plan_search_memory(line.options);
+    return 0;
+  }
   catch_stop_signals();
   return line.options.seeds.empty() ? search_one(line.options) : search_seeds(line.options);
 }

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+#include "engine/captured_step.h"
+
+#include "engine/allocator.h"
+#include "engine/stream.h"
+
+#ifdef DRNAS_WITH_CUDA
+#include "kernels/launch.h"
+#endif
+
+namespace drnas {
+namespace {
+
+/// Temporary memory of captured steps, for the length of a scope; without checks, which wait for
+/// the device.
+class CapturedMemory {
+ public:
+  explicit CapturedMemory(Device device)
+      : allocator_(Allocator::of(device)),
+        before_(allocator_.set_captured(true)),
+        checks_(allocator_.set_checks(false)) {}
+  ~CapturedMemory() {
+    allocator_.set_captured(before_);
+    allocator_.set_checks(checks_);
+  }
+  CapturedMemory(const CapturedMemory&) = delete;
+  CapturedMemory& operator=(const CapturedMemory&) = delete;
+
+ private:
+  Allocator& allocator_;
+  bool before_, checks_;
+};
+
+}  // namespace
+
+#ifdef DRNAS_WITH_CUDA
+using kernels::require_cuda;
+
+struct CapturedStep::Graph {
+  cudaGraphExec_t exec = nullptr;
+  std::size_t nodes = 0;
+
+  ~Graph() {
+    if (exec) cudaGraphExecDestroy(exec);
+  }
+  void record(const std::function<void()>& work) {
+    const auto stream = static_cast<cudaStream_t>(compute_stream(Device::cuda));
+    cudaGraph_t graph = nullptr;
+    require_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal),
+                 "start recording a step");
+    try {
+      work();
+    } catch (...) {
+      if (cudaStreamEndCapture(stream, &graph) == cudaSuccess) cudaGraphDestroy(graph);
+      throw;
+    }
+    require_cuda(cudaStreamEndCapture(stream, &graph), "record a step");
+    require_cuda(cudaGraphGetNodes(graph, nullptr, &nodes), "count a step's launches");
+    require_cuda(cudaGraphInstantiate(&exec, graph, 0), "prepare a recorded step");
+    require_cuda(cudaGraphDestroy(graph), "prepare a recorded step");
+  }
+  void launch() const {
+    require_cuda(cudaGraphLaunch(exec, static_cast<cudaStream_t>(compute_stream(Device::cuda))),
+                 "launch a recorded step");
+  }
+};
+#else
+struct CapturedStep::Graph {
+  std::size_t nodes = 0;
+
+  void record(const std::function<void()>&) {}
+  void launch() const {}
+};
+#endif
+
+CapturedStep::CapturedStep(Device device, bool capture)
+    : device_(device), capture_(capture && device == Device::cuda) {}
+CapturedStep::~CapturedStep() = default;
+CapturedStep::CapturedStep(CapturedStep&&) noexcept = default;
+CapturedStep& CapturedStep::operator=(CapturedStep&&) noexcept = default;
+
+void CapturedStep::run(const std::function<void()>& work) {
+  if (!capture_ || planning()) return work();
+  const CapturedMemory memory(device_);
+  if (runs_++ == 0) return work();
+  if (!graph_) {
+    auto graph = std::make_unique<Graph>();
+    graph->record(work);
+    graph_ = std::move(graph);
+  }
+  graph_->launch();
+}
+
+std::size_t CapturedStep::nodes() const { return graph_ ? graph_->nodes : 0; }
+
+}  // namespace drnas

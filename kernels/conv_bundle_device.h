@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+// What the CUDA kernels of conv_bundle share: the padded shapes that the convolution library sees,
+// vectors of adjacent channels, and the weights' way into and out of their padding.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "kernels/conv2d.h"
+#include "kernels/conv_bundle.h"
+#include "kernels/launch.h"
+
+namespace drnas::kernels {
+
+/// A bundle as the convolution library sees it: c and edges*c channels rounded up to eight, zeros
+/// in the padding.
+struct PaddedBundle {
+  ConvBundle bundle;
+  int c_pad;
+
+  explicit PaddedBundle(const ConvBundle& b)
+      : bundle(b), c_pad(static_cast<int>(round_up(b.c, 8))) {
+    constexpr std::int64_t limit = std::int64_t{1} << 31;  // kernels count items in 32 bits
+    if (b.pixels() * b.x_channels >= limit || b.pixels() * c_pad >= limit)
+      throw Error("conv_bundle: " + std::to_string(b.pixels()) + " pixels of " +
+                  std::to_string(b.x_channels) + " channels, expected fewer than 2^31 values");
+  }
+  /// Given weights are packed; otherwise c is a multiple of eight and they are used in place.
+  bool pads_weights() const { return bundle.c != c_pad; }
+  Conv2d conv(int size) const {
+    const int k = bundle.kernel[size];
+    return {bundle.n, bundle.h, bundle.w, c_pad, bundle.z_channels(), k, 1, k / 2};
+  }
+  std::int64_t u_count() const { return bundle.pixels() * c_pad; }
+  std::int64_t z_count() const { return bundle.pixels() * bundle.z_channels(); }
+  /// Weights of one size with their padding; none where they are used in place.
+  std::int64_t packed_count(int size) const {
+    return pads_weights() ? conv(size).weight_count() : 0;
+  }
+  std::int64_t convolution_bytes(ConvPass pass) const {
+    std::size_t bytes = 0;
+    for (int s = 0; s < bundle.sizes; ++s)
+      bytes = std::max(bytes, conv2d_workspace<Device::cuda>(conv(s), pass));
+    return static_cast<std::int64_t>(bytes);
+  }
+};
+
+namespace {
+
+constexpr unsigned bundle_threads = 256;
+
+/// V adjacent channels in float32; V values of T in memory are read and written as one.
+template <int V>
+struct Channels {
+  float v[V];
+
+  __device__ Channels& operator+=(const Channels& other) {
+    for (int i = 0; i < V; ++i) v[i] += other.v[i];
+    return *this;
+  }
+  /// *this += weight * other.
+  __device__ void add(float weight, const Channels& other) {
+    for (int i = 0; i < V; ++i) v[i] += weight * other.v[i];
+  }
+};
+template <class T, int V>
+struct alignas(V * sizeof(T)) StoredChannels {
+  T v[V];
+};
+template <int V, class T>
+__device__ inline Channels<V> load_channels(const T* from) {
+  const auto stored = *reinterpret_cast<const StoredChannels<T, V>*>(from);
+  Channels<V> out;
+  for (int i = 0; i < V; ++i) out.v[i] = static_cast<float>(stored.v[i]);
+  return out;
+}
+template <class T, int V>
+__device__ inline void store_channels(T* to, const Channels<V>& from) {
+  StoredChannels<T, V> stored;
+  for (int i = 0; i < V; ++i) stored.v[i] = static_cast<T>(from.v[i]);
+  *reinterpret_cast<StoredChannels<T, V>*>(to) = stored;
+}
+
+/// Calls body.template operator()<V>() with the widest V of 4, 2, 1 that divides c.
+template <class Body>
+void dispatch_channels(int c, const Body& body) {
+  if (c % 4 == 0) return body.template operator()<4>();
+  if (c % 2 == 0) return body.template operator()<2>();
+  body.template operator()<1>();
+}
+
+/// u[pixel, at .. at+V) = max(0, x) on the first c channels of x, zeros behind them.
+template <int V, class T>
+__device__ inline Channels<V> load_rectified(const ConvBundle& b, const T* x, std::int64_t pixel,
+                                             int at) {
+  Channels<V> u = {};
+  if (at >= b.c) return u;
+  u = load_channels<V>(x + pixel * b.x_channels + at);
+  for (int i = 0; i < V; ++i) u.v[i] = u.v[i] > 0.0f ? u.v[i] : 0.0f;
+  return u;
+}
+
+/// The weights of all sizes: [edges*c, k, k, c] outside, [z_channels, k, k, c_pad] padded.
+template <class Outer, class Padded>
+struct WeightPadding {
+  struct Size {
+    Outer* outer = nullptr;
+    Padded* padded = nullptr;
+    unsigned items = 0;  ///< that are written; none where a size is left out
+    unsigned taps = 0;
+  };
+  Size first, second;
+  unsigned c, c_pad, rows;
+
+  explicit WeightPadding(const PaddedBundle& p)
+      : c(p.bundle.c), c_pad(p.c_pad), rows(p.bundle.edges * p.bundle.c) {}
+  void set(const PaddedBundle& p, int size, Outer* outer, Padded* padded, std::int64_t items) {
+    Size& here = size == 0 ? first : second;
+    here.outer = outer;
+    here.padded = padded;
+    here.items = static_cast<unsigned>(items);
+    here.taps = static_cast<unsigned>(p.bundle.kernel[size] * p.bundle.kernel[size]);
+  }
+  std::int64_t blocks() const {
+    return blocks_for(std::int64_t{first.items} + second.items, bundle_threads);
+  }
+  /// Finds the size that `item` belongs to and makes `item` count from its first one. False: behind
+  /// the last one.
+  __device__ bool find(std::int64_t& item, Size& size) const {
+    const bool in_first = item < first.items;
+    size = in_first ? first : second;
+    if (!in_first) item -= first.items;
+    return item < size.items;
+  }
+};
+static_assert(ConvBundle::max_sizes == 2);
+
+template <class T>
+using WeightPacking = WeightPadding<const float, T>;
+
+/// All sizes where weights are padded at all.
+template <class T>
+WeightPacking<T> pack_weights(const PaddedBundle& p, const float* const* weights,
+                              T* const* packed) {
+  WeightPacking<T> packing(p);
+  for (int s = 0; s < p.bundle.sizes; ++s)
+    packing.set(p, s, weights[s], packed[s], p.packed_count(s));
+  return packing;
+}
+
+/// Writes one padded weight.
+template <class T>
+__device__ inline void pack_weight(const WeightPacking<T>& p, std::int64_t item) {
+  typename WeightPacking<T>::Size size;
+  if (!p.find(item, size)) return;
+  const unsigned at = static_cast<unsigned>(item), row_tap = at / p.c_pad,
+                 channel = at - row_tap * p.c_pad;
+  const bool given = channel < p.c && row_tap < p.rows * size.taps;
+  size.padded[at] = static_cast<T>(given ? size.outer[row_tap * p.c + channel] : 0.0f);
+}
+
+}  // namespace
+}  // namespace drnas::kernels

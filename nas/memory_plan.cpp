@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+#include "nas/memory_plan.h"
+
+#include <cstdio>
+#include <list>
+
+#include "engine/planning.h"
+
+namespace drnas {
+namespace {
+
+constexpr RawOutputs modes[] = {RawOutputs::store, RawOutputs::rebuild_1x1, RawOutputs::rebuild};
+
+void run_steps(const MemoryQuestion& q) {
+  Nb201Supernet supernet(q.supernet, 0, q.device);
+  const auto distribution =
+      make_distribution(q.method, {Nb201Supernet::edges, Nb201Supernet::ops, 0, q.device}, 0);
+  Trainer trainer(supernet, *distribution, q.trainer);
+  std::list<DeviceBatch> batches;  // all stay, as in a search
+  for (const int size : q.batch_sizes) {
+    const std::vector<float> images(static_cast<std::size_t>(size) * q.image_size * q.image_size *
+                                    3);
+    const std::vector<std::int32_t> labels(static_cast<std::size_t>(size));
+    const DeviceBatch& batch = batches.emplace_back(images, labels, q.image_size, q.device);
+    trainer.architecture_step(batch);
+    trainer.weight_step(batch, 0.0);
+    trainer.evaluate(batch);
+  }
+}
+
+std::string row_text(const std::string& mode, int partial_channels,
+                     const MemoryCounters& counters) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%-12s %2d", mode.c_str(), partial_channels);
+  std::string row = text;
+  const auto cell = [&](std::int64_t bytes) {
+    std::snprintf(text, sizeof text, " %11.1f", static_cast<double>(bytes) / (1 << 20));
+    row += text;
+  };
+  cell(counters.peak);
+  for (const std::int64_t bytes : counters.by_tag_at_peak) cell(bytes);
+  return row + "\n";
+}
+
+}  // namespace
+
+MemoryCounters plan_memory(const MemoryQuestion& question) {
+  const Planning planning(question.device);
+  run_steps(question);
+  return planning.counters();
+}
+
+RawOutputs choose_raw_outputs(const std::string& name, MemoryQuestion question,
+                              std::int64_t limit) {
+  std::vector<RawOutputs> candidates;
+  for (const RawOutputs mode : modes)
+    if (name == "auto" || name == to_string(mode)) candidates.push_back(mode);
+  if (candidates.empty())
+    throw Error("--raw-outputs " + name + ": expected auto, store, rebuild-1x1 or rebuild");
+  // A CPU has room but little bandwidth to spare; a GPU is held up by launches more than by bytes.
+  if (limit == 0 && name == "auto" && question.device == Device::cpu)
+    return RawOutputs::rebuild_1x1;
+  if (limit == 0) return candidates[0];
+  std::int64_t least = 0;
+  for (const RawOutputs mode : candidates) {
+    question.supernet.raw_outputs = mode;
+    least = plan_memory(question).peak;
+    if (least <= limit) return mode;
+  }
+  throw Error("--memory-limit " + std::to_string(limit) + ": with --raw-outputs " + name +
+              " the search needs " + format_bytes(least) + " (" + std::to_string(least) +
+              " bytes); expected more, a larger --partial-channels or a smaller --batch-size");
+}
+
+std::string memory_table(const MemoryQuestion& question) {
+  std::string text = "memory at the peak, MiB\nraw outputs   K       total";
+  char cell[32];
+  for (int tag = 0; tag < memory_tag_count; ++tag) {
+    std::snprintf(cell, sizeof cell, " %11s", to_string(static_cast<MemoryTag>(tag)));
+    text += cell;
+  }
+  text += "\n";
+  for (const RawOutputs mode : modes)
+    for (const int parts : {1, 2, 4, 8}) {
+      MemoryQuestion q = question;
+      q.supernet.partial_channels = parts;
+      q.supernet.raw_outputs = mode;
+      if (q.supernet.channels % parts == 0)
+        text += row_text(to_string(mode), parts, plan_memory(q));
+    }
+  return text;
+}
+
+}  // namespace drnas

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#include "engine/gpu.h"
+#include "nas/run_directory.h"
+#include "nas/search.h"
+#include "nas/search_inputs.h"
+
+namespace drnas {
+
+std::string plan_search(const SearchOptions& options) {
+  options.validate();
+  std::string note;
+  const Device device = choose_device(options.device, note);
+  const SearchInputs inputs(options, false);
+  RunDirectory::check(options);
+  MemoryQuestion question = inputs.memory_question(options, device);
+  question.supernet = inputs.supernet_options(options, device);
+  const std::int64_t bytes = plan_memory(question).peak;
+  const auto batches = [&](std::size_t images) {
+    return std::to_string((images + options.batch_size - 1) / options.batch_size);
+  };
+  return options.to_toml() + "# data: " + inputs.dataset.name + ", " +
+         std::to_string(inputs.split.weights.size()) + " images for weights, " +
+         std::to_string(inputs.split.architecture.size()) + " for alpha, " +
+         std::to_string(inputs.dataset.classes.size()) + " classes\n# supernet: " +
+         std::to_string(Nb201Supernet(question.supernet, options.seed).parameters().count()) +
+         " parameters, raw outputs: " + to_string(question.supernet.raw_outputs) +
+         "\n# tensors: " + format_bytes(bytes) +
+         " at the peak\n# each epoch: " + batches(inputs.split.weights.size()) + " search steps, " +
+         batches(inputs.split.architecture.size()) + " evaluation batches\n# would write to " +
+         options.out.string() + "\n";
+}
+
+std::string plan_search_memory(const SearchOptions& options) {
+  options.validate();
+  std::string note;
+  MemoryQuestion question;
+  question.device = choose_device(options.device, note);
+  question.supernet.channels = options.channels;
+  question.supernet.cells = options.cells;
+  question.supernet.classes = options.dataset == "cifar100" ? 100 : 10;
+  question.method = options.method;
+  question.batch_sizes = {options.batch_size};
+  question.image_size = options.image_size;
+  question.trainer = trainer_options(options);
+  return "C " + std::to_string(options.channels) + ", N " + std::to_string(options.cells) +
+         ", batch " + std::to_string(options.batch_size) + ", float32, device " +
+         (question.device == Device::cuda ? "cuda" : "cpu") + "\n" + memory_table(question);
+}
+
+}  // namespace drnas

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+// Whole search steps through the engine's CUDA side on the host executor, beside the CPU backend.
+#include <cuda_runtime.h>
+
+#include <set>
+
+#include "engine/stream.h"
+#include "executor.h"
+#include "nas/memory_plan.h"
+#include "tests/reference.h"
+
+using namespace drnas;
+using namespace drnas::test;
+
+namespace {
+
+struct Sizes {
+  int channels, cells, partial_channels, batch, image;
+  RawOutputs raw_outputs = RawOutputs::store;
+};
+
+/// A small supernet with everything that a search step needs, on one device.
+struct Setup {
+  Nb201Supernet supernet;
+  std::unique_ptr<MixingDistribution> distribution;
+  Trainer trainer;
+  DeviceBatch batch;
+
+  Setup(Device device, const Sizes& s, TrainerOptions options = {},
+        const std::string& method = "drnas")
+      : supernet({s.channels, s.cells, 10, s.partial_channels, s.raw_outputs}, 3, device),
+        distribution(
+            make_distribution(method, {Nb201Supernet::edges, Nb201Supernet::ops, 3, device}, 3)),
+        trainer(supernet, *distribution, options),
+        batch(make_batch(device, s)) {}
+
+  static DeviceBatch make_batch(Device device, const Sizes& s) {
+    auto rng = generator(52);
+    const Doubles pixels = normals(rng, s.batch * s.image * s.image * 3);
+    const std::vector<float> images(pixels.begin(), pixels.end());
+    std::vector<std::int32_t> labels;
+    for (int i = 0; i < s.batch; ++i) labels.push_back(i % 3);
+    return {images, labels, s.image, device};
+  }
+  Doubles weights() const {
+    const auto values = download<float>(supernet.parameters().weights());
+    return Doubles(values.begin(), values.end());
+  }
+  Doubles statistics() const {
+    const auto values = download<float>(supernet.parameters().statistics_buffer());
+    return Doubles(values.begin(), values.end());
+  }
+  Doubles alpha() const { return download<double>(distribution->parameters().alpha); }
+};
+
+void expect_no_faults() {
+  simt::check_device_memory();
+  for (const std::string& fault : simt::take_faults()) FAIL_CHECK(fault);
+}
+
+}  // namespace
+
+TEST_CASE("simt step: both steps agree with the CPU backend") {
+  for (const auto& [method, partial] : {std::pair{"drnas", 1}, {"drnas", 2}, {"darts", 4}}) {
+    const Sizes sizes{8, 1, partial, 3, 8};
+    CAPTURE(partial);
+    Setup cpu(Device::cpu, sizes, {}, method), device(Device::cuda, sizes, {}, method);
+    CHECK(max_error(device.weights(), cpu.weights()) == 0);
+    CHECK(max_error(device.alpha(), cpu.alpha()) == 0);
+    for (int i = 0; i < 4; ++i) {
+      const StepResult a = cpu.trainer.architecture_step(cpu.batch),
+                       b = device.trainer.architecture_step(device.batch);
+      CHECK(b.loss == doctest::Approx(a.loss).epsilon(1e-5));
+      CHECK(b.top1 == a.top1);
+      const StepResult c = cpu.trainer.weight_step(cpu.batch, 0.025),
+                       d = device.trainer.weight_step(device.batch, 0.025);
+      CHECK(d.loss == doctest::Approx(c.loss).epsilon(1e-5));
+      CHECK(d.gradient_norm == doctest::Approx(c.gradient_norm).epsilon(1e-4));
+      CHECK(device.trainer.evaluate(device.batch).loss ==
+            doctest::Approx(cpu.trainer.evaluate(cpu.batch).loss).epsilon(1e-4));
+    }
+    // Rounding differs in its order; four steps let it grow. Adam divides a gradient by its own
+    // size, which lifts the relative error of small ones.
+    CHECK(max_error(device.weights(), cpu.weights()) < 1e-4);
+    CHECK(max_error(device.statistics(), cpu.statistics()) < 1e-4);
+    CHECK(max_error(device.alpha(), cpu.alpha()) < 1e-4);
+    expect_no_faults();
+  }
+}
+
+TEST_CASE("simt step: rebuilding raw outputs changes no bit, and the plan is exact") {
+  Doubles weights;
+  for (const RawOutputs mode : {RawOutputs::store, RawOutputs::rebuild_1x1, RawOutputs::rebuild}) {
+    const Sizes sizes{8, 1, 2, 2, 8, mode};
+    MemoryQuestion question;
+    question.supernet = {sizes.channels, sizes.cells, 10, sizes.partial_channels, mode};
+    question.batch_sizes = {sizes.batch};
+    question.image_size = sizes.image;
+    question.device = Device::cuda;
+    Allocator& pool = Allocator::of(Device::cuda);
+    const bool checks = pool.set_checks(false);
+    const std::int64_t before = pool.counters().live;
+    const MemoryCounters planned = plan_memory(question);
+    pool.reset_peak();
+    Setup s(Device::cuda, sizes);
+    for (int i = 0; i < 3; ++i) {
+      s.trainer.architecture_step(s.batch);
+      s.trainer.weight_step(s.batch, 0.025);
+      s.trainer.evaluate(s.batch);
+    }
+    CHECK(pool.counters().peak - before == planned.peak);
+    pool.set_checks(checks);
+    if (weights.empty()) weights = s.weights();
+    CHECK(s.weights() == weights);
+  }
+  expect_no_faults();
+}
+
+TEST_CASE("simt step: recorded steps equal steps as called, bit by bit, and allocate nothing") {
+  const Sizes sizes{4, 1, 1, 2, 8};
+  Setup called(Device::cuda, sizes, {.capture = false}), recorded(Device::cuda, sizes);
+  std::int64_t allocations = 0;
+  for (int i = 0; i < 5; ++i) {
+    if (i == 2) allocations = Allocator::of(Device::cuda).counters().native_allocations;
+    CHECK(recorded.trainer.architecture_step(recorded.batch).loss ==
+          called.trainer.architecture_step(called.batch).loss);
+    const double rate = 0.025 / (i + 1);  // read from memory, not frozen into the record
+    CHECK(recorded.trainer.weight_step(recorded.batch, rate).loss ==
+          called.trainer.weight_step(called.batch, rate).loss);
+    CHECK(recorded.trainer.evaluate(recorded.batch).loss ==
+          called.trainer.evaluate(called.batch).loss);
+  }
+  CHECK(recorded.weights() == called.weights());
+  CHECK(recorded.statistics() == called.statistics());
+  CHECK(recorded.alpha() == called.alpha());
+  CHECK(recorded.trainer.launches(recorded.batch, true) > 0);
+  CHECK(called.trainer.launches(called.batch, true) == 0);
+  CHECK(Allocator::of(Device::cuda).counters().native_allocations == allocations);
+  CHECK(simt::counts().graph_launches > 0);
+  expect_no_faults();
+}
+
+TEST_CASE("simt step: the published supernet's steps need at most 700 launches") {
+  Setup s(Device::cuda, {8, 5, 1, 1, 8});
+  for (int i = 0; i < 2; ++i) {
+    s.trainer.architecture_step(s.batch);
+    s.trainer.weight_step(s.batch, 0.025);
+  }
+  const std::size_t architecture = s.trainer.launches(s.batch, false),
+                    weights = s.trainer.launches(s.batch, true);
+  MESSAGE("launches: architecture step ", architecture, ", weight step ", weights);
+  CHECK(architecture > 300);
+  CHECK(architecture <= 700);
+  CHECK(weights <= 700);
+  expect_no_faults();
+}
+
+TEST_CASE("simt step: what is not finite is named and changes nothing") {
+  Setup s(Device::cuda, {4, 1, 1, 2, 8});
+  for (int i = 0; i < 2; ++i) s.trainer.weight_step(s.batch, 0.025);
+  auto weights = download<float>(s.supernet.parameters().weights());
+  for (const NamedSlice& p : s.supernet.parameters().parameters())
+    if (p.name == "cells.2.edges.2<-1.3.op.1.weight") weights[p.offset] = NAN;
+  upload<float>(weights, s.supernet.parameters().weights());
+  const Doubles statistics = s.statistics(), alpha = s.alpha();
+  CHECK_THROWS_WITH_AS(s.trainer.weight_step(s.batch, 0.025),
+                       "weight step: result of operation cells.2.node1.convolutions is not finite",
+                       Error);
+  const auto after = download<float>(s.supernet.parameters().weights());
+  CHECK(std::memcmp(after.data(), weights.data(), weights.size() * sizeof(float)) == 0);
+  CHECK(s.statistics() == statistics);
+  CHECK(s.alpha() == alpha);
+  expect_no_faults();
+}

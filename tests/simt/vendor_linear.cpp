@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+// Linear layers on the host executor: the CPU twins stand in for cuBLAS's products; the kernels
+// beside them run as they are.
+#include "kernels/launch.h"
+#include "kernels/linear.h"
+#include "kernels/linear_bias.h"
+
+namespace drnas::kernels {
+namespace {
+
+template <class Work>
+void enqueue(Stream stream, Work work) {
+  require_cuda(simt::enqueue(static_cast<cudaStream_t>(stream), std::move(work)), "linear");
+}
+
+}  // namespace
+
+template <>
+void linear_forward<Device::cuda>(const Linear& p, const float* x, const float* w, const float* b,
+                                  float* y, Stream stream) {
+  enqueue(stream, [=] { linear_forward<Device::cpu>(p, x, w, nullptr, y, nullptr); });
+  if (b) linear_add_bias(p, b, y, stream);
+}
+
+template <>
+void linear_backward_data<Device::cuda>(const Linear& p, const float* dy, const float* w, float* dx,
+                                        bool accumulate, Stream stream) {
+  enqueue(stream, [=] { linear_backward_data<Device::cpu>(p, dy, w, dx, accumulate, nullptr); });
+}
+
+template <>
+void linear_backward_weight<Device::cuda>(const Linear& p, const float* x, const float* dy,
+                                          float* dw, float* db, Stream stream) {
+  enqueue(stream, [=] { linear_backward_weight<Device::cpu>(p, x, dy, dw, nullptr, nullptr); });
+  if (db) linear_bias_gradient(p, dy, db, stream);
+}
+
+}  // namespace drnas::kernels
