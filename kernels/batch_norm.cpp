@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "kernels/parallel.h"
+#include "kernels/simd.h"
 
 namespace drnas::kernels {
 namespace {
@@ -113,25 +114,50 @@ void apply_backward(const BatchNorm& p, const Affine& affine, const float* x, co
   });
 }
 
+/// Sums of `value(lanes)` over all pixels of N vectors of V channels: four pixels at a time, so
+/// that additions do not wait for each other.
+template <int V, int N, class Value>
+void sum_pixels(const float* x, std::int64_t pixels, std::int64_t stride, Lanes<V> (&total)[N],
+                const Value& value) {
+  Lanes<V> sum[4][N] = {};
+  const auto add = [&](int k, std::int64_t pixel) {
+    for (int n = 0; n < N; ++n) sum[k][n] += value(load<V>(x + pixel * stride + n * V), n);
+  };
+  std::int64_t i = 0;
+  for (; i + 4 <= pixels; i += 4) {
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; ++k) add(k, i + k);
+  }
+  for (; i < pixels; ++i) add(0, i);
+  for (int n = 0; n < N; ++n) total[n] = (sum[0][n] + sum[1][n]) + (sum[2][n] + sum[3][n]);
+}
+
+template <int V, int N>
+void moments_of_block(const float* x, std::int64_t pixels, std::int64_t stride, float* mean,
+                      float* m2) {
+  Lanes<V> sum[N], squares[N];
+  sum_pixels<V, N>(x, pixels, stride, sum, [](Lanes<V> v, int) { return v; });
+  for (int n = 0; n < N; ++n) sum[n] *= 1.0f / static_cast<float>(pixels);
+  sum_pixels<V, N>(x, pixels, stride, squares, [&](Lanes<V> v, int n) {
+    const Lanes<V> deviation = v - sum[n];
+    return deviation * deviation;
+  });
+  for (int n = 0; n < N; ++n) {
+    store<V>(mean + n * V, sum[n]);
+    store<V>(m2 + n * V, squares[n]);
+  }
+}
+
 }  // namespace
 
 void channel_moments(const float* x, std::int64_t pixels, std::int64_t stride, int channels,
                      float* mean, float* m2) {
-  float* __restrict mean_out = mean, * __restrict m2_out = m2;
-  std::fill_n(mean, channels, 0.0f);
-  std::fill_n(m2, channels, 0.0f);
-  for (std::int64_t i = 0; i < pixels; ++i) {
-    const float* __restrict in = x + i * stride;
-#pragma omp simd
-    for (int c = 0; c < channels; ++c) mean_out[c] += in[c];
-  }
-  const float scale = 1.0f / static_cast<float>(pixels);
-  for (int c = 0; c < channels; ++c) mean[c] *= scale;
-  for (std::int64_t i = 0; i < pixels; ++i) {
-    const float* __restrict in = x + i * stride;
-#pragma omp simd
-    for (int c = 0; c < channels; ++c) m2_out[c] += (in[c] - mean_out[c]) * (in[c] - mean_out[c]);
-  }
+  int c = 0;
+  for (; c + 16 <= channels; c += 16)
+    moments_of_block<8, 2>(x + c, pixels, stride, mean + c, m2 + c);
+  for (; c + 8 <= channels; c += 8) moments_of_block<8, 1>(x + c, pixels, stride, mean + c, m2 + c);
+  for (; c + 4 <= channels; c += 4) moments_of_block<4, 1>(x + c, pixels, stride, mean + c, m2 + c);
+  for (; c < channels; ++c) moments_of_block<1, 1>(x + c, pixels, stride, mean + c, m2 + c);
 }
 
 template <>

@@ -5,6 +5,7 @@
 #include "kernels/conv_bundle.h"
 #include "kernels/conv_bundle_chunk.h"
 #include "kernels/node_rows.h"
+#include "kernels/transpose_pixel.h"
 
 namespace drnas::kernels {
 namespace {
@@ -13,7 +14,7 @@ namespace {
 struct ThreadScratch {
   float *dz[ConvBundle::max_sizes], *du[ConvBundle::max_sizes];
   float* dweight[ConvBundle::max_sizes];  // packed, summed over this thread's chunks
-  float *u, *rolling, *gathered;
+  float *u, *rolling, *gathered, *pixel;
   std::byte* convolution;
   bool started = false;  // dweight holds something
 };
@@ -50,6 +51,7 @@ struct BackwardScratch {
       t.u = carve.take<float>(chunk.pixels() * chunk.c_pad);
       t.rolling = carve.take<float>(RollingRows::floats(b.w, b.c));
       t.gathered = carve.take<float>(std::int64_t{b.w} * b.c * b.edges * 2);
+      t.pixel = carve.take<float>(b.x_channels);
       t.convolution = carve.take<std::byte>(convolution_bytes);
     }
     bytes = carve.bytes();
@@ -136,15 +138,20 @@ void start_dx_row(const ConvBundleBackward& p, const DestinationRows& rows,
         add_weighted<V>(sum, weights.skip[e], rows.dy[e] + j * rows.stride + cb, rows.stride);
       for (int k = 0; k < P; ++k) store<V>(dx + (j + k) * b.x_channels + cb, sum[k]);
     });
-  const int parts = b.parts();
-  for (int j = 0; j < b.w && parts > 1; ++j)
-    for (int g = 1; g < parts; ++g)
-      for (int pos = 0; pos < b.c; ++pos) {
-        float sum = 0.0f;
-        for (int e = 0; e < b.edges; ++e)
-          sum += p.edge[e].dy[(pixel + j) * b.x_channels + pos * parts + g];
-        dx[std::int64_t{j} * b.x_channels + g * b.c + pos] = sum;
-      }
+}
+
+/// dx of one row's bypassed channels; the mixed ones are overwritten later. `summed` is one pixel.
+template <int V>
+void bypass_row(const ConvBundleBackward& p, std::int64_t pixel, float* summed) {
+  const ConvBundle& b = p.bundle;
+  const PixelTranspose unshuffle(b.c, b.parts());
+  const float* dy[ConvBundle::max_edges];
+  for (std::int64_t at = pixel * b.x_channels; at < (pixel + b.w) * b.x_channels;
+       at += b.x_channels) {
+    for (int e = 0; e < b.edges; ++e) dy[e] = p.edge[e].dy + at;
+    add_arrays<V>(dy, b.edges, b.x_channels, summed);
+    unshuffle(summed, p.dx + at);
+  }
 }
 
 template <int V>
@@ -167,6 +174,7 @@ void start_image(const ConvBundleBackward& p, const EdgeWeights& weights, std::i
       pooled.clear(row + 1);
     }
     pooled.add_rows();
+    if (p.dx && b.parts() > 1) bypass_row<V>(p, pixel, t.pixel);
     if (p.dx) start_dx_row<V>(p, rows, weights, pooled, pixel);
     differentiate_row<V>(p, rows, pixel, local + std::int64_t{row} * b.w, t);
     rows = next;

@@ -4,6 +4,7 @@
 #include "kernels/node_mix.h"
 #include "kernels/node_rows.h"
 #include "kernels/parallel.h"
+#include "kernels/transpose_pixel.h"
 
 namespace drnas::kernels {
 namespace {
@@ -78,19 +79,18 @@ void mix_row(const NodeMix& p, const Affine& affine, int row, std::int64_t first
     });
 }
 
-/// Stores a row with the bypassed channels in shuffled order.
-void shuffle_row(const NodeMix& p, std::int64_t first_pixel, const float* mixed, float* y) {
-  const int parts = p.parts();
+/// Stores a row with the bypassed channels in shuffled order. `mixed` [w, channels] holds the mixed
+/// channels of each pixel first; the rest is scratch.
+template <int V>
+void shuffle_row(const NodeMix& p, std::int64_t first_pixel, float* mixed, float* y) {
+  const PixelTranspose shuffle(p.parts(), p.c);
+  const float* bypass[NodeMix::max_sources];
   for (int j = 0; j < p.w; ++j) {
-    float* __restrict out = y + (first_pixel + j) * p.channels;
-    for (int pos = 0; pos < p.c; ++pos) out[pos * parts] = mixed[j * p.c + pos];
-    for (int g = 1; g < parts; ++g)
-      for (int pos = 0; pos < p.c; ++pos) {
-        float sum = 0.0f;
-        for (int s = 0; s < p.sources; ++s)
-          sum += p.source[s].x[(first_pixel + j) * p.channels + g * p.c + pos];
-        out[pos * parts + g] = sum;
-      }
+    const std::int64_t at = (first_pixel + j) * p.channels;
+    for (int s = 0; s < p.sources; ++s) bypass[s] = p.source[s].x + at + p.c;
+    float* pixel = mixed + std::int64_t{j} * p.channels;
+    add_arrays<V>(bypass, p.sources, p.channels - p.c, pixel + p.c);
+    shuffle(pixel, y + at);
   }
 }
 
@@ -111,8 +111,8 @@ void mix_image(const NodeMix& p, const Affine& affine, int image, float* buffer,
       pooled.add_rows();
     }
     if (shuffled) {
-      mix_row<V>(p, affine, row, pixel, pooled, mixed, p.c);
-      shuffle_row(p, pixel, mixed, y);
+      mix_row<V>(p, affine, row, pixel, pooled, mixed, p.channels);
+      shuffle_row<V>(p, pixel, mixed, y);
     } else {
       mix_row<V>(p, affine, row, pixel, pooled, y + pixel * p.channels, p.channels);
     }
@@ -120,7 +120,7 @@ void mix_image(const NodeMix& p, const Affine& affine, int image, float* buffer,
 }
 
 std::int64_t thread_floats(const NodeMix& p) {
-  return round_up(RollingRows::floats(p.w, p.c) + std::int64_t{p.w} * p.c, 64);
+  return round_up(RollingRows::floats(p.w, p.c) + std::int64_t{p.w} * p.channels, 64);
 }
 std::int64_t affine_floats(const NodeMix& p) {
   return round_up(std::int64_t{p.terms + 1} * p.c, 64);
