@@ -94,6 +94,7 @@ void copy(const Tensor& from, const Tensor& to) {
 
 template void upload(std::span<const float>, const Tensor&);
 template void upload(std::span<const double>, const Tensor&);
+template void upload(std::span<const std::uint8_t>, const Tensor&);
 template void upload(std::span<const std::int32_t>, const Tensor&);
 template void upload(std::span<const std::uint32_t>, const Tensor&);
 template void upload(std::span<const std::int64_t>, const Tensor&);

@@ -12,9 +12,12 @@
 
 namespace drnas {
 
-enum class DType { f32, bf16, f64, i32, u32, i64 };
+enum class DType { f32, bf16, f64, u8, i32, u32, i64 };
 constexpr std::size_t size_of(DType type) {
-  return type == DType::f64 || type == DType::i64 ? 8 : type == DType::bf16 ? 2 : 4;
+  return type == DType::f64 || type == DType::i64 ? 8
+         : type == DType::bf16                    ? 2
+         : type == DType::u8                      ? 1
+                                                  : 4;
 }
 template <class T>
 constexpr DType dtype_of();
@@ -29,6 +32,10 @@ constexpr DType dtype_of<double>() {
 template <>
 constexpr DType dtype_of<bfloat16>() {
   return DType::bf16;
+}
+template <>
+constexpr DType dtype_of<std::uint8_t>() {
+  return DType::u8;
 }
 template <>
 constexpr DType dtype_of<std::int32_t>() {

@@ -11,17 +11,28 @@ namespace {
 
 constexpr RawOutputs modes[] = {RawOutputs::store, RawOutputs::rebuild_1x1, RawOutputs::rebuild};
 
+/// Steps on every size of batch that the sources make.
+void run_epoch(const BatchSources& sources, Trainer& trainer) {
+  const auto ends = [](BatchSource& source, const auto& step) {
+    for (const std::int64_t position : {std::int64_t{0}, source.batches() - 1}) {
+      source.seek(position);
+      step(source.next());
+    }
+  };
+  ends(*sources.alpha, [&](const DeviceBatch& batch) { trainer.architecture_step(batch); });
+  ends(*sources.train, [&](const DeviceBatch& batch) { trainer.weight_step(batch, 0.0); });
+  ends(*sources.evaluation, [&](const DeviceBatch& batch) { trainer.evaluate(batch); });
+}
+
 void run_steps(const MemoryQuestion& q) {
   Nb201Supernet supernet(q.supernet, 0, q.device);
   const auto distribution =
       make_distribution(q.method, {Nb201Supernet::edges, Nb201Supernet::ops, 0, q.device}, 0);
   Trainer trainer(supernet, *distribution, q.trainer);
+  if (q.sources) return run_epoch(q.sources(), trainer);
   std::list<DeviceBatch> batches;  // all stay, as in a search
-  for (const int size : q.batch_sizes) {
-    const std::vector<float> images(static_cast<std::size_t>(size) * q.image_size * q.image_size *
-                                    3);
-    const std::vector<std::int32_t> labels(static_cast<std::size_t>(size));
-    const DeviceBatch& batch = batches.emplace_back(images, labels, q.image_size, q.device);
+  for (const int size : q.batch_sizes) batches.emplace_back(size, q.image_size, q.device);
+  for (const DeviceBatch& batch : batches) {
     trainer.architecture_step(batch);
     trainer.weight_step(batch, 0.0);
     trainer.evaluate(batch);

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "data/batch_source.h"
 #include "engine/allocator.h"
 #include "nas/search_options.h"
 #include "nas/trainer.h"
@@ -16,8 +17,11 @@ namespace drnas {
 struct MemoryQuestion {
   SupernetOptions supernet;
   std::string method = "drnas";
-  std::vector<int> batch_sizes{64};
+  std::vector<int> batch_sizes{64};  ///< where there are no `sources`
   int image_size = 32;
+  /// Makes the sources of training, validation and evaluation batches whose memory lies on the
+  /// device too.
+  std::function<BatchSources()> sources;
   Device device = Device::cpu;
   TrainerOptions trainer;
 };

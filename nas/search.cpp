@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <map>
 #include <memory>
 #include <optional>
 
@@ -53,46 +52,21 @@ class Resources {
   std::int64_t budget_;
 };
 
-/// A loader's batches on the device, one memory for each size of batch: recorded steps know it.
-class DeviceBatches {
- public:
-  explicit DeviceBatches(Device device) : device_(device) {}
-
-  const DeviceBatch& load(const Batch& batch) {
-    const auto found = by_count_.find(batch.count);
-    if (found == by_count_.end())
-      return by_count_.try_emplace(batch.count, batch.images, batch.labels, batch.size, device_)
-          .first->second;
-    found->second.assign(batch.images, batch.labels);
-    return found->second;
-  }
-
- private:
-  Device device_;
-  std::map<int, DeviceBatch> by_count_;
-};
-
 class Search {
  public:
-  Search(const SearchOptions& options, const SearchInputs& inputs, const SupernetOptions& network,
+  Search(const SearchOptions& options, const SearchInputs& inputs, const SearchMemory& memory,
          const RunDirectory& directory, SearchObserver& observer, Device device)
       : options_(options),
         device_(device),
         table_(inputs.table),
         directory_(directory),
         observer_(observer),
-        supernet_(network, options.seed, device),
+        supernet_(memory.network, options.seed, device),
         distribution_(make_distribution(
             options.method, {Nb201Supernet::edges, Nb201Supernet::ops, options.seed, device},
             options.seed)),
         trainer_(supernet_, *distribution_, trainer_options(options)),
-        train_(inputs.dataset.train, inputs.split.weights, inputs.dataset,
-               train_loader_options(options)),
-        alpha_(inputs.dataset.train, inputs.split.architecture, inputs.dataset,
-               alpha_loader_options(options)),
-        evaluation_(inputs.dataset.train, inputs.split.architecture, inputs.dataset,
-                    evaluation_loader_options(options)),
-        batches_(device) {}
+        batches_(inputs.batch_sources(options, device, memory.resident)) {}
 
   /// No step has been done: there is nothing to keep.
   bool untouched() const { return progress_.draws == 0 && trainer_.draws() == 0; }
@@ -114,8 +88,8 @@ class Search {
   SearchResult run() {
     const Clock::time_point start = Clock::now();
     last_checkpoint_ = start;
-    train_.seek(progress_.epoch * train_.batches() + progress_.step);
-    alpha_.seek(progress_.architecture_steps);
+    batches_.train->seek(progress_.epoch * batches_.train->batches() + progress_.step);
+    batches_.alpha->seek(progress_.architecture_steps);
     while (progress_.epoch < options_.epochs && train_epoch() && finish_epoch()) {
     }
     SearchResult result;
@@ -135,13 +109,13 @@ class Search {
   /// The search step: alpha on a validation batch, then the weights on a training batch.
   void step(double learning_rate) {
     const std::int64_t done =
-        (progress_.epoch - options_.alpha_start_epoch) * train_.batches() + progress_.step;
+        (progress_.epoch - options_.alpha_start_epoch) * batches_.train->batches() + progress_.step;
     // Already done where a run stopped between the two halves of a step.
     if (progress_.epoch >= options_.alpha_start_epoch && progress_.architecture_steps <= done) {
-      architecture_ms_ += trainer_.architecture_step(batches_.load(alpha_.next())).total_ms;
+      architecture_ms_ += trainer_.architecture_step(batches_.alpha->next()).total_ms;
       ++progress_.architecture_steps;
     }
-    const StepResult result = trainer_.weight_step(batches_.load(train_.next()), learning_rate);
+    const StepResult result = trainer_.weight_step(batches_.train->next(), learning_rate);
     weight_ms_ += result.total_ms;
     progress_.train.add(result);
     ++progress_.step;
@@ -153,7 +127,7 @@ class Search {
     const Clock::time_point start = Clock::now();
     architecture_ms_ = weight_ms_ = 0;
     const std::int64_t first_step = progress_.step;
-    while (progress_.step < train_.batches()) {
+    while (progress_.step < batches_.train->batches()) {
       if (stop_signal()) return checkpoint(), false;
       try {
         step(learning_rate);
@@ -164,7 +138,7 @@ class Search {
                     std::to_string(progress_.step + 1) + ", " + error.what() +
                     "; the state before this step is in " + directory_.checkpoint_path().string());
       }
-      report("search", progress_.step, train_.batches(), progress_.step - first_step,
+      report("search", progress_.step, batches_.train->batches(), progress_.step - first_step,
              seconds_since(start));
       if (seconds_since(last_checkpoint_) > 60.0 * options_.checkpoint_every) checkpoint();
     }
@@ -179,14 +153,15 @@ class Search {
     progress_.draws = trainer_.draws();
     EpochTotals totals;
     const Clock::time_point start = Clock::now();
-    evaluation_.seek(progress_.epoch * evaluation_.batches());
-    for (std::int64_t batch = 0; batch < evaluation_.batches(); ++batch) {
+    batches_.evaluation->seek(progress_.epoch * batches_.evaluation->batches());
+    for (std::int64_t batch = 0; batch < batches_.evaluation->batches(); ++batch) {
       if (stop_signal()) {
         trainer_.set_draws(progress_.draws);  // the evaluation will start again
         return checkpoint(), false;
       }
-      totals.add(trainer_.evaluate(batches_.load(evaluation_.next())));
-      report("evaluation", batch + 1, evaluation_.batches(), batch + 1, seconds_since(start));
+      totals.add(trainer_.evaluate(batches_.evaluation->next()));
+      report("evaluation", batch + 1, batches_.evaluation->batches(), batch + 1,
+             seconds_since(start));
     }
     epoch_seconds_ = train_seconds_ + seconds_since(start);
     progress_.memory.update(Allocator::of(device_).counters());
@@ -207,9 +182,9 @@ class Search {
     const double step_seconds = seconds / static_cast<double>(timed);
     const double to_come = static_cast<double>(options_.epochs - progress_.epoch - 1);
     // Until an epoch has been timed: an evaluation costs about a fifth of an epoch's steps.
-    const double epoch_seconds = epoch_seconds_ > 0
-                                     ? epoch_seconds_
-                                     : 1.2 * step_seconds * static_cast<double>(train_.batches());
+    const double epoch_seconds =
+        epoch_seconds_ > 0 ? epoch_seconds_
+                           : 1.2 * step_seconds * static_cast<double>(batches_.train->batches());
     StepProgress p;
     p.epoch = static_cast<int>(progress_.epoch) + 1;
     p.epochs = options_.epochs;
@@ -267,8 +242,7 @@ class Search {
   Nb201Supernet supernet_;
   std::unique_ptr<MixingDistribution> distribution_;
   Trainer trainer_;
-  Loader train_, alpha_, evaluation_;
-  DeviceBatches batches_;  // one after the other: the three loaders' batches share memory
+  BatchSources batches_;
   SearchProgress progress_;
   Clock::time_point last_checkpoint_;
   double architecture_ms_ = 0, weight_ms_ = 0, train_seconds_ = 0, epoch_seconds_ = 0;
@@ -282,12 +256,12 @@ SearchResult run_search(const SearchOptions& options, SearchObserver& observer) 
   std::string note;
   const Device device = choose_device(options.device, note);
   const SearchInputs inputs(options, true);
-  const SupernetOptions network = inputs.supernet_options(options, device);
+  const SearchMemory memory = inputs.plan(options, device);
   const Resources resources(options, device);
   const RunDirectory directory = RunDirectory::open(options);
   if (!note.empty()) observer.on_message(note);
   try {
-    Search search(options, inputs, network, directory, observer, device);
+    Search search(options, inputs, memory, directory, observer, device);
     if (options.resume) search.resume();
     return search.run();
   } catch (const NothingDone& failure) {

@@ -69,7 +69,8 @@ SearchInputs::SearchInputs(const SearchOptions& o, bool write_cache) {
   split = split_for_search(dataset, o.limit_train);
 }
 
-MemoryQuestion SearchInputs::memory_question(const SearchOptions& o, Device device) const {
+MemoryQuestion SearchInputs::memory_question(const SearchOptions& o, Device device,
+                                             bool resident) const {
   MemoryQuestion q;
   q.supernet = {o.channels, o.cells, static_cast<int>(dataset.classes.size()), o.partial_channels};
   q.method = o.method;
@@ -80,14 +81,46 @@ MemoryQuestion SearchInputs::memory_question(const SearchOptions& o, Device devi
   q.image_size = dataset.train.size;
   q.device = device;
   q.trainer = trainer_options(o);
+  if (resident) q.sources = [this, o, device] { return batch_sources(o, device, true); };
   return q;
 }
 
-SupernetOptions SearchInputs::supernet_options(const SearchOptions& o, Device device) const {
-  const MemoryQuestion question = memory_question(o, device);
-  SupernetOptions s = question.supernet;
-  s.raw_outputs = choose_raw_outputs(o.raw_outputs, question, o.memory_limit);
-  return s;
+BatchSources SearchInputs::batch_sources(const SearchOptions& o, Device device,
+                                         bool resident) const {
+  std::function<std::unique_ptr<BatchSource>(const std::vector<std::int32_t>&,
+                                             const LoaderOptions&)>
+      make;
+  if (resident) {
+    const auto images = std::make_shared<const ResidentImages>(dataset.train, device);
+    make = [this, images](const auto& indices, const LoaderOptions& options) {
+      return std::make_unique<ResidentBatches>(BatchMaker(dataset.train, indices, dataset, options),
+                                               images);
+    };
+  } else {
+    const auto memory = std::make_shared<HostBatches::Memory>();
+    make = [this, memory, device](const auto& indices, const LoaderOptions& options) {
+      return std::make_unique<HostBatches>(
+          std::make_unique<Loader>(dataset.train, indices, dataset, options), memory, device);
+    };
+  }
+  return {make(split.weights, train_loader_options(o)),
+          make(split.architecture, alpha_loader_options(o)),
+          make(split.architecture, evaluation_loader_options(o))};
+}
+
+SearchMemory SearchInputs::plan(const SearchOptions& o, Device device) const {
+  for (const bool resident : {true, false}) {
+    if (resident && device == Device::cpu) continue;
+    MemoryQuestion question = memory_question(o, device, resident);
+    try {
+      question.supernet.raw_outputs = choose_raw_outputs(o.raw_outputs, question, o.memory_limit);
+    } catch (const Error&) {
+      if (resident) continue;
+      throw;
+    }
+    return {question.supernet, resident, plan_memory(question).peak};
+  }
+  throw Error("search: no plan");
 }
 
 }  // namespace drnas

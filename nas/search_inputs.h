@@ -18,6 +18,13 @@ LoaderOptions alpha_loader_options(const SearchOptions& options);
 /// Evaluation: the second half in order, with the training transform under words of its own.
 LoaderOptions evaluation_loader_options(const SearchOptions& options);
 
+/// How a search uses memory.
+struct SearchMemory {
+  SupernetOptions network;
+  bool resident = false;
+  std::int64_t peak_bytes = 0;  ///< of tensors, planned
+};
+
 /// What a search reads before it starts.
 struct SearchInputs {
   std::optional<Nb201Table> table;
@@ -26,9 +33,12 @@ struct SearchInputs {
 
   SearchInputs(const SearchOptions& options, bool write_cache);
   /// The batches that this search will make, and everything else that decides its memory.
-  MemoryQuestion memory_question(const SearchOptions& options, Device device) const;
-  /// With the way to treat raw outputs that --raw-outputs and --memory-limit ask for.
-  SupernetOptions supernet_options(const SearchOptions& options, Device device) const;
+  /// `resident`: the training images stay on the device as bytes.
+  MemoryQuestion memory_question(const SearchOptions& options, Device device, bool resident) const;
+  BatchSources batch_sources(const SearchOptions& options, Device device, bool resident) const;
+  /// What --raw-outputs and --memory-limit lead to. On a GPU the images are resident where the
+  /// limit allows. Throws Error where nothing fits.
+  SearchMemory plan(const SearchOptions& options, Device device) const;
 };
 
 }  // namespace drnas

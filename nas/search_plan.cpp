@@ -12,9 +12,7 @@ std::string plan_search(const SearchOptions& options) {
   const Device device = choose_device(options.device, note);
   const SearchInputs inputs(options, false);
   RunDirectory::check(options);
-  MemoryQuestion question = inputs.memory_question(options, device);
-  question.supernet = inputs.supernet_options(options, device);
-  const std::int64_t bytes = plan_memory(question).peak;
+  const SearchMemory memory = inputs.plan(options, device);
   const auto batches = [&](std::size_t images) {
     return std::to_string((images + options.batch_size - 1) / options.batch_size);
   };
@@ -22,9 +20,9 @@ std::string plan_search(const SearchOptions& options) {
          std::to_string(inputs.split.weights.size()) + " images for weights, " +
          std::to_string(inputs.split.architecture.size()) + " for alpha, " +
          std::to_string(inputs.dataset.classes.size()) + " classes\n# supernet: " +
-         std::to_string(Nb201Supernet(question.supernet, options.seed).parameters().count()) +
-         " parameters, raw outputs: " + to_string(question.supernet.raw_outputs) +
-         "\n# tensors: " + format_bytes(bytes) +
+         std::to_string(Nb201Supernet(memory.network, options.seed).parameters().count()) +
+         " parameters, raw outputs: " + to_string(memory.network.raw_outputs) +
+         "\n# tensors: " + format_bytes(memory.peak_bytes) +
          " at the peak\n# each epoch: " + batches(inputs.split.weights.size()) + " search steps, " +
          batches(inputs.split.architecture.size()) + " evaluation batches\n# would write to " +
          options.out.string() + "\n";

@@ -32,23 +32,6 @@ constexpr int loss_word = 0, norm_word = 2, rate_word = 3, record_words = 4;
 
 }  // namespace
 
-DeviceBatch::DeviceBatch(std::span<const float> pixels, std::span<const std::int32_t> classes,
-                         int size, Device device)
-    : images({static_cast<std::int64_t>(classes.size()), size, size, 3}, MemoryTag::data, device),
-      labels({1, 1, 1, static_cast<std::int64_t>(classes.size())}, MemoryTag::data, device,
-             DType::i32) {
-  if (static_cast<std::int64_t>(pixels.size()) != images.elements())
-    throw Error("batch: " + std::to_string(pixels.size()) + " pixel values do not fill " +
-                to_string(images.shape()));
-  assign(pixels, classes);
-}
-
-void DeviceBatch::assign(std::span<const float> pixels,
-                         std::span<const std::int32_t> classes) const {
-  upload(pixels, images);
-  upload(classes, labels);
-}
-
 Trainer::Trainer(Nb201Supernet& supernet, MixingDistribution& distribution, TrainerOptions options)
     : supernet_(supernet), distribution_(distribution), options_(options) {
   const ArchitectureParameters& p = distribution.parameters();
@@ -140,6 +123,7 @@ Trainer::StepKey Trainer::key_of(Kind kind, const DeviceBatch& batch) {
 void Trainer::work(Kind kind, const DeviceBatch& batch, StepResult& times) {
   const bool training = kind != Kind::evaluation;
   Laps laps;
+  if (batch.refresh) batch.refresh();
   if (training) keep_statistics();
   Pass pass = forward(batch, training, false);
   times.forward_ms = laps.lap();

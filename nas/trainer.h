@@ -7,6 +7,7 @@
 #include <span>
 #include <tuple>
 
+#include "data/device_batch.h"
 #include "engine/captured_step.h"
 #include "nas/distribution.h"
 #include "nas/supernet.h"
@@ -23,17 +24,6 @@ struct TrainerOptions {
   double l2 = 1e-3;     ///< added to alpha's gradient as l2*alpha: draws beta towards 1
   double kl = 0.0;      ///< weight of sum over edges of KL(Dirichlet(beta) || Dirichlet(1))
   bool capture = true;  ///< on CUDA: record each kind of step once as a graph and replay it
-};
-
-/// A batch on the device.
-struct DeviceBatch {
-  Tensor images;  ///< [n, size, size, 3]
-  Tensor labels;  ///< [1, 1, 1, n] int32
-
-  DeviceBatch(std::span<const float> images, std::span<const std::int32_t> labels, int size,
-              Device device);
-  /// Other images in the same memory, so that a recorded step can be replayed on them.
-  void assign(std::span<const float> images, std::span<const std::int32_t> labels) const;
 };
 
 /// What one step gave, and where its time went (milliseconds). The phases of a recorded step are

@@ -36,9 +36,11 @@ struct Run {
       const Doubles pixels = normals(rng, size * q.image_size * q.image_size * 3);
       batches.emplace_back(std::vector<float>(pixels.begin(), pixels.end()),
                            std::vector<std::int32_t>(size, 1), q.image_size, q.device);
-      losses.push_back(trainer.architecture_step(batches.back()).loss);
-      losses.push_back(trainer.weight_step(batches.back(), 0.025).loss);
-      losses.push_back(trainer.evaluate(batches.back()).loss);
+    }
+    for (const DeviceBatch& batch : batches) {
+      losses.push_back(trainer.architecture_step(batch).loss);
+      losses.push_back(trainer.weight_step(batch, 0.025).loss);
+      losses.push_back(trainer.evaluate(batch).loss);
     }
   }
 };

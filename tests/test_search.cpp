@@ -12,7 +12,9 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/files.h"
+#include "engine/gpu.h"
 #include "kernels/error.h"
+#include "nas/search_inputs.h"
 #include "nas/signals.h"
 
 namespace fs = std::filesystem;
@@ -45,6 +47,9 @@ SearchOptions small_search(const fs::path& out) {
   o.partial_channels = 2;
   o.epochs = 3;
   o.threads = 2;
+#ifdef DRNAS_SIMT
+  o.device = "cuda";  // the host executor runs this file as well
+#endif
   o.out = out;
   return o;
 }
@@ -141,6 +146,18 @@ TEST_CASE(
   interrupted_and_resumed("middle", Interrupter(5), 1);
   interrupted_and_resumed("epoch-end", Interrupter(6), 1);
   interrupted_and_resumed("evaluation", Interrupter(4, "evaluation"), 1);
+}
+
+TEST_CASE("search: tensors peak where the plan says") {
+  const ScratchFolder scratch;
+  const SearchOptions o = small_search(scratch / "planned");
+  std::string note;
+  const SearchInputs inputs(o, false);
+  const SearchMemory plan = inputs.plan(o, choose_device(o.device, note));
+  const bool checks = Allocator::of(choose_device(o.device, note)).set_checks(false);
+  search(o);
+  Allocator::of(choose_device(o.device, note)).set_checks(checks);
+  CHECK(comparable_log(o.out).back()["peak_bytes"]["total"] == plan.peak_bytes);
 }
 
 TEST_CASE("search: a memory budget that is too small is one line and leaves no folder") {

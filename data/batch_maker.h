@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <vector>
+
+#include "data/loader.h"
+#include "kernels/augment.h"
+
+namespace drnas {
+
+/// What a batch holds follows from the options, the images and the batch's position alone. Loaders
+/// differ in where they make it. Position is epoch * batches() + number in the epoch.
+class BatchMaker {
+ public:
+  /// Throws the errors of Loader's constructor.
+  BatchMaker(const ImageSet& images, std::vector<std::int32_t> indices, const Dataset& constants,
+             const LoaderOptions& options);
+
+  std::int64_t batches() const { return (count() + options_.batch_size - 1) / options_.batch_size; }
+  /// The images of one batch: a slice of the epoch's permutation, or the head of one that belongs
+  /// to the batch alone.
+  std::vector<std::int32_t> choose(std::int64_t position) const;
+  /// Size, crop, flip, cutout, normalisation and seed; pixels, indices, outputs and steps are left
+  /// empty.
+  kernels::Augment transform() const;
+  const LoaderOptions& options() const { return options_; }
+  int image_size() const { return images_.size; }
+
+  /// On the host.
+  void make(std::int64_t position, Batch& batch) const;
+
+ private:
+  std::int64_t count() const { return static_cast<std::int64_t>(indices_.size()); }
+  void check() const;
+
+  const ImageSet& images_;
+  std::vector<std::int32_t> indices_;
+  LoaderOptions options_;
+  float mean_[3], deviation_[3];
+};
+
+}  // namespace drnas

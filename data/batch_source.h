@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "data/batch_maker.h"
+#include "data/device_batch.h"
+
+namespace drnas {
+
+/// Batches on a device, in the order of their positions. Both kinds give the same batches bit by
+/// bit.
+class BatchSource {
+ public:
+  virtual ~BatchSource() = default;
+  /// Batches an epoch.
+  virtual std::int64_t batches() const = 0;
+  /// The batch at the position, which then moves on. Its memory is the same for every batch of its
+  /// size, so that recorded steps know it; valid until the next call.
+  virtual const DeviceBatch& next() = 0;
+  virtual void seek(std::int64_t position) = 0;
+};
+
+/// Of a search: for the weights, for alpha, for the evaluation.
+struct BatchSources {
+  std::unique_ptr<BatchSource> train, alpha, evaluation;
+};
+
+/// Made on the host ahead of time, then copied. `shared` memory serves sources that take turns.
+class HostBatches final : public BatchSource {
+ public:
+  using Memory = std::map<int, DeviceBatch>;  // by count
+  HostBatches(std::unique_ptr<Loader> loader, std::shared_ptr<Memory> shared, Device device)
+      : loader_(std::move(loader)), memory_(std::move(shared)), device_(device) {}
+
+  std::int64_t batches() const override { return loader_->batches(); }
+  const DeviceBatch& next() override;
+  void seek(std::int64_t position) override { loader_->seek(position); }
+
+ private:
+  std::unique_ptr<Loader> loader_;
+  std::shared_ptr<Memory> memory_;
+  Device device_;
+};
+
+/// A whole set of images in the device's memory, as bytes.
+struct ResidentImages {
+  Tensor pixels;  ///< [count, size, size, 3] uint8
+  Tensor labels;  ///< [1, 1, 1, count] int32
+
+  ResidentImages(const ImageSet& images, Device device);
+};
+
+/// Gathered and augmented by the device from resident images, as part of the step itself: the host
+/// sends an epoch's order of images and nothing else.
+class ResidentBatches final : public BatchSource {
+ public:
+  ResidentBatches(BatchMaker maker, std::shared_ptr<const ResidentImages> images);
+
+  std::int64_t batches() const override { return maker_.batches(); }
+  const DeviceBatch& next() override;
+  void seek(std::int64_t position) override;
+
+ private:
+  void add_size(int count, std::int64_t row);
+  void load_epoch();
+
+  BatchMaker maker_;
+  std::shared_ptr<const ResidentImages> images_;
+  Device device_;
+  Tensor order_;    // [batches, batch size] int32: images of an epoch's batches
+  Tensor counter_;  // [1] uint32: position of the next batch
+  Tensor first_;    // [2] uint32: positions of the epoch's first and last batch
+  std::map<int, std::unique_ptr<DeviceBatch>> by_count_;
+  std::int64_t position_ = 0, loaded_epoch_ = -1;
+};
+
+}  // namespace drnas
