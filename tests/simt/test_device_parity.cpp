@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+// Reference files of PyTorch replayed through the engine's CUDA side: those of the project, and
+// those in DRNAS_GOLDEN_DIR where it is set.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <vector>
+
+#include "executor.h"
+#include "tests/parity.h"
+
+namespace fs = std::filesystem;
+
+namespace {
+
+std::vector<fs::path> reference_files() {
+  std::vector<fs::path> folders{fs::path(__FILE__).parent_path().parent_path() / "data"}, files;
+  if (const char* golden = std::getenv("DRNAS_GOLDEN_DIR")) folders.emplace_back(golden);
+  for (const fs::path& folder : folders)
+    for (const auto& entry : fs::directory_iterator(folder))
+      if (entry.path().filename().string().starts_with("nb201_") &&
+          entry.path().extension() == ".safetensors")
+        files.push_back(entry.path());
+  return files;
+}
+
+}  // namespace
+
+TEST_CASE("simt parity: reference files agree through the CUDA kernels") {
+  const std::vector<fs::path> files = reference_files();
+  REQUIRE(files.size() >= 2);
+  for (const fs::path& file : files) {
+    CAPTURE(file.filename().string());
+    const drnas::parity::Errors errors = drnas::parity::replay_supernet(file, drnas::Device::cuda);
+    for (const auto& [group, error] : errors) {
+      CAPTURE(group);
+      CHECK(error < 1e-3);
+    }
+  }
+  simt::check_device_memory();
+  for (const std::string& fault : simt::take_faults()) FAIL_CHECK(fault);
+}
