@@ -6,7 +6,7 @@ JOBS ?= $(shell nproc)
 RUN ?= runs/quick-$(shell date +%Y%m%d-%H%M%S)
 
 .DEFAULT_GOAL := all
-.PHONY: all deps search test test-sanitize test-torture check bench bench-peers install format lint clean help
+.PHONY: all deps search test test-sanitize test-torture check bench bench-peers gpu-check install format lint clean help
 
 all: ## build everything into build/ and ./drnas_search
 	@mkdir -p $(BUILD)
@@ -42,6 +42,9 @@ bench: all ## step and kernel benchmarks on this machine
 
 bench-peers: all ## both steps beside PyTorch, K 1, 2, 4, 8
 	python3 bench/peers/compare.py
+
+gpu-check: ## tests and measures on this machine's GPU, ten minutes (GPU_CHECK_ARGS: options of tools/gpu_check.sh)
+	@tools/gpu_check.sh $(GPU_CHECK_ARGS)
 
 install: all ## headers, libraries, CMake package and drnas_search under PREFIX
 	cmake --install $(BUILD) --prefix $(PREFIX)

@@ -10,8 +10,12 @@
 
 #include "bench/machine.h"
 #include "engine/files.h"
+#include "engine/gpu.h"
+#include "kernels/conv2d.h"
 #include "kernels/conv2d_plan.h"
 #include "kernels/philox_fill.h"
+#include "nas/memory_plan.h"
+#include "nas/search_inputs.h"
 #include "nas/trainer.h"
 #include "nas/version.h"
 
@@ -21,8 +25,11 @@ using namespace drnas;
 using nlohmann::ordered_json;
 
 struct Options {
-  std::string space = "nas-bench-201", json;
+  std::string space = "nas-bench-201", json, device_name = "cpu", raw_outputs = "auto",
+              precision = "auto";
   int channels = 16, cells = 5, batch_size = 64, partial_channels = 1, steps = 9, threads = 0;
+  bool no_graph = false;
+  Device device = Device::cpu;  ///< what device_name stands for
 };
 
 Options parse(int argc, char** argv) {
@@ -41,6 +48,15 @@ Options parse(int argc, char** argv) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--threads", o.threads, "0: all cores")->capture_default_str();
+  app.add_option("--device", o.device_name, "cpu, cuda or auto")
+      ->check(CLI::IsMember({"cpu", "cuda", "auto"}))
+      ->capture_default_str();
+  app.add_option("--precision", o.precision, "fp32, tf32, bf16 or auto: bf16 on CUDA, else fp32")
+      ->check(CLI::IsMember({"auto", "fp32", "tf32", "bf16"}));
+  app.add_option("--raw-outputs", o.raw_outputs, "store, rebuild-1x1, rebuild or auto")
+      ->check(CLI::IsMember({"auto", "store", "rebuild-1x1", "rebuild"}))
+      ->capture_default_str();
+  app.add_flag("--no-graph", o.no_graph, "on CUDA: call every kernel instead of replaying steps");
   app.add_option("--json", o.json, "write all figures to this file");
   try {
     app.parse(argc, argv);
@@ -50,6 +66,10 @@ Options parse(int argc, char** argv) {
     throw Error(failure.what());
   }
   if (o.threads <= 0) o.threads = omp_get_max_threads();
+  std::string note;
+  o.device = choose_device(o.device_name, note);
+  if (!note.empty()) std::printf("%s\n", note.c_str());
+  if (choose_precision(o.precision, o.device).tf32) kernels::set_conv_math(kernels::ConvMath::tf32);
   return o;
 }
 
@@ -87,13 +107,13 @@ ordered_json summary(const std::vector<StepResult>& steps) {
             {"optimizer", median(values([](const StepResult& s) { return s.optimizer_ms; }))}}}};
 }
 
-DeviceBatch random_batch(int count) {
+DeviceBatch random_batch(int count, Device device) {
   std::vector<float> images(static_cast<std::size_t>(count) * 32 * 32 * 3);
   kernels::fill_normal<Device::cpu>(images.data(), static_cast<std::int64_t>(images.size()), 0, 1,
                                     1, kernels::Purpose::synthetic, 0, nullptr);
   std::vector<std::int32_t> labels(count);
   for (int i = 0; i < count; ++i) labels[i] = i % 10;
-  return {images, labels, 32, Device::cpu};
+  return {images, labels, 32, device};
 }
 
 ordered_json memory_of(const MemoryCounters& counters) {
@@ -103,40 +123,87 @@ ordered_json memory_of(const MemoryCounters& counters) {
   return {{"total", counters.peak}, {"by_tag", by_tag}};
 }
 
+MemoryQuestion question_of(const Options& o) {
+  MemoryQuestion question;
+  question.supernet = {o.channels, o.cells, 10, o.partial_channels};
+  question.supernet.storage = choose_precision(o.precision, o.device).storage;
+  question.batch_sizes = {o.batch_size};
+  question.device = o.device;
+  question.trainer.capture = !o.no_graph;
+  question.supernet.raw_outputs = choose_raw_outputs(o.raw_outputs, question, 0);
+  return question;
+}
+
+/// The bytes that the card itself counts, all processes together: at the start CUDA's context is
+/// there; what the end has more is the pool and, outside it, vendor workspace, graphs and code.
+void add_card_memory(ordered_json& report, const bench::CardMemory& start, std::int64_t reserved) {
+  const bench::CardMemory end = bench::card_memory();
+  report["card_bytes"] = {{"total", end.total},
+                          {"used_with_context", start.used},
+                          {"used_at_end", end.used},
+                          {"above_context", end.used - start.used},
+                          {"outside_pool", end.used - start.used - reserved}};
+}
+
+/// Both kinds of step in turn; the first `warm_up` of each are not timed.
+struct Timed {
+  std::vector<StepResult> architecture, weight;
+  std::int64_t warm_allocations = 0;
+
+  Timed(Trainer& trainer, const DeviceBatch& batch, Device device, int warm_up, int steps) {
+    for (int s = 0; s < warm_up + steps; ++s) {
+      const StepResult a = trainer.architecture_step(batch), w = trainer.weight_step(batch, 0.025);
+      if (s == warm_up - 1) warm_allocations = Allocator::of(device).counters().native_allocations;
+      if (s < warm_up) continue;
+      architecture.push_back(a);
+      weight.push_back(w);
+    }
+  }
+};
+
 ordered_json measure(const Options& o) {
+  const bool cuda = o.device == Device::cuda;
+  const MemoryQuestion question = question_of(o);
   ordered_json report{{"space", o.space},
                       {"channels", o.channels},
                       {"cells", o.cells},
                       {"batch_size", o.batch_size},
                       {"partial_channels", o.partial_channels},
-                      {"threads", o.threads}};
+                      {"threads", o.threads},
+                      {"device", cuda ? "cuda" : "cpu"},
+                      {"precision", question.supernet.storage == DType::bf16          ? "bf16"
+                                    : kernels::conv_math() == kernels::ConvMath::tf32 ? "tf32"
+                                                                                      : "fp32"},
+                      {"raw_outputs", to_string(question.supernet.raw_outputs)}};
+  if (cuda) report["gpu"] = describe_gpu();
+  const bench::CardMemory card = cuda ? bench::card_memory() : bench::CardMemory{};
   report["process_start_bytes"] = bench::process_bytes("VmRSS");
-  Nb201Supernet supernet({o.channels, o.cells, 10, o.partial_channels}, 1);
+  Nb201Supernet supernet(question.supernet, 1, o.device);
   const auto distribution =
-      make_dirichlet({Nb201Supernet::edges, Nb201Supernet::ops, 1, Device::cpu}, 1);
-  Trainer trainer(supernet, *distribution, {});
-  const DeviceBatch batch = random_batch(o.batch_size);
-  std::vector<StepResult> architecture, weight;
-  std::int64_t warm_allocations = 0;
-  for (int s = 0; s <= o.steps; ++s) {  // the first of each kind warms up
-    const StepResult a = trainer.architecture_step(batch), w = trainer.weight_step(batch, 0.025);
-    if (s == 0) warm_allocations = Allocator::of(Device::cpu).counters().native_allocations;
-    if (s == 0) continue;
-    architecture.push_back(a);
-    weight.push_back(w);
-  }
-  const MemoryCounters counters = Allocator::of(Device::cpu).counters();
+      make_dirichlet({Nb201Supernet::edges, Nb201Supernet::ops, 1, o.device}, 1);
+  Trainer trainer(supernet, *distribution, question.trainer);
+  const DeviceBatch batch = random_batch(o.batch_size, o.device);
+  // On CUDA the first step builds plans, the second is recorded, the third replayed.
+  const Timed timed(trainer, batch, o.device, cuda ? 4 : 1, o.steps);
+  const MemoryCounters counters = Allocator::of(o.device).counters();
   report["process_peak_bytes"] = bench::process_bytes("VmHWM");
-  report["architecture_step_ms"] = summary(architecture);
-  report["weight_step_ms"] = summary(weight);
+  report["architecture_step_ms"] = summary(timed.architecture);
+  report["weight_step_ms"] = summary(timed.weight);
   report["peak_bytes"] = memory_of(counters);
   report["reserved_bytes"] = counters.reserved;
-  report["native_allocations_after_warmup"] = counters.native_allocations - warm_allocations;
+  report["native_allocations"] = counters.native_allocations;
+  report["native_allocations_after_warmup"] = counters.native_allocations - timed.warm_allocations;
+  if (cuda) {
+    add_card_memory(report, card, counters.reserved);
+    report["launches"] = {{"architecture", trainer.launches(batch, false)},
+                          {"weight", trainer.launches(batch, true)}};
+  }
+  report["planned_bytes"] = plan_memory(question).peak;
   return report;
 }
 
 void add_rates(ordered_json& report, const Options& o) {
-  const double forward = forward_flops(o), peak = bench::measured_peak_gflops(o.threads);
+  const double forward = forward_flops(o);
   const auto rate = [&](const char* step, double passes) {
     return passes * forward / report[step]["median"].get<double>() / 1e6;
   };
@@ -144,12 +211,18 @@ void add_rates(ordered_json& report, const Options& o) {
                                  {"weight_step", 3 * forward / 1e9}};
   report["convolution_gflops"] = {{"architecture_step", rate("architecture_step_ms", 2)},
                                   {"weight_step", rate("weight_step_ms", 3)}};
+  if (o.device == Device::cuda) return;  // bench_device measures a card's rates
+  const double peak = bench::measured_peak_gflops(o.threads);
   report["peak_gflops"] = peak;
   report["share_of_peak"] = {{"architecture_step", rate("architecture_step_ms", 2) / peak},
                              {"weight_step", rate("weight_step_ms", 3) / peak}};
 }
 
-void print(const ordered_json& r) {
+std::string bytes_text(const ordered_json& bytes) {
+  return format_bytes(bytes.get<std::int64_t>());
+}
+
+void print_times(const ordered_json& r) {
   std::printf("%-18s %10s %10s %10s   forward / backward / optimizer (ms)   share of peak\n",
               "step", "median ms", "min", "max");
   for (const char* step : {"architecture_step", "weight_step"}) {
@@ -160,8 +233,34 @@ void print(const ordered_json& r) {
                 t["phases"]["optimizer"].get<double>(), r["share_of_peak"][step].get<double>(),
                 r["peak_gflops"].get<double>());
   }
-  std::printf("tensors %s at the peak, process %s above its start\n",
-              format_bytes(r["peak_bytes"]["total"].get<std::int64_t>()).c_str(),
+}
+
+/// Recorded steps have no phases; the launches and the card's own count of bytes come instead.
+void print_device_times(const ordered_json& r) {
+  std::printf("%s, raw outputs %s\n%-18s %10s %10s %10s %10s %10s\n",
+              r["gpu"].get<std::string>().c_str(), r["raw_outputs"].get<std::string>().c_str(),
+              "step", "median ms", "min", "max", "launches", "GFLOP/s");
+  for (const std::string step : {"architecture", "weight"}) {
+    const ordered_json& t = r[step + "_step_ms"];
+    std::printf("%-18s %10.3f %10.3f %10.3f %10d %10.0f\n", (step + "_step").c_str(),
+                t["median"].get<double>(), t["min"].get<double>(), t["max"].get<double>(),
+                r["launches"][step].get<int>(),
+                r["convolution_gflops"][step + "_step"].get<double>());
+  }
+  const ordered_json& card = r["card_bytes"];
+  std::printf("card: %s in use with the context, %s more at the end, %s of it outside the pool\n",
+              bytes_text(card["used_with_context"]).c_str(),
+              bytes_text(card["above_context"]).c_str(), bytes_text(card["outside_pool"]).c_str());
+}
+
+void print(const ordered_json& r) {
+  if (r.contains("gpu")) {
+    print_device_times(r);
+  } else {
+    print_times(r);
+  }
+  std::printf("tensors %s at the peak (planned %s), process %s above its start\n",
+              bytes_text(r["peak_bytes"]["total"]).c_str(), bytes_text(r["planned_bytes"]).c_str(),
               format_bytes(r["process_peak_bytes"].get<std::int64_t>() -
                            r["process_start_bytes"].get<std::int64_t>())
                   .c_str());

@@ -8,6 +8,9 @@
 #include <sstream>
 
 #include "bench/machine.h"
+#ifdef DRNAS_WITH_CUDA
+#include "kernels/launch.h"
+#endif
 #include "kernels/simd.h"
 
 namespace drnas::bench {
@@ -68,6 +71,16 @@ double measured_peak_gflops(int threads) {
     best = std::max(best, 2.0 * rounds * chains * lanes * threads / seconds / 1e9);
   }
   return best;
+}
+
+CardMemory card_memory() {
+  CardMemory memory;
+#ifdef DRNAS_WITH_CUDA
+  std::size_t free = 0, total = 0;
+  kernels::require_cuda(cudaMemGetInfo(&free, &total), "ask for the card's free memory");
+  memory = {static_cast<std::int64_t>(total), static_cast<std::int64_t>(total - free)};
+#endif
+  return memory;
 }
 
 std::string today() {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "engine/mixed_ops.h"
 
+#include <type_traits>
+
 #include "engine/stream.h"
 #include "engine/workspace.h"
 
@@ -56,23 +58,37 @@ bool rebuilds(const BundleState& state, int size) {
   return size < static_cast<int>(rebuild.size()) && rebuild[size];
 }
 
-Tensor raw_outputs(const kernels::ConvBundle& b, Device device) {
-  return Tensor({b.n, b.h, b.w, b.z_channels()}, MemoryTag::activations, device);
+Tensor raw_outputs(const kernels::ConvBundle& b, Device device, DType storage) {
+  return Tensor({b.n, b.h, b.w, b.z_channels()}, MemoryTag::activations, device, storage);
 }
 
-/// Runs the kernel sizes [first, first + count). `running`: move or, in evaluation, use the running
-/// statistics.
-void run_forward(const BundleState& state, int first, int count, bool training, bool running,
-                 Device device) {
-  kernels::ConvBundleForward f{};
+template <Device D, class T>
+Tensor forward_workspace(const kernels::ConvBundle& b) {
+  if constexpr (std::is_same_v<T, float>)
+    return workspace(D, kernels::conv_bundle_forward_workspace<D>(b));
+  else
+    return workspace(D, kernels::conv_bundle_forward_workspace_bfloat16<D>(b));
+}
+
+template <Device D, class T>
+Tensor backward_workspace(const kernels::ConvBundle& b) {
+  if constexpr (std::is_same_v<T, float>)
+    return workspace(D, kernels::conv_bundle_backward_workspace<D>(b));
+  else
+    return workspace(D, kernels::conv_bundle_backward_workspace_bfloat16<D>(b));
+}
+
+template <Device D, class T>
+void run_forward_as(const BundleState& state, int first, int count, bool training, bool running) {
+  kernels::ConvBundleForwardOf<T> f{};
   f.bundle = state.shape;
   f.bundle.sizes = count;
-  f.x = state.x.value().data();
+  f.x = state.x.value().data<T>();
   for (int s = 0; s < count; ++s) {
     const int size = first + s;
     f.bundle.kernel[s] = state.shape.kernel[size];
     f.weight[s] = state.parameters.weights[size].value().data();
-    f.z[s] = state.z[size].data();
+    f.z[s] = state.z[size].data<T>();
     f.mean[s] = state.mean(size);
     f.inv_std[s] = state.inv_std(size);
     if (!running) continue;
@@ -82,9 +98,16 @@ void run_forward(const BundleState& state, int first, int count, bool training, 
   f.training = training;
   f.eps = batch_norm_eps;
   f.momentum = batch_norm_momentum;
-  dispatch(device, [&]<Device D>() {
-    const Tensor scratch = workspace(device, kernels::conv_bundle_forward_workspace<D>(f.bundle));
-    execute([&] { kernels::conv_bundle_forward<D>(f, scratch.data(), compute_stream(D)); });
+  const Tensor scratch = forward_workspace<D, T>(f.bundle);
+  execute([&] { kernels::conv_bundle_forward<D>(f, scratch.data(), compute_stream(D)); });
+}
+
+/// Runs the kernel sizes [first, first + count). `running`: move or, in evaluation, use the running
+/// statistics.
+void run_forward(const BundleState& state, int first, int count, bool training, bool running,
+                 Device device) {
+  dispatch(device, state.x.value().dtype(), [&]<Device D, class T>() {
+    run_forward_as<D, T>(state, first, count, training, running);
   });
 }
 
@@ -92,44 +115,45 @@ void run_forward(const BundleState& state, int first, int count, bool training, 
 void rebuild_missing(BundleState& state, Device device) {
   for (int s = 0; s < state.shape.sizes; ++s) {
     if (!state.z[s].empty()) continue;
-    state.z[s] = raw_outputs(state.shape, device);
+    state.z[s] = raw_outputs(state.shape, device, state.x.value().dtype());
     run_forward(state, s, 1, true, false, device);
   }
 }
 
+template <Device D, class T>
 void run_backward(Tape& tape, const BundleState& state) {
   const kernels::ConvBundle& b = state.shape;
-  kernels::ConvBundleBackward k{};
+  kernels::ConvBundleBackwardOf<T> k{};
   k.bundle = b;
-  k.x = state.x.value().data();
+  k.x = state.x.value().data<T>();
   for (int s = 0; s < b.sizes; ++s) {
     k.weight[s] = state.parameters.weights[s].value().data();
-    k.z[s] = state.z[s].data();
+    k.z[s] = state.z[s].data<T>();
     if (tape.wants(state.parameters.weights[s]))
       k.dweight[s] = tape.sole_slot(state.parameters.weights[s]).data();
   }
   for (int e = 0; e < b.edges; ++e) {
     const BundleState::EdgeGradient& from = state.gradients[e];
-    kernels::BundleEdgeGradient& to = k.edge[e];
-    to.dy = from.dy.data();
+    kernels::BundleEdgeGradientOf<T>& to = k.edge[e];
+    to.dy = from.dy.data<T>();
     for (int s = 0; s < b.sizes; ++s)
       to.coefficients[s] = from.coefficients.data() + std::int64_t{3} * s * b.c;
     const double* theta = from.theta.data<double>();
     to.skip_weight = from.skip_theta < 0 ? nullptr : theta + from.skip_theta;
     to.pool_weight = from.pool_theta < 0 ? nullptr : theta + from.pool_theta;
   }
-  if (tape.wants(state.x)) k.dx = tape.sole_slot(state.x).data();
-  dispatch(tape.device(), [&]<Device D>() {
-    const Tensor scratch = workspace(tape.device(), kernels::conv_bundle_backward_workspace<D>(b));
-    execute([&] { kernels::conv_bundle_backward<D>(k, scratch.data(), compute_stream(D)); });
-  });
+  if (tape.wants(state.x)) k.dx = tape.sole_slot(state.x).data<T>();
+  const Tensor scratch = backward_workspace<D, T>(b);
+  execute([&] { kernels::conv_bundle_backward<D>(k, scratch.data(), compute_stream(D)); });
 }
 
 /// The kernel's description of a mix.
-kernels::NodeMix describe(const std::string& name, const NodeMixInputs& inputs, const Tensor& theta,
-                          const std::vector<std::shared_ptr<BundleState>>& states) {
+template <class T>
+kernels::NodeMixOf<T> describe(const std::string& name, const NodeMixInputs& inputs,
+                               const Tensor& theta,
+                               const std::vector<std::shared_ptr<BundleState>>& states) {
   const Shape x = states[0]->x.value().shape();
-  kernels::NodeMix mix{};
+  kernels::NodeMixOf<T> mix{};
   mix.n = static_cast<int>(x.n);
   mix.h = static_cast<int>(x.h);
   mix.w = static_cast<int>(x.w);
@@ -146,13 +170,40 @@ kernels::NodeMix describe(const std::string& name, const NodeMixInputs& inputs, 
       if (mix.terms == kernels::NodeMix::max_terms)
         throw Error(name + ": too many candidate operations");
       const int first = edge.edge * mix.c;
-      mix.term[mix.terms++] = {state.z[s].data() + first, state.shape.z_channels(),
+      mix.term[mix.terms++] = {state.z[s].data<T>() + first, state.shape.z_channels(),
                                state.mean(s) + first, state.inv_std(s) + first, edge.conv_theta[s]};
     }
     if (mix.sources == kernels::NodeMix::max_sources) throw Error(name + ": too many source nodes");
-    mix.source[mix.sources++] = {state.x.value().data(), edge.skip_theta, edge.pool_theta};
+    mix.source[mix.sources++] = {state.x.value().data<T>(), edge.skip_theta, edge.pool_theta};
   }
   return mix;
+}
+
+/// The backward pass of a mix: leaves in every bundle what the gradient of its edge needs.
+template <Device D, class T>
+void run_mix_backward(Tape& tape, const std::string& name, const NodeMixInputs& inputs,
+                      const Variable& theta, const Tensor& dy,
+                      const std::vector<std::shared_ptr<BundleState>>& states) {
+  kernels::NodeMixBackwardOf<T> b{};
+  b.mix = describe<T>(name, inputs, theta.value(), states);
+  b.dy = dy.data<T>();
+  int term = 0;
+  for (std::size_t i = 0; i < inputs.edges.size(); ++i) {
+    const NodeMixEdge& edge = inputs.edges[i];
+    const int sizes = states[i]->shape.sizes;
+    const Tensor coefficients({sizes, 1, 3, b.mix.c}, MemoryTag::statistics, D);
+    for (int s = 0; s < sizes; ++s)
+      b.coefficients[term++] = coefficients.data() + std::int64_t{3} * s * b.mix.c;
+    states[i]->gradients[edge.edge] = {dy, coefficients, theta.value(), edge.skip_theta,
+                                       edge.pool_theta};
+    tape.mark_written(states[i]->token);
+  }
+  if (const GradientSlot slot = tape.slot(theta)) {
+    if (!slot.accumulate()) slot.tensor.clear();
+    b.dtheta = slot.tensor.data<double>();
+  }
+  const Tensor scratch = workspace(D, kernels::node_mix_backward_workspace<D>(b.mix));
+  execute([&] { kernels::node_mix_backward<D>(b, scratch.data(), compute_stream(D)); });
 }
 
 }  // namespace
@@ -173,7 +224,7 @@ Bundle conv_bundle(Tape& tape, const std::string& name, const Variable& x,
   state->training = training;
   const kernels::ConvBundle& b = state->shape;
   const Device device = tape.device();
-  for (int s = 0; s < b.sizes; ++s) state->z.push_back(raw_outputs(b, device));
+  for (int s = 0; s < b.sizes; ++s) state->z.push_back(raw_outputs(b, device, x.value().dtype()));
   state->statistics =
       Tensor({b.sizes, 1, 2, std::int64_t{b.edges} * b.c}, MemoryTag::statistics, device);
   state->gradients.resize(b.edges);
@@ -182,7 +233,8 @@ Bundle conv_bundle(Tape& tape, const std::string& name, const Variable& x,
   std::vector<Variable> inputs = parameters.weights;
   inputs.push_back(x);
   tape.record(name, std::move(inputs), state->token, [state](Tape& t) {
-    run_backward(t, *state);
+    dispatch(t.device(), state->x.value().dtype(),
+             [&]<Device D, class T>() { run_backward<D, T>(t, *state); });
     state->z.clear();
     state->gradients.clear();
   });
@@ -195,43 +247,25 @@ Variable node_mix(Tape& tape, const std::string& name, const NodeMixInputs& inpu
                   const Variable& theta) {
   std::vector<std::shared_ptr<BundleState>> states;
   for (const NodeMixEdge& edge : inputs.edges) states.push_back(edge.bundle.state_);
-  const kernels::NodeMix mix = describe(name, inputs, theta.value(), states);
-  const Device device = tape.device();
-  Variable y(Tensor({mix.n, mix.h, mix.w, mix.channels}, MemoryTag::activations, device), name);
-  dispatch(device, [&]<Device D>() {
-    const Tensor scratch = workspace(device, kernels::node_mix_workspace<D>(mix));
+  const Tensor& x = states[0]->x.value();
+  const DType storage = x.dtype();
+  const Variable y(Tensor(x.shape(), MemoryTag::activations, tape.device(), storage), name);
+  dispatch(tape.device(), storage, [&]<Device D, class T>() {
+    const kernels::NodeMixOf<T> mix = describe<T>(name, inputs, theta.value(), states);
+    const Tensor scratch = workspace(D, kernels::node_mix_workspace<D>(mix));
     execute([&] {
-      kernels::node_mix_forward<D>(mix, y.value().data(), scratch.data(), compute_stream(D));
+      kernels::node_mix_forward<D>(mix, y.value().data<T>(), scratch.data(), compute_stream(D));
     });
   });
   if (!tape.recording()) return y;
   std::vector<Variable> on_tape{theta};
   for (const auto& state : states) on_tape.push_back(state->token);
   tape.record(name, std::move(on_tape), y, [=](Tape& t) {
-    const std::vector<NodeMixEdge>& edges = inputs.edges;
     for (const auto& state : states)
       if (!state->training) throw Error(name + ": no gradient in evaluation mode");
     for (const auto& state : states) rebuild_missing(*state, t.device());
-    kernels::NodeMixBackward b{};
-    b.mix = describe(name, inputs, theta.value(), states);
-    b.dy = t.gradient(y).data();
-    int term = 0;
-    for (std::size_t i = 0; i < edges.size(); ++i) {
-      const int sizes = states[i]->shape.sizes;
-      const Tensor coefficients({sizes, 1, 3, b.mix.c}, MemoryTag::statistics, t.device());
-      for (int s = 0; s < sizes; ++s)
-        b.coefficients[term++] = coefficients.data() + std::int64_t{3} * s * b.mix.c;
-      states[i]->gradients[edges[i].edge] = {t.gradient(y), coefficients, theta.value(),
-                                             edges[i].skip_theta, edges[i].pool_theta};
-      t.mark_written(states[i]->token);
-    }
-    if (const GradientSlot slot = t.slot(theta)) {
-      if (!slot.accumulate()) slot.tensor.clear();
-      b.dtheta = slot.tensor.data<double>();
-    }
-    dispatch(t.device(), [&]<Device D>() {
-      const Tensor scratch = workspace(t.device(), kernels::node_mix_backward_workspace<D>(b.mix));
-      execute([&] { kernels::node_mix_backward<D>(b, scratch.data(), compute_stream(D)); });
+    dispatch(t.device(), storage, [&]<Device D, class T>() {
+      run_mix_backward<D, T>(t, name, inputs, theta, t.gradient(y), states);
     });
   });
   return y;

@@ -2,11 +2,12 @@
 #include "engine/ops.h"
 
 #include <cstring>
+#include <type_traits>
 
+#include "engine/convolution.h"
 #include "engine/stream.h"
 #include "engine/workspace.h"
 #include "kernels/batch_norm.h"
-#include "kernels/conv2d.h"
 #include "kernels/linear.h"
 #include "kernels/pointwise.h"
 #include "kernels/pool2d.h"
@@ -17,50 +18,51 @@ namespace {
 int as_int(std::int64_t extent) { return static_cast<int>(extent); }
 
 Tensor rectified(const Tensor& x) {
-  Tensor u(x.shape(), MemoryTag::workspace, x.device());
-  dispatch(x.device(), [&]<Device D>() {
-    execute([&] { kernels::relu_forward<D>(x.elements(), x.data(), u.data(), compute_stream(D)); });
+  Tensor u(x.shape(), MemoryTag::workspace, x.device(), x.dtype());
+  dispatch(x.device(), x.dtype(), [&]<Device D, class T>() {
+    execute([&] {
+      kernels::relu_forward<D>(x.elements(), x.data<T>(), u.data<T>(), compute_stream(D));
+    });
   });
   return u;
+}
+
+/// dx = du, through the ReLU of x where the input was rectified.
+template <Device D, class T>
+void add_input_gradient(const GradientSlot& dx, const Tensor& du, const Tensor& x,
+                        bool relu_input) {
+  execute([&] {
+    if (relu_input)
+      kernels::relu_backward<D>(du.elements(), x.data<T>(), du.data<T>(), dx.tensor.data<T>(),
+                                dx.accumulate(), compute_stream(D));
+    else
+      kernels::add<D>(du.elements(), dx.tensor.data<T>(), du.data<T>(), dx.tensor.data<T>(),
+                      compute_stream(D));
+  });
 }
 
 /// Data and weight gradients of one convolution.
 void conv2d_backward(Tape& tape, const kernels::Conv2d& p, const Variable& x,
                      const Variable& weight, const Tensor& dy, bool relu_input) {
   const Device device = tape.device();
-  dispatch(device, [&]<Device D>() {
-    if (tape.wants(weight)) {
-      const Tensor input = relu_input ? rectified(x.value()) : x.value();
-      const Tensor scratch =
-          workspace(device, kernels::conv2d_workspace<D>(p, kernels::ConvPass::backward_weight));
-      const Tensor dw = tape.sole_slot(weight);
-      execute([&] {
-        kernels::conv2d_backward_weight<D>(p, input.data(), dy.data(), dw.data(), scratch.data(),
-                                           compute_stream(D));
-      });
-    }
+  dispatch(device, x.value().dtype(), [&]<Device D, class T>() {
+    const Convolution<D, T> convolution(p);
+    if (tape.wants(weight))
+      convolution.backward_weight(relu_input ? rectified(x.value()) : x.value(), dy,
+                                  tape.sole_slot(weight));
     const GradientSlot dx = tape.slot(x);
     if (!dx) return;
-    const Tensor scratch =
-        workspace(device, kernels::conv2d_workspace<D>(p, kernels::ConvPass::backward_data));
     const bool direct = !relu_input && !dx.accumulate();
-    const Tensor du = direct ? dx.tensor : Tensor(x.value().shape(), MemoryTag::workspace, device);
-    execute([&] {
-      kernels::conv2d_backward_data<D>(p, dy.data(), weight.value().data(), du.data(),
-                                       scratch.data(), compute_stream(D));
-    });
-    if (direct) return;
-    if (relu_input)
-      execute([&] {
-        kernels::relu_backward<D>(du.elements(), x.value().data(), du.data(), dx.tensor.data(),
-                                  dx.accumulate(), compute_stream(D));
-      });
-    else
-      execute([&] {
-        kernels::add<D>(du.elements(), dx.tensor.data(), du.data(), dx.tensor.data(),
-                        compute_stream(D));
-      });
+    const Tensor du =
+        direct ? dx.tensor : Tensor(x.value().shape(), MemoryTag::workspace, device, dtype_of<T>());
+    convolution.backward_data(dy, weight.value(), du);
+    if (!direct) add_input_gradient<D, T>(dx, du, x.value(), relu_input);
   });
+}
+
+/// A result on the tape's device.
+Variable result_of(const Tape& tape, Shape shape, DType dtype, const std::string& name) {
+  return Variable(Tensor(shape, MemoryTag::activations, tape.device(), dtype), name);
 }
 
 }  // namespace
@@ -72,20 +74,34 @@ Variable conv2d(Tape& tape, const std::string& name, const Variable& x, const Va
     throw Error(name + ": input " + to_string(in) + " does not fit weights " + to_string(w));
   const kernels::Conv2d p{as_int(in.n), as_int(in.h), as_int(in.w),   as_int(in.c),
                           as_int(w.n),  as_int(w.h),  options.stride, options.padding};
-  Variable y(Tensor({in.n, p.out_h(), p.out_w(), w.n}, MemoryTag::activations, tape.device()),
-             name);
-  dispatch(tape.device(), [&]<Device D>() {
-    const Tensor input = options.relu_input ? rectified(x.value()) : x.value();
-    const Tensor scratch =
-        workspace(tape.device(), kernels::conv2d_workspace<D>(p, kernels::ConvPass::forward));
-    execute([&] {
-      kernels::conv2d_forward<D>(p, input.data(), weight.value().data(), y.value().data(),
-                                 scratch.data(), compute_stream(D));
-    });
+  const Variable y = result_of(tape, {in.n, p.out_h(), p.out_w(), w.n}, x.value().dtype(), name);
+  dispatch(tape.device(), x.value().dtype(), [&]<Device D, class T>() {
+    Convolution<D, T>(p).forward(options.relu_input ? rectified(x.value()) : x.value(),
+                                 weight.value(), y.value());
   });
   tape.record(name, {x, weight}, y, [=](Tape& t) {
     conv2d_backward(t, p, x, weight, t.gradient(y), options.relu_input);
   });
+  return y;
+}
+
+Variable cast(Tape& tape, const std::string& name, const Variable& x, DType to) {
+  if (x.value().dtype() == to) return x;
+  const std::int64_t count = x.value().elements();
+  const Variable y = result_of(tape, x.value().shape(), to, name);
+  const auto convert = [count](const Tensor& from, const Tensor& into) {
+    dispatch(into.device(), DType::bf16, [&]<Device D, class T>() {
+      if constexpr (!std::is_same_v<T, float>)
+        execute([&] {
+          if (into.dtype() == DType::f32)
+            kernels::cast<D>(count, from.data<T>(), into.data(), compute_stream(D));
+          else
+            kernels::cast<D>(count, from.data(), into.data<T>(), compute_stream(D));
+        });
+    });
+  };
+  convert(x.value(), y.value());
+  tape.record(name, {x}, y, [=](Tape& t) { convert(t.gradient(y), t.sole_slot(x)); });
   return y;
 }
 
@@ -98,18 +114,19 @@ Variable batch_norm(Tape& tape, const std::string& name, const Variable& x, cons
   const kernels::BatchNorm p{shape.pixels(), as_int(shape.c),         options.relu,
                              options.eps,    options.momentum,        pointer(gamma),
                              pointer(beta),  statistic(running_mean), statistic(running_var)};
-  Variable y(Tensor(shape, MemoryTag::activations, tape.device()), name);
+  const DType storage = x.value().dtype();
+  const Variable y = result_of(tape, shape, storage, name);
   const Tensor saved({1, 1, 2, shape.c}, MemoryTag::statistics, tape.device());
   float *mean = saved.data(), *inv_std = mean + shape.c;
-  dispatch(tape.device(), [&]<Device D>() {
+  dispatch(tape.device(), storage, [&]<Device D, class T>() {
     const Tensor scratch = workspace(tape.device(), kernels::batch_norm_workspace<D>(p));
     if (!options.training)
       return execute([&] {
-        kernels::batch_norm_inference<D>(p, x.value().data(), y.value().data(), scratch.data(),
-                                         compute_stream(D));
+        kernels::batch_norm_inference<D>(p, x.value().data<T>(), y.value().data<T>(),
+                                         scratch.data(), compute_stream(D));
       });
     execute([&] {
-      kernels::batch_norm_forward<D>(p, x.value().data(), y.value().data(), mean, inv_std,
+      kernels::batch_norm_forward<D>(p, x.value().data<T>(), y.value().data<T>(), mean, inv_std,
                                      scratch.data(), compute_stream(D));
     });
   });
@@ -118,19 +135,20 @@ Variable batch_norm(Tape& tape, const std::string& name, const Variable& x, cons
     if (!v.empty()) inputs.push_back(v);
   tape.record(name, std::move(inputs), y, [=](Tape& t) {
     if (!options.training) throw Error(name + ": no gradient in evaluation mode");
-    dispatch(t.device(), [&]<Device D>() {
+    dispatch(t.device(), storage, [&]<Device D, class T>() {
       const Tensor scratch = workspace(t.device(), kernels::batch_norm_workspace<D>(p));
       const GradientSlot dx = t.slot(x);
-      const Tensor unwanted = dx ? Tensor() : Tensor(shape, MemoryTag::workspace, t.device());
+      const Tensor unwanted =
+          dx ? Tensor() : Tensor(shape, MemoryTag::workspace, t.device(), storage);
       const auto leaf = [&](const Variable& v) {
         return v.empty() || !t.wants(v) ? nullptr : t.sole_slot(v).data();
       };
       float *dgamma = leaf(gamma), *dbeta = leaf(beta);
       execute([&] {
-        kernels::batch_norm_backward<D>(p, x.value().data(), t.gradient(y).data(), saved.data(),
-                                        saved.data() + shape.c, (dx ? dx.tensor : unwanted).data(),
-                                        dx.accumulate(), dgamma, dbeta, scratch.data(),
-                                        compute_stream(D));
+        kernels::batch_norm_backward<D>(p, x.value().data<T>(), t.gradient(y).data<T>(),
+                                        saved.data(), saved.data() + shape.c,
+                                        (dx ? dx.tensor : unwanted).data<T>(), dx.accumulate(),
+                                        dgamma, dbeta, scratch.data(), compute_stream(D));
       });
     });
   });
@@ -142,19 +160,19 @@ Variable average_pool(Tape& tape, const std::string& name, const Variable& x, in
   const Shape in = x.value().shape();
   const kernels::Pool2d p{as_int(in.n), as_int(in.h), as_int(in.w), as_int(in.c),
                           kernel,       stride,       padding,      false};
-  Variable y(Tensor({in.n, p.out_h(), p.out_w(), in.c}, MemoryTag::activations, tape.device()),
-             name);
-  dispatch(tape.device(), [&]<Device D>() {
+  const DType storage = x.value().dtype();
+  const Variable y = result_of(tape, {in.n, p.out_h(), p.out_w(), in.c}, storage, name);
+  dispatch(tape.device(), storage, [&]<Device D, class T>() {
     execute([&] {
-      kernels::pool2d_forward<D>(p, x.value().data(), y.value().data(), compute_stream(D));
+      kernels::pool2d_forward<D>(p, x.value().data<T>(), y.value().data<T>(), compute_stream(D));
     });
   });
   tape.record(name, {x}, y, [=](Tape& t) {
     const GradientSlot dx = t.slot(x);
-    dispatch(t.device(), [&]<Device D>() {
+    dispatch(t.device(), storage, [&]<Device D, class T>() {
       execute([&] {
-        kernels::pool2d_backward<D>(p, x.value().data(), t.gradient(y).data(), dx.tensor.data(),
-                                    dx.accumulate(), compute_stream(D));
+        kernels::pool2d_backward<D>(p, x.value().data<T>(), t.gradient(y).data<T>(),
+                                    dx.tensor.data<T>(), dx.accumulate(), compute_stream(D));
       });
     });
   });
@@ -164,19 +182,21 @@ Variable average_pool(Tape& tape, const std::string& name, const Variable& x, in
 Variable global_average(Tape& tape, const std::string& name, const Variable& x) {
   const Shape in = x.value().shape();
   const int n = as_int(in.n), c = as_int(in.c);
-  Variable y(Tensor({in.n, 1, 1, in.c}, MemoryTag::activations, tape.device()), name);
-  dispatch(tape.device(), [&]<Device D>() {
+  const DType storage = x.value().dtype();
+  const Variable y = result_of(tape, {in.n, 1, 1, in.c}, DType::f32, name);
+  dispatch(tape.device(), storage, [&]<Device D, class T>() {
     execute([&] {
-      kernels::global_average_forward<D>(n, in.h * in.w, c, x.value().data(), y.value().data(),
+      kernels::global_average_forward<D>(n, in.h * in.w, c, x.value().data<T>(), y.value().data(),
                                          compute_stream(D));
     });
   });
   tape.record(name, {x}, y, [=](Tape& t) {
     const GradientSlot dx = t.slot(x);
-    dispatch(t.device(), [&]<Device D>() {
+    dispatch(t.device(), storage, [&]<Device D, class T>() {
       execute([&] {
         kernels::global_average_backward<D>(n, in.h * in.w, c, t.gradient(y).data(),
-                                            dx.tensor.data(), dx.accumulate(), compute_stream(D));
+                                            dx.tensor.data<T>(), dx.accumulate(),
+                                            compute_stream(D));
       });
     });
   });
@@ -187,11 +207,12 @@ Variable add(Tape& tape, const std::string& name, const Variable& a, const Varia
   if (!(a.value().shape() == b.value().shape()))
     throw Error(name + ": shapes " + to_string(a.value().shape()) + " and " +
                 to_string(b.value().shape()) + " differ");
-  Variable y(Tensor(a.value().shape(), MemoryTag::activations, tape.device()), name);
+  const DType storage = a.value().dtype();
+  const Variable y = result_of(tape, a.value().shape(), storage, name);
   const std::int64_t count = y.value().elements();
-  dispatch(tape.device(), [&]<Device D>() {
+  dispatch(tape.device(), storage, [&]<Device D, class T>() {
     execute([&] {
-      kernels::add<D>(count, a.value().data(), b.value().data(), y.value().data(),
+      kernels::add<D>(count, a.value().data<T>(), b.value().data<T>(), y.value().data<T>(),
                       compute_stream(D));
     });
   });
@@ -199,10 +220,10 @@ Variable add(Tape& tape, const std::string& name, const Variable& a, const Varia
     for (const Variable& input : {a, b})
       if (const GradientSlot dx = t.slot(input)) {
         if (!dx.accumulate()) dx.tensor.clear();
-        dispatch(t.device(), [&]<Device D>() {
+        dispatch(t.device(), storage, [&]<Device D, class T>() {
           execute([&] {
-            kernels::add<D>(count, dx.tensor.data(), t.gradient(y).data(), dx.tensor.data(),
-                            compute_stream(D));
+            kernels::add<D>(count, dx.tensor.data<T>(), t.gradient(y).data<T>(),
+                            dx.tensor.data<T>(), compute_stream(D));
           });
         });
       }

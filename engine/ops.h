@@ -10,8 +10,8 @@
 
 namespace drnas {
 
-/// Differentiable operations on NHWC float32 tensors. Each computes at once, records itself on the
-/// tape and says in one line what it saves. `name` appears in errors.
+/// Differentiable operations on NHWC tensors, float32 or on CUDA bfloat16. Each computes at once,
+/// records itself on the tape and says in one line what it saves. `name` appears in errors.
 
 struct Conv2dOptions {
   int stride = 1;
@@ -22,6 +22,9 @@ struct Conv2dOptions {
 /// weight [c_out, kernel, kernel, c_in]. Saves x.
 Variable conv2d(Tape& tape, const std::string& name, const Variable& x, const Variable& weight,
                 Conv2dOptions options);
+
+/// The same values in another storage type, float32 or bfloat16. Saves nothing.
+Variable cast(Tape& tape, const std::string& name, const Variable& x, DType to);
 
 /// Running statistics and modes of a batch normalisation.
 struct BatchNormOptions {
@@ -38,7 +41,7 @@ Variable batch_norm(Tape& tape, const std::string& name, const Variable& x, cons
 /// Average pooling that counts only pixels inside the image. Saves nothing.
 Variable average_pool(Tape& tape, const std::string& name, const Variable& x, int kernel,
                       int stride, int padding);
-/// Mean over all pixels: [n, h, w, c] -> [n, 1, 1, c]. Saves nothing.
+/// Mean over all pixels: [n, h, w, c] -> [n, 1, 1, c], float32. Saves nothing.
 Variable global_average(Tape& tape, const std::string& name, const Variable& x);
 /// a + b. Saves nothing.
 Variable add(Tape& tape, const std::string& name, const Variable& a, const Variable& b);

@@ -77,9 +77,10 @@ const Tensor& Tape::gradient(const Variable& variable) const {
 }
 
 bool Tape::finite(const Tensor& tensor) const {
-  if (planning() || tensor.empty() || tensor.dtype() != DType::f32 || !tensor.dense()) return true;
-  return dispatch(device_, [&]<Device D>() {
-    return kernels::all_finite<D>(tensor.elements(), tensor.data(), compute_stream(D));
+  const bool floats = tensor.dtype() == DType::f32 || tensor.dtype() == DType::bf16;
+  if (planning() || tensor.empty() || !floats || !tensor.dense()) return true;
+  return dispatch(device_, tensor.dtype(), [&]<Device D, class T>() {
+    return kernels::all_finite<D>(tensor.elements(), tensor.data<T>(), compute_stream(D));
   });
 }
 

@@ -126,4 +126,16 @@ decltype(auto) dispatch(Device device, const Body& body) {
 #endif
 }
 
+/// The same with the storage type of activations: float, and on CUDA bfloat16.
+template <class Body>
+decltype(auto) dispatch(Device device, DType storage, const Body& body) {
+  if (storage == DType::f32)
+    return dispatch(device, [&]<Device D>() { return body.template operator()<D, float>(); });
+#ifdef DRNAS_WITH_CUDA
+  if (storage == DType::bf16 && device == Device::cuda)
+    return body.template operator()<Device::cuda, bfloat16>();
+#endif
+  throw Error("activations: expected float32, or bfloat16 on CUDA");
+}
+
 }  // namespace drnas

@@ -4,16 +4,17 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/bfloat16.h"
 #include "kernels/device.h"
 
 namespace drnas::kernels {
 
 /// Batch normalisation over M = pixels values a channel, y = gamma (x - mean)/sqrt(var + eps) +
 /// beta, then max(0, y) when `relu` (Ioffe and Szegedy 2015). gamma and beta may be null (1 and 0).
-/// All tensors are dense [pixels, channels] float32. Statistics by (count, mean, M2) merged in a
-/// fixed order (Chan et al. 1983), independent of the thread count. Running statistics move by
-/// `momentum`, the variance in its unbiased form M/(M-1); null leaves them alone. Saved for
-/// backward: x, mean, inv_std (and gamma, beta).
+/// Tensors are dense [pixels, channels] float32, or bfloat16 on CUDA; everything else is float32.
+/// Statistics by (count, mean, M2) merged in a fixed order (Chan et al. 1983), independent of the
+/// thread count. Running statistics move by `momentum`, the variance in its unbiased form M/(M-1);
+/// null leaves them alone. Saved for backward: x, mean, inv_std (and gamma, beta).
 struct BatchNorm {
   std::int64_t pixels;
   int channels;
@@ -39,6 +40,18 @@ template <Device D>
 void batch_norm_backward(const BatchNorm& p, const float* x, const float* dy, const float* mean,
                          const float* inv_std, float* dx, bool accumulate, float* dgamma,
                          float* dbeta, void* workspace, Stream);
+
+/// The same on bfloat16: CUDA only. The workspace is the same.
+template <Device D>
+void batch_norm_forward(const BatchNorm& p, const bfloat16* x, bfloat16* y, float* mean,
+                        float* inv_std, void* workspace, Stream);
+template <Device D>
+void batch_norm_inference(const BatchNorm& p, const bfloat16* x, bfloat16* y, void* workspace,
+                          Stream);
+template <Device D>
+void batch_norm_backward(const BatchNorm& p, const bfloat16* x, const bfloat16* dy,
+                         const float* mean, const float* inv_std, bfloat16* dx, bool accumulate,
+                         float* dgamma, float* dbeta, void* workspace, Stream);
 
 /// Mean and sum of squared deviations (M2) of each channel of x [pixels, channels] with pixel
 /// stride `stride`. On the calling thread alone: convolution bundles use it image by image.

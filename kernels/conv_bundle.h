@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/bfloat16.h"
 #include "kernels/device.h"
 #include "kernels/host_device.h"
 #include "kernels/parallel.h"
@@ -26,7 +27,7 @@ struct ConvBundle {
   int sizes;  ///< number of kernel sizes
   int kernel[max_sizes];
 
-  /// Pixel stride of z: edges*c rounded up to eight floats; the padding holds zeros.
+  /// Pixel stride of z: edges*c rounded up to eight; the padding holds zeros.
   DRNAS_HD int z_channels() const { return (edges * c + 7) / 8 * 8; }
   DRNAS_HD int parts() const { return x_channels / c; }
   DRNAS_HD std::int64_t pixels() const { return std::int64_t{n} * h * w; }
@@ -56,6 +57,12 @@ template <Device D>
 std::size_t conv_bundle_forward_workspace(const ConvBundle& p);
 template <Device D>
 void conv_bundle_forward(const ConvBundleForward& p, void* workspace, Stream);
+/// The same on bfloat16 activations: CUDA only. Weights are rounded to bfloat16 first; statistics
+/// are those of the rounded z.
+template <Device D>
+std::size_t conv_bundle_forward_workspace_bfloat16(const ConvBundle& p);
+template <Device D>
+void conv_bundle_forward(const ConvBundleForwardOf<bfloat16>& p, void* workspace, Stream);
 
 /// What the gradient of one edge needs: the gradient of the destination node and, per kernel size,
 /// the coefficients of dz = A dy + B z + C that node_mix_backward wrote.
@@ -88,5 +95,11 @@ template <Device D>
 std::size_t conv_bundle_backward_workspace(const ConvBundle& p);
 template <Device D>
 void conv_bundle_backward(const ConvBundleBackward& p, void* workspace, Stream);
+/// The same on bfloat16 activations: CUDA only. dz, the convolutions' shares of dx, the sum of
+/// everything else and dW are rounded to bfloat16 on the way.
+template <Device D>
+std::size_t conv_bundle_backward_workspace_bfloat16(const ConvBundle& p);
+template <Device D>
+void conv_bundle_backward(const ConvBundleBackwardOf<bfloat16>& p, void* workspace, Stream);
 
 }  // namespace drnas::kernels

@@ -14,17 +14,17 @@ struct BackwardScratch {
   T *dz[ConvBundle::max_sizes] = {}, *du[ConvBundle::max_sizes] = {};
   T* u;  // in the place of du[0], which is read first
   T* packed[ConvBundle::max_sizes] = {};
-  float* dweight[ConvBundle::max_sizes] = {};  // padded
+  T* dweight[ConvBundle::max_sizes] = {};  // padded
   void* convolution;
   std::size_t bytes;
 
-  BackwardScratch(const PaddedBundle& p, void* memory) {
+  BackwardScratch(const PaddedBundle<T>& p, void* memory) {
     Carver carve(memory);
     for (int s = 0; s < p.bundle.sizes; ++s) {
       dz[s] = carve.take<T>(p.z_count());
       du[s] = carve.take<T>(p.u_count());
       packed[s] = carve.take<T>(p.packed_count(s));
-      dweight[s] = carve.take<float>(p.packed_count(s));
+      dweight[s] = carve.take<T>(p.packed_count(s));
     }
     u = du[0];
     convolution = carve.take<std::byte>(std::max(p.convolution_bytes(ConvPass::backward_data),
@@ -251,15 +251,17 @@ __global__ void __launch_bounds__(bundle_threads) rectify_gradient_kernel(Rectif
   if (k.u) store_channels(k.u + std::int64_t{item} * V, u);
 }
 
-using WeightUnpacking = WeightPadding<float, float>;
+template <class T>
+using WeightUnpacking = WeightPadding<float, const T>;
 
 /// One thread a weight of the given layout.
-__global__ void unpack_kernel(WeightUnpacking p) {
+template <class T>
+__global__ void unpack_kernel(WeightUnpacking<T> p) {
   std::int64_t item = global_thread();
-  WeightUnpacking::Size size;
+  typename WeightUnpacking<T>::Size size;
   if (!p.find(item, size)) return;
   const unsigned at = static_cast<unsigned>(item), row_tap = at / p.c;
-  size.outer[at] = size.padded[row_tap * p.c_pad + (at - row_tap * p.c)];
+  size.outer[at] = static_cast<float>(size.padded[row_tap * p.c_pad + (at - row_tap * p.c)]);
 }
 
 template <class T>
@@ -269,7 +271,7 @@ bool wants_weights(const ConvBundleBackwardOf<T>& p) {
 }
 
 template <class T>
-void start(const ConvBundleBackwardOf<T>& p, const PaddedBundle& padded,
+void start(const ConvBundleBackwardOf<T>& p, const PaddedBundle<T>& padded,
            const BackwardScratch<T>& scratch, Stream stream) {
   const ConvBundle& b = p.bundle;
   Differentiation<T> k{p, {}, false, 0};
@@ -290,11 +292,11 @@ void start(const ConvBundleBackwardOf<T>& p, const PaddedBundle& padded,
 }
 
 template <class T>
-void rectify(const ConvBundleBackwardOf<T>& p, const PaddedBundle& padded,
+void rectify(const ConvBundleBackwardOf<T>& p, const PaddedBundle<T>& padded,
              const BackwardScratch<T>& scratch, Stream stream) {
   Rectification<T> k{p.bundle, p.x, {}, p.dx, wants_weights(p) ? scratch.u : nullptr, 0, 0};
   std::copy_n(scratch.du, p.bundle.sizes, k.du);
-  dispatch_channels(p.bundle.c, [&]<int V>() {
+  dispatch_channels<widest<T>>(p.bundle.c, [&]<int V>() {
     const std::int64_t items = padded.u_count() / V;
     k.items = static_cast<unsigned>(items);
     k.groups = padded.c_pad / V;
@@ -303,40 +305,57 @@ void rectify(const ConvBundleBackwardOf<T>& p, const PaddedBundle& padded,
   });
 }
 
-void differentiate_weights(const ConvBundleBackward& p, const PaddedBundle& padded,
-                           const BackwardScratch<float>& scratch, Stream stream) {
-  WeightUnpacking unpacking(padded);
+template <class T>
+void differentiate_weights(const ConvBundleBackwardOf<T>& p, const PaddedBundle<T>& padded,
+                           const BackwardScratch<T>& scratch, Stream stream) {
+  WeightUnpacking<T> unpacking(padded);
   for (int s = 0; s < p.bundle.sizes; ++s) {
     if (!p.dweight[s]) continue;
-    float* to = padded.pads_weights() ? scratch.dweight[s] : p.dweight[s];
-    conv2d_backward_weight<Device::cuda>(padded.conv(s), scratch.u, scratch.dz[s], to,
-                                         scratch.convolution, stream);
-    if (padded.pads_weights()) unpacking.set(padded, s, p.dweight[s], to, p.bundle.weight_count(s));
+    T* to = scratch.dweight[s];
+    if constexpr (PaddedBundle<T>::stores_float)
+      if (!padded.packs_weights()) to = p.dweight[s];
+    convolve<T>(ConvPass::backward_weight, padded.conv(s), scratch.u, scratch.dz[s], to,
+                scratch.convolution, stream);
+    if (padded.packs_weights())
+      unpacking.set(padded, s, p.dweight[s], to, p.bundle.weight_count(s));
   }
-  launch("conv_bundle_unpack", unpack_kernel, {unpacking.blocks(), bundle_threads}, stream,
+  launch("conv_bundle_unpack", unpack_kernel<T>, {unpacking.blocks(), bundle_threads}, stream,
          unpacking);
+}
+
+template <class T>
+void backward(const ConvBundleBackwardOf<T>& p, void* workspace, Stream stream) {
+  if (!p.dx && !wants_weights(p)) return;
+  const PaddedBundle<T> padded(p.bundle);
+  const BackwardScratch<T> scratch(padded, workspace);
+  start(p, padded, scratch, stream);
+  for (int s = 0; s < p.bundle.sizes && p.dx; ++s)
+    convolve<T>(ConvPass::backward_data, padded.conv(s), scratch.dz[s],
+                padded.weight(p.weight[s], scratch.packed[s]), scratch.du[s], scratch.convolution,
+                stream);
+  rectify(p, padded, scratch, stream);
+  if (wants_weights(p)) differentiate_weights(p, padded, scratch, stream);
 }
 
 }  // namespace
 
 template <>
 std::size_t conv_bundle_backward_workspace<Device::cuda>(const ConvBundle& p) {
-  return BackwardScratch<float>(PaddedBundle(p), nullptr).bytes;
+  return BackwardScratch<float>(PaddedBundle<float>(p), nullptr).bytes;
 }
-
 template <>
 void conv_bundle_backward<Device::cuda>(const ConvBundleBackward& p, void* workspace,
                                         Stream stream) {
-  if (!p.dx && !wants_weights(p)) return;
-  const PaddedBundle padded(p.bundle);
-  const BackwardScratch<float> scratch(padded, workspace);
-  start(p, padded, scratch, stream);
-  for (int s = 0; s < p.bundle.sizes && p.dx; ++s)
-    conv2d_backward_data<Device::cuda>(padded.conv(s), scratch.dz[s],
-                                       padded.pads_weights() ? scratch.packed[s] : p.weight[s],
-                                       scratch.du[s], scratch.convolution, stream);
-  rectify(p, padded, scratch, stream);
-  if (wants_weights(p)) differentiate_weights(p, padded, scratch, stream);
+  backward(p, workspace, stream);
+}
+template <>
+std::size_t conv_bundle_backward_workspace_bfloat16<Device::cuda>(const ConvBundle& p) {
+  return BackwardScratch<bfloat16>(PaddedBundle<bfloat16>(p), nullptr).bytes;
+}
+template <>
+void conv_bundle_backward<Device::cuda>(const ConvBundleBackwardOf<bfloat16>& p, void* workspace,
+                                        Stream stream) {
+  backward(p, workspace, stream);
 }
 
 }  // namespace drnas::kernels

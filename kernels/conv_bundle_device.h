@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <type_traits>
 
 #include "kernels/conv2d.h"
 #include "kernels/conv_bundle.h"
@@ -14,9 +15,12 @@
 
 namespace drnas::kernels {
 
-/// A bundle as the convolution library sees it: c and edges*c channels rounded up to eight, zeros
-/// in the padding.
+/// A bundle as the convolution library sees it, in T: c and edges*c channels rounded up to eight,
+/// zeros in the padding.
+template <class T>
 struct PaddedBundle {
+  static constexpr bool stores_float = std::is_same_v<T, float>;
+
   ConvBundle bundle;
   int c_pad;
 
@@ -27,8 +31,15 @@ struct PaddedBundle {
       throw Error("conv_bundle: " + std::to_string(b.pixels()) + " pixels of " +
                   std::to_string(b.x_channels) + " channels, expected fewer than 2^31 values");
   }
-  /// Given weights are packed; otherwise c is a multiple of eight and they are used in place.
-  bool pads_weights() const { return bundle.c != c_pad; }
+  /// Given weights are packed; otherwise they are float, c is a multiple of eight, and they are
+  /// used in place.
+  bool packs_weights() const { return !stores_float || bundle.c != c_pad; }
+  /// What the library reads of the given and the packed weights of one size.
+  const T* weight(const float* given, const T* packed) const {
+    if constexpr (stores_float)
+      if (!packs_weights()) return given;
+    return packed;
+  }
   Conv2d conv(int size) const {
     const int k = bundle.kernel[size];
     return {bundle.n, bundle.h, bundle.w, c_pad, bundle.z_channels(), k, 1, k / 2};
@@ -37,12 +48,13 @@ struct PaddedBundle {
   std::int64_t z_count() const { return bundle.pixels() * bundle.z_channels(); }
   /// Weights of one size with their padding; none where they are used in place.
   std::int64_t packed_count(int size) const {
-    return pads_weights() ? conv(size).weight_count() : 0;
+    return packs_weights() ? conv(size).weight_count() : 0;
   }
   std::int64_t convolution_bytes(ConvPass pass) const {
     std::size_t bytes = 0;
     for (int s = 0; s < bundle.sizes; ++s)
-      bytes = std::max(bytes, conv2d_workspace<Device::cuda>(conv(s), pass));
+      bytes = std::max(bytes, stores_float ? conv2d_workspace<Device::cuda>(conv(s), pass)
+                                           : conv2d_workspace_bfloat16(conv(s), pass));
     return static_cast<std::int64_t>(bytes);
   }
 };
@@ -50,6 +62,22 @@ struct PaddedBundle {
 namespace {
 
 constexpr unsigned bundle_threads = 256;
+
+/// One pass of the library on T: forward (x, w) -> y, backward_data (dy, w) -> dx, backward_weight
+/// (x, dy) -> dw.
+template <class T>
+void convolve(ConvPass pass, const Conv2d& p, const T* a, const T* b, T* out, void* workspace,
+              Stream stream) {
+  using Function = void (*)(const Conv2d&, const T*, const T*, T*, void*, Stream);
+  const auto run = [&](const Function(&of_pass)[3]) {
+    of_pass[static_cast<int>(pass)](p, a, b, out, workspace, stream);
+  };
+  if constexpr (PaddedBundle<T>::stores_float)
+    run({conv2d_forward<Device::cuda>, conv2d_backward_data<Device::cuda>,
+         conv2d_backward_weight<Device::cuda>});
+  else
+    run({conv2d_forward, conv2d_backward_data, conv2d_backward_weight});
+}
 
 /// V adjacent channels in float32; V values of T in memory are read and written as one.
 template <int V>
@@ -83,13 +111,19 @@ __device__ inline void store_channels(T* to, const Channels<V>& from) {
   *reinterpret_cast<StoredChannels<T, V>*>(to) = stored;
 }
 
-/// Calls body.template operator()<V>() with the widest V of 4, 2, 1 that divides c.
-template <class Body>
+/// Calls body.template operator()<V>() with the widest V of `most`, 4, 2, 1 that divides c.
+template <int most = 4, class Body>
 void dispatch_channels(int c, const Body& body) {
+  if constexpr (most > 4)
+    if (c % most == 0) return body.template operator()<most>();
   if (c % 4 == 0) return body.template operator()<4>();
   if (c % 2 == 0) return body.template operator()<2>();
   body.template operator()<1>();
 }
+
+/// Values of T in 16 bytes.
+template <class T>
+constexpr int widest = 16 / static_cast<int>(sizeof(T));
 
 /// u[pixel, at .. at+V) = max(0, x) on the first c channels of x, zeros behind them.
 template <int V, class T>
@@ -114,9 +148,11 @@ struct WeightPadding {
   Size first, second;
   unsigned c, c_pad, rows;
 
-  explicit WeightPadding(const PaddedBundle& p)
+  template <class T>
+  explicit WeightPadding(const PaddedBundle<T>& p)
       : c(p.bundle.c), c_pad(p.c_pad), rows(p.bundle.edges * p.bundle.c) {}
-  void set(const PaddedBundle& p, int size, Outer* outer, Padded* padded, std::int64_t items) {
+  template <class T>
+  void set(const PaddedBundle<T>& p, int size, Outer* outer, Padded* padded, std::int64_t items) {
     Size& here = size == 0 ? first : second;
     here.outer = outer;
     here.padded = padded;
@@ -140,9 +176,9 @@ static_assert(ConvBundle::max_sizes == 2);
 template <class T>
 using WeightPacking = WeightPadding<const float, T>;
 
-/// All sizes where weights are padded at all.
+/// All sizes where weights are packed at all.
 template <class T>
-WeightPacking<T> pack_weights(const PaddedBundle& p, const float* const* weights,
+WeightPacking<T> pack_weights(const PaddedBundle<T>& p, const float* const* weights,
                               T* const* packed) {
   WeightPacking<T> packing(p);
   for (int s = 0; s < p.bundle.sizes; ++s)

@@ -43,7 +43,7 @@ struct ForwardScratch {
   Part* parts;         // [sizes, blocks, z_channels]
   std::size_t bytes;
 
-  ForwardScratch(const PaddedBundle& p, void* memory) {
+  ForwardScratch(const PaddedBundle<T>& p, void* memory) {
     Carver carve(memory);
     const StatisticsSplit split(p.bundle);
     u = carve.take<T>(p.u_count());
@@ -249,11 +249,11 @@ __global__ void running_kernel(ConvBundleForwardOf<T> p) {
 }
 
 template <class T>
-void rectify(const ConvBundleForwardOf<T>& p, const PaddedBundle& padded,
+void rectify(const ConvBundleForwardOf<T>& p, const PaddedBundle<T>& padded,
              const ForwardScratch<T>& scratch, Stream stream) {
   const WeightPacking<T> packing = pack_weights(padded, p.weight, scratch.packed);
   const int counters = p.bundle.sizes * StatisticsSplit(p.bundle).tiles;
-  dispatch_channels(p.bundle.c, [&]<int V>() {
+  dispatch_channels<widest<T>>(p.bundle.c, [&]<int V>() {
     const std::int64_t items = padded.u_count() / V;
     launch("conv_bundle_rectify", rectify_kernel<T, V>,
            {blocks_for(items, bundle_threads) + packing.blocks(), bundle_threads}, stream, p.bundle,
@@ -278,23 +278,35 @@ void normalise(const ConvBundleForwardOf<T>& p, const ForwardScratch<T>& scratch
          Statistics<T>{p, split, scratch.counters, scratch.parts});
 }
 
+template <class T>
+void forward(const ConvBundleForwardOf<T>& p, void* workspace, Stream stream) {
+  const PaddedBundle<T> padded(p.bundle);
+  const ForwardScratch<T> scratch(padded, workspace);
+  rectify(p, padded, scratch, stream);
+  for (int s = 0; s < p.bundle.sizes; ++s)
+    convolve<T>(ConvPass::forward, padded.conv(s), scratch.u,
+                padded.weight(p.weight[s], scratch.packed[s]), p.z[s], scratch.convolution, stream);
+  normalise(p, scratch, stream);
+}
+
 }  // namespace
 
 template <>
 std::size_t conv_bundle_forward_workspace<Device::cuda>(const ConvBundle& p) {
-  return ForwardScratch<float>(PaddedBundle(p), nullptr).bytes;
+  return ForwardScratch<float>(PaddedBundle<float>(p), nullptr).bytes;
 }
-
 template <>
 void conv_bundle_forward<Device::cuda>(const ConvBundleForward& p, void* workspace, Stream stream) {
-  const PaddedBundle padded(p.bundle);
-  const ForwardScratch<float> scratch(padded, workspace);
-  rectify(p, padded, scratch, stream);
-  for (int s = 0; s < p.bundle.sizes; ++s)
-    conv2d_forward<Device::cuda>(padded.conv(s), scratch.u,
-                                 padded.pads_weights() ? scratch.packed[s] : p.weight[s], p.z[s],
-                                 scratch.convolution, stream);
-  normalise(p, scratch, stream);
+  forward(p, workspace, stream);
+}
+template <>
+std::size_t conv_bundle_forward_workspace_bfloat16<Device::cuda>(const ConvBundle& p) {
+  return ForwardScratch<bfloat16>(PaddedBundle<bfloat16>(p), nullptr).bytes;
+}
+template <>
+void conv_bundle_forward<Device::cuda>(const ConvBundleForwardOf<bfloat16>& p, void* workspace,
+                                       Stream stream) {
+  forward(p, workspace, stream);
 }
 
 }  // namespace drnas::kernels

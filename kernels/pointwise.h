@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "kernels/bfloat16.h"
 #include "kernels/device.h"
 
 namespace drnas::kernels {
@@ -26,5 +27,22 @@ void increment(int count, std::uint32_t* counters, Stream);
 /// Waits for the result: not while a step is captured. False when any value is NaN or infinite.
 template <Device D>
 bool all_finite(std::int64_t count, const float* x, Stream);
+
+// On bfloat16: CUDA only.
+template <Device D>
+void relu_forward(std::int64_t count, const bfloat16* x, bfloat16* y, Stream);
+template <Device D>
+void relu_backward(std::int64_t count, const bfloat16* x, const bfloat16* dy, bfloat16* dx,
+                   bool accumulate, Stream);
+template <Device D>
+void add(std::int64_t count, const bfloat16* a, const bfloat16* b, bfloat16* y, Stream);
+template <Device D>
+bool all_finite(std::int64_t count, const bfloat16* x, Stream);
+/// to = from, rounded to the nearest (ties to even).
+template <Device D>
+void cast(std::int64_t count, const float* from, bfloat16* to, Stream);
+/// to = from, exactly.
+template <Device D>
+void cast(std::int64_t count, const bfloat16* from, float* to, Stream);
 
 }  // namespace drnas::kernels

@@ -223,7 +223,7 @@ LaunchShape item_shape(std::int64_t items, int images) {
 /// One block an image and tile of channels: sums in every thread, then over rows of threads.
 template <class T, int V>
 __global__ void __launch_bounds__(threads, 2)
-    global_average_kernel(ChannelTiles tiles, std::int64_t pixels, int c, const T* x, T* y) {
+    global_average_kernel(ChannelTiles tiles, std::int64_t pixels, int c, const T* x, float* y) {
   const TilePlace place(tiles);
   float sum[1][V] = {};
   const std::int64_t stride = std::int64_t{tiles.rows} * c;
@@ -245,7 +245,7 @@ __global__ void __launch_bounds__(threads, 2)
 template <class T, int V>
 __global__ void __launch_bounds__(threads, 2)
     global_average_gradient_kernel(ChannelTiles tiles, unsigned runs, std::int64_t pixels, int c,
-                                   const T* dy, T* dx, bool accumulate) {
+                                   const float* dy, T* dx, bool accumulate) {
   const TilePlace place(tiles);
   if (!place.active) return;
   const unsigned n = blockIdx.x / runs, run = blockIdx.x - n * runs;
@@ -264,13 +264,11 @@ __global__ void __launch_bounds__(threads, 2)
   }
 }
 
-}  // namespace
-
-template <>
-void pool2d_forward<Device::cuda>(const Pool2d& p, const float* x, float* y, Stream stream) {
+template <class T>
+void forward(const Pool2d& p, const T* x, T* y, Stream stream) {
   const auto run = [&]<int V>() {
     dispatch_window(p, [&]<class W, bool maximum>() {
-      launch("pool2d_forward", forward_kernel<W, maximum, float, V>,
+      launch("pool2d_forward", forward_kernel<W, maximum, T, V>,
              item_shape(std::int64_t{p.out_h()} * p.out_w() * (p.c / V), p.n), stream, Pool(p), x,
              y);
     });
@@ -278,12 +276,11 @@ void pool2d_forward<Device::cuda>(const Pool2d& p, const float* x, float* y, Str
   dispatch_vectors(p.c, run, x, y);
 }
 
-template <>
-void pool2d_backward<Device::cuda>(const Pool2d& p, const float* x, const float* dy, float* dx,
-                                   bool accumulate, Stream stream) {
+template <class T>
+void backward(const Pool2d& p, const T* x, const T* dy, T* dx, bool accumulate, Stream stream) {
   const auto run = [&]<int V>() {
     dispatch_window(p, [&]<class W, bool maximum>() {
-      launch("pool2d_backward", backward_kernel<W, maximum, float, V>,
+      launch("pool2d_backward", backward_kernel<W, maximum, T, V>,
              item_shape(std::int64_t{p.h} * p.w * (p.c / V), p.n), stream, Pool(p), x, dy, dx,
              accumulate);
     });
@@ -291,30 +288,73 @@ void pool2d_backward<Device::cuda>(const Pool2d& p, const float* x, const float*
   p.max ? dispatch_vectors(p.c, run, x, dy, dx) : dispatch_vectors(p.c, run, dy, dx);
 }
 
-template <>
-void global_average_forward<Device::cuda>(int n, std::int64_t pixels, int c, const float* x,
-                                          float* y, Stream stream) {
+template <class T>
+void average(int n, std::int64_t pixels, int c, const T* x, float* y, Stream stream) {
   const auto run = [&]<int V>() {
     const ChannelTiles tiles(c / V, average_channels / V, threads);
     const LaunchShape shape{n, threads, reduce_rows_bytes(V, threads),
                             static_cast<unsigned>(tiles.tiles)};
-    launch("global_average_forward", global_average_kernel<float, V>, shape, stream, tiles, pixels,
-           c, x, y);
+    launch("global_average_forward", global_average_kernel<T, V>, shape, stream, tiles, pixels, c,
+           x, y);
   };
   dispatch_vectors(c, run, x, y);
+}
+
+template <class T>
+void average_gradient(int n, std::int64_t pixels, int c, const float* dy, T* dx, bool accumulate,
+                      Stream stream) {
+  const auto run = [&]<int V>() {
+    const ChannelTiles tiles(c / V, threads / 4, threads);
+    const std::int64_t runs = blocks_for(pixels, std::int64_t{tiles.rows} * batch);
+    const LaunchShape shape{n * runs, threads, 0, static_cast<unsigned>(tiles.tiles)};
+    launch("global_average_backward", global_average_gradient_kernel<T, V>, shape, stream, tiles,
+           runs, pixels, c, dy, dx, accumulate);
+  };
+  dispatch_vectors(c, run, dy, dx);
+}
+
+}  // namespace
+
+template <>
+void pool2d_forward<Device::cuda>(const Pool2d& p, const float* x, float* y, Stream stream) {
+  forward(p, x, y, stream);
+}
+template <>
+void pool2d_forward<Device::cuda>(const Pool2d& p, const bfloat16* x, bfloat16* y, Stream stream) {
+  forward(p, x, y, stream);
+}
+
+template <>
+void pool2d_backward<Device::cuda>(const Pool2d& p, const float* x, const float* dy, float* dx,
+                                   bool accumulate, Stream stream) {
+  backward(p, x, dy, dx, accumulate, stream);
+}
+template <>
+void pool2d_backward<Device::cuda>(const Pool2d& p, const bfloat16* x, const bfloat16* dy,
+                                   bfloat16* dx, bool accumulate, Stream stream) {
+  backward(p, x, dy, dx, accumulate, stream);
+}
+
+template <>
+void global_average_forward<Device::cuda>(int n, std::int64_t pixels, int c, const float* x,
+                                          float* y, Stream stream) {
+  average(n, pixels, c, x, y, stream);
+}
+template <>
+void global_average_forward<Device::cuda>(int n, std::int64_t pixels, int c, const bfloat16* x,
+                                          float* y, Stream stream) {
+  average(n, pixels, c, x, y, stream);
 }
 
 template <>
 void global_average_backward<Device::cuda>(int n, std::int64_t pixels, int c, const float* dy,
                                            float* dx, bool accumulate, Stream stream) {
-  const auto run = [&]<int V>() {
-    const ChannelTiles tiles(c / V, threads / 4, threads);
-    const std::int64_t runs = blocks_for(pixels, std::int64_t{tiles.rows} * batch);
-    const LaunchShape shape{n * runs, threads, 0, static_cast<unsigned>(tiles.tiles)};
-    launch("global_average_backward", global_average_gradient_kernel<float, V>, shape, stream,
-           tiles, runs, pixels, c, dy, dx, accumulate);
-  };
-  dispatch_vectors(c, run, dy, dx);
+  average_gradient(n, pixels, c, dy, dx, accumulate, stream);
+}
+template <>
+void global_average_backward<Device::cuda>(int n, std::int64_t pixels, int c, const float* dy,
+                                           bfloat16* dx, bool accumulate, Stream stream) {
+  average_gradient(n, pixels, c, dy, dx, accumulate, stream);
 }
 
 }  // namespace drnas::kernels

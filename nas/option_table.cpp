@@ -19,7 +19,7 @@ using enum OptionRole;
 constexpr std::string_view recipe = "Recipe", network = "Network", data = "Data",
                            machine = "Machine", run = "Run";
 
-const std::array<OptionInfo, 40> table{{
+const std::array<OptionInfo, 41> table{{
     {"preset", &O::preset, run, "NAME", result,
      "start from a named set of options: quick or nb201"},
     {"out", &O::out, run, "DIR", place, "run directory; must not exist without --resume"},
@@ -85,6 +85,10 @@ const std::array<OptionInfo, 40> table{{
      "store, rebuild-1x1 or rebuild convolution outputs for the backward pass; auto: the first "
      "that "
      "fits --memory-limit"},
+    {"precision", &O::precision, machine, "NAME", result,
+     "fp32, tf32 (convolutions round their inputs) or bf16 (activations are stored in 16 bits), "
+     "the "
+     "latter two on CUDA; auto: bf16 on CUDA, else fp32"},
     {"no-graph", &O::no_graph, machine, "", reporting,
      "on CUDA: call every kernel instead of replaying recorded steps"},
 }};

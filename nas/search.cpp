@@ -10,6 +10,7 @@
 
 #include "engine/gpu.h"
 #include "engine/schedule.h"
+#include "kernels/conv2d.h"
 #include "nas/genotype.h"
 #include "nas/run_directory.h"
 #include "nas/search_inputs.h"
@@ -256,6 +257,9 @@ SearchResult run_search(const SearchOptions& options, SearchObserver& observer) 
   std::string note;
   const Device device = choose_device(options.device, note);
   const SearchInputs inputs(options, true);
+  kernels::set_conv_math(choose_precision(options.precision, device).tf32
+                             ? kernels::ConvMath::tf32
+                             : kernels::ConvMath::fp32);
   const SearchMemory memory = inputs.plan(options, device);
   const Resources resources(options, device);
   const RunDirectory directory = RunDirectory::open(options);

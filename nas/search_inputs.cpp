@@ -63,6 +63,14 @@ LoaderOptions evaluation_loader_options(const SearchOptions& o) {
   return l;
 }
 
+Precision choose_precision(const std::string& name, Device device) {
+  const bool gpu = device == Device::cuda;
+  if (!gpu && (name == "tf32" || name == "bf16"))
+    throw Error("--precision " + name + ": needs --device cuda, expected fp32 or auto on the CPU");
+  const bool half = name == "bf16" || (name == "auto" && gpu);
+  return {half ? DType::bf16 : DType::f32, name == "tf32"};
+}
+
 SearchInputs::SearchInputs(const SearchOptions& o, bool write_cache) {
   if (!o.nb201_table.empty()) table.emplace(o.nb201_table);
   dataset = read_dataset(dataset_options(o, write_cache));
@@ -73,6 +81,7 @@ MemoryQuestion SearchInputs::memory_question(const SearchOptions& o, Device devi
                                              bool resident) const {
   MemoryQuestion q;
   q.supernet = {o.channels, o.cells, static_cast<int>(dataset.classes.size()), o.partial_channels};
+  q.supernet.storage = choose_precision(o.precision, device).storage;
   q.method = o.method;
   q.batch_sizes = batch_sizes(split.weights.size(), o.batch_size);
   for (const int size : batch_sizes(split.architecture.size(), o.batch_size))

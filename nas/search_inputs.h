@@ -18,6 +18,14 @@ LoaderOptions alpha_loader_options(const SearchOptions& options);
 /// Evaluation: the second half in order, with the training transform under words of its own.
 LoaderOptions evaluation_loader_options(const SearchOptions& options);
 
+/// Storage type of activations that --precision asks for on this device, and whether convolutions
+/// multiply in TF32. Throws Error where the device cannot.
+struct Precision {
+  DType storage = DType::f32;
+  bool tf32 = false;
+};
+Precision choose_precision(const std::string& name, Device device);
+
 /// How a search uses memory.
 struct SearchMemory {
   SupernetOptions network;

@@ -35,13 +35,15 @@ std::string plan_search_memory(const SearchOptions& options) {
   question.device = choose_device(options.device, note);
   question.supernet.channels = options.channels;
   question.supernet.cells = options.cells;
+  question.supernet.storage = choose_precision(options.precision, question.device).storage;
   question.supernet.classes = options.dataset == "cifar100" ? 100 : 10;
   question.method = options.method;
   question.batch_sizes = {options.batch_size};
   question.image_size = options.image_size;
   question.trainer = trainer_options(options);
   return "C " + std::to_string(options.channels) + ", N " + std::to_string(options.cells) +
-         ", batch " + std::to_string(options.batch_size) + ", float32, device " +
+         ", batch " + std::to_string(options.batch_size) + ", " +
+         (question.supernet.storage == DType::bf16 ? "bfloat16" : "float32") + ", device " +
          (question.device == Device::cuda ? "cuda" : "cpu") + "\n" + memory_table(question);
 }
 

@@ -210,7 +210,10 @@ Variable Nb201Supernet::forward(Tape& tape, const Variable& images, const Variab
   if (theta.value().elements() != edges * ops)
     throw Error("supernet: theta must be [6, 5], got " + to_string(theta.value().shape()));
   Variable x = conv2d(tape, "stem.conv", images, stem_.leaf, {.padding = 1});
-  x = run_norm(tape, "stem.norm", stem_norm_, x, training, false);
+  // The stem reads three channels: it stays float32, and so do the means behind the last cell.
+  const Variable stem = run_norm(tape, "stem.norm", stem_norm_, x, training, false);
+  x = cast(tape, "stem.cast", stem, options_.storage);
+  if (options_.storage != DType::f32) stem.release_value();
   for (std::size_t i = 0; i < cells_.size(); ++i) {
     const std::size_t per_stage = static_cast<std::size_t>(options_.cells);
     if (i && i % per_stage == 0) x = run_block(tape, blocks_[i / per_stage - 1], x, training);

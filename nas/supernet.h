@@ -27,6 +27,8 @@ struct SupernetOptions {
   int classes = 10;
   int partial_channels = 1;  ///< K: candidate operations see C/K channels
   RawOutputs raw_outputs = RawOutputs::rebuild_1x1;
+  DType storage = DType::f32;  ///< of activations and their gradients from the stem's output on;
+                               ///< bf16 needs CUDA
 };
 
 /// The NAS-Bench-201 search supernet: stem, cells of four nodes and six mixed edges, two residual

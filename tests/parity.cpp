@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "engine/gpu.h"
+#include "kernels/conv2d.h"
+#include "nas/search_inputs.h"
 
 namespace {
 
@@ -18,7 +20,7 @@ using namespace drnas;
 struct Options {
   std::vector<std::string> files;
   double tolerance = 1e-3, derivative_tolerance = 1e-10;
-  std::string device = "cpu";
+  std::string device = "cpu", precision = "fp32";
 };
 
 Options parse(int argc, char** argv) {
@@ -32,6 +34,9 @@ Options parse(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--device", o.device, "cpu, cuda or auto")
       ->check(CLI::IsMember({"cpu", "cuda", "auto"}))
+      ->capture_default_str();
+  app.add_option("--precision", o.precision, "fp32, or tf32 and bf16 on CUDA")
+      ->check(CLI::IsMember({"fp32", "tf32", "bf16"}))
       ->capture_default_str();
   try {
     app.parse(argc, argv);
@@ -54,9 +59,11 @@ bool report(const std::filesystem::path& file, const Options& options, Overall& 
   if (!table && file.extension() != ".safetensors")
     throw Error(file.string() + ": expected a .safetensors reference file or a beta_*.csv table");
   std::string note;
+  const Device device = choose_device(options.device, note);
+  const Precision precision = choose_precision(options.precision, device);
+  if (precision.tf32) kernels::set_conv_math(kernels::ConvMath::tf32);
   const parity::Errors errors =
-      table ? parity::replay_beta(file)
-            : parity::replay_supernet(file, choose_device(options.device, note));
+      table ? parity::replay_beta(file) : parity::replay_supernet(file, device, precision.storage);
   const double allowed = table ? options.derivative_tolerance : options.tolerance;
   double worst = 0;
   std::printf("%s\n", file.filename().c_str());

@@ -6,7 +6,7 @@
 #include <map>
 #include <string>
 
-#include "kernels/device.h"
+#include "engine/tensor.h"
 
 namespace drnas::parity {
 
@@ -22,7 +22,9 @@ inline void keep_worst(double& worst, double error) {
 /// Replays a NAS-Bench-201 reference file: one training forward and backward with given weights and
 /// mixing weights, one evaluation forward, then the recorded architecture and weight steps. Throws
 /// Error for a file of another kind.
-Errors replay_supernet(const std::filesystem::path& file, Device device = Device::cpu);
+/// `storage` is that of the activations.
+Errors replay_supernet(const std::filesystem::path& file, Device device = Device::cpu,
+                       DType storage = DType::f32);
 
 /// Compares the derivative of a Beta sample with every row of a table x,a,b,...,dx_da.
 Errors replay_beta(const std::filesystem::path& file);

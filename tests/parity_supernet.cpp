@@ -86,11 +86,15 @@ class GivenTheta final : public MixingDistribution {
 
 class Replay {
  public:
-  Replay(const std::filesystem::path& path, Device device)
+  Replay(const std::filesystem::path& path, Device device, DType storage)
       : file_(path),
         device_(device),
-        supernet_({file_.channels(), file_.cells(), file_.classes(), file_.partial_channels()}, 0,
-                  device),
+        supernet_({.channels = file_.channels(),
+                   .cells = file_.cells(),
+                   .classes = file_.classes(),
+                   .partial_channels = file_.partial_channels(),
+                   .storage = storage},
+                  0, device),
         given_({Nb201Supernet::edges, Nb201Supernet::ops, 0, device}) {
     const ParameterStore& store = supernet_.parameters();
     std::vector<float> weights_start = download<float>(store.weights());
@@ -156,6 +160,20 @@ class Replay {
               prefix + s.name, least_norm);
   }
 
+  /// All slices as one vector.
+  void compare_all(const std::string& group, const std::string& prefix,
+                   const std::vector<NamedSlice>& slices, const Tensor& buffer) {
+    const std::vector<float> values = download<float>(buffer);
+    std::vector<float> out, reference;
+    for (const NamedSlice& s : slices) {
+      const auto first = values.begin() + s.offset;
+      out.insert(out.end(), first, first + s.shape.elements());
+      const std::vector<float> slice = file_.values(prefix + s.name, s.shape.elements());
+      reference.insert(reference.end(), slice.begin(), slice.end());
+    }
+    keep_worst(errors_[group], relative_error(std::span<const float>(out), reference));
+  }
+
   void one_pass() {
     const ParameterStore& store = supernet_.parameters();
     const DeviceBatch given = batch("");
@@ -176,6 +194,7 @@ class Replay {
       squares += std::pow(norm(file_.values("grad." + p.name, p.shape.elements())), 2);
     compare_slices("grad", "grad.", store.parameters(), store.gradients(),
                    1e-3 * std::sqrt(squares));
+    compare_all("grad.overall", "grad.", store.parameters(), store.gradients());
     compare_tensor<double>("grad.theta", gradient, "grad.theta");
     compare_slices("after", "after.", store.statistics(), store.statistics_buffer());
     Tape quiet(device_, false);
@@ -221,8 +240,8 @@ class Replay {
 
 }  // namespace
 
-Errors replay_supernet(const std::filesystem::path& file, Device device) {
-  return Replay(file, device).run();
+Errors replay_supernet(const std::filesystem::path& file, Device device, DType storage) {
+  return Replay(file, device, storage).run();
 }
 
 }  // namespace drnas::parity

@@ -53,8 +53,25 @@ def load_libraries(options):
     search.weight_step(images, target)
 
 
+def device_figures(options):
+    """What only a GPU has: its name, the number type of convolutions and the bytes in use."""
+    if options.device != "cuda":
+        return {}
+    free, total = torch.cuda.mem_get_info()
+    return {
+        "device_name": torch.cuda.get_device_name(),
+        "tf32_convolutions": torch.backends.cudnn.allow_tf32,
+        "device_peak_bytes": torch.cuda.max_memory_reserved(),
+        "device_allocated_peak_bytes": torch.cuda.max_memory_allocated(),
+        "card_used_at_end_bytes": total - free,
+    }
+
+
 def measure(options):
-    """Architecture and weight steps in turn on resident batches, after one of each uncounted."""
+    """Architecture and weight steps in turn on resident batches, after one of each uncounted (on
+    a GPU: four, as ours)."""
+    if options.tf32 != "default":
+        torch.backends.cudnn.allow_tf32 = options.tf32 == "on"
     load_libraries(options)
     torch.manual_seed(options.seed)
     start_bytes = process_bytes("VmRSS")
@@ -70,7 +87,8 @@ def measure(options):
         images = torch.randn(shape).to(options.device, memory_format=form)
         batches.append((images, torch.randint(10, shape[:1]).to(options.device)))
     architecture_ms, weight_ms = [], []
-    for _ in range(options.steps + 1):
+    warm_up = 4 if options.device == "cuda" else 1
+    for _ in range(options.steps + warm_up):
         architecture_ms.append(timed(search.architecture_step, *batches[0]))
         weight_ms.append(timed(search.weight_step, *batches[1]))
     report = {
@@ -85,14 +103,12 @@ def measure(options):
         "threads": torch.get_num_threads(),
         "layout": options.layout,
         "device": options.device,
-        "architecture_step_ms": spread(architecture_ms[1:]),
-        "weight_step_ms": spread(weight_ms[1:]),
+        "architecture_step_ms": spread(architecture_ms[warm_up:]),
+        "weight_step_ms": spread(weight_ms[warm_up:]),
         "process_start_bytes": start_bytes,
         "process_peak_bytes": process_bytes("VmHWM"),
     }
-    if options.device == "cuda":
-        report["device_name"] = torch.cuda.get_device_name()
-        report["device_peak_bytes"] = torch.cuda.max_memory_reserved()
+    report.update(device_figures(options))
     return report
 
 
@@ -106,6 +122,12 @@ def parse_options():
     parser.add_argument("--threads", type=int, default=0, help="0: as many as PyTorch takes")
     parser.add_argument("--layout", choices=("published", "channels_last"), default="published")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument(
+        "--tf32",
+        choices=("default", "on", "off"),
+        default="default",
+        help="number type of convolutions on a GPU (default: as this PyTorch ships)",
+    )
     parser.add_argument("--clip", type=float, default=5.0, help="largest gradient norm")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", metavar="FILE", help="also write the figures to FILE")

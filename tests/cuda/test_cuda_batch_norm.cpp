@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Batch normalisation: CUDA sources against the CPU twin and float64 statistics.
+// Batch normalisation: CUDA sources against the CPU twin and float64 statistics, with tensors
+// stored as T: float or bfloat16.
 #include "kernels/batch_norm.h"
+#include "tests/cuda/bfloat16.h"
 #include "tests/cuda/harness.h"
 
 using namespace drnas;
@@ -14,9 +16,10 @@ constexpr double float_epsilon = 0x1p-23;
 
 struct Options {
   bool relu = false, affine = true, running = true, accumulate = false, leaves = true;
-  int shift = 0;  ///< floats before the tensors, which spoil their alignment
+  int shift = 0;  ///< elements before the tensors, which spoil their alignment
 };
 
+template <class T>
 struct Case {
   std::int64_t pixels;
   int channels;
@@ -30,6 +33,7 @@ struct Case {
       x[i] += 0.5f * static_cast<float>(i % channels % 7);  // a mean to lose digits on
     dy = normals(engine, x.size());
     dx = normals(engine, x.size());
+    for (auto* tensor : {&x, &dy, &dx}) *tensor = rounded<T>(*tensor);
     gamma = normals(engine, channels);
     beta = normals(engine, channels);
     running_mean = normals(engine, channels);
@@ -75,7 +79,8 @@ struct Result {
   }
 };
 
-Result split(const std::vector<float>& joined, const Case& k) {
+template <class T>
+Result split(const std::vector<float>& joined, const Case<T>& k) {
   Result r;
   std::size_t at = 0;
   const auto take = [&](std::vector<float>& part, std::size_t count) {
@@ -92,10 +97,10 @@ Result split(const std::vector<float>& joined, const Case& k) {
   return r;
 }
 
-template <Device D>
-void run_kernels(const Case& k, const float* x, const float* dy, const float* gamma,
-                 const float* beta, float* running_mean, float* running_var, float* y,
-                 float* evaluated, float* mean, float* inv_std, float* dx, float* dgamma,
+template <Device D, class T, class Stored>
+void run_kernels(const Case<T>& k, const Stored* x, const Stored* dy, const float* gamma,
+                 const float* beta, float* running_mean, float* running_var, Stored* y,
+                 Stored* evaluated, float* mean, float* inv_std, Stored* dx, float* dgamma,
                  float* dbeta, void* workspace) {
   const Options& o = k.options;
   BatchNorm p{k.pixels,
@@ -116,7 +121,8 @@ void run_kernels(const Case& k, const float* x, const float* dy, const float* ga
   kernels::batch_norm_inference<D>(p, x, evaluated, workspace, nullptr);
 }
 
-Result run_cpu(const Case& k) {
+template <class T>
+Result run_cpu(const Case<T>& k) {
   Result r;
   r.y.resize(k.x.size());
   r.evaluated = r.y;
@@ -126,36 +132,38 @@ Result run_cpu(const Case& k) {
   for (auto* part : {&r.mean, &r.inv_std, &r.dgamma, &r.dbeta}) part->resize(k.channels);
   const BatchNorm p{k.pixels, k.channels, false, eps, momentum, nullptr, nullptr, nullptr, nullptr};
   std::vector<unsigned char> workspace(kernels::batch_norm_workspace<Device::cpu>(p));
-  run_kernels<Device::cpu>(k, k.x.data(), k.dy.data(), k.gamma.data(), k.beta.data(),
-                           r.running_mean.data(), r.running_var.data(), r.y.data(),
-                           r.evaluated.data(), r.mean.data(), r.inv_std.data(), r.dx.data(),
-                           r.dgamma.data(), r.dbeta.data(), workspace.data());
+  run_kernels<Device::cpu, T, float>(
+      k, k.x.data(), k.dy.data(), k.gamma.data(), k.beta.data(), r.running_mean.data(),
+      r.running_var.data(), r.y.data(), r.evaluated.data(), r.mean.data(), r.inv_std.data(),
+      r.dx.data(), r.dgamma.data(), r.dbeta.data(), workspace.data());
   return r;
 }
 
-/// An array on the device behind `shift` other floats.
+/// An array on the device behind `shift` other elements.
+template <class T>
 struct Shifted {
-  DeviceArray<float> array;
+  DeviceArray<T> array;
   int shift;
 
   Shifted(std::vector<float> values, int shift)
-      : array(padded(std::move(values), shift)), shift(shift) {}
+      : array(stored<T>(padded(std::move(values), shift))), shift(shift) {}
   static std::vector<float> padded(std::vector<float> values, int shift) {
     values.insert(values.begin(), shift, 0.0f);
     return values;
   }
-  operator float*() const { return array.data() + shift; }
+  operator T*() const { return array.data() + shift; }
   std::vector<float> read() const {
-    std::vector<float> values = array.read();
+    const std::vector<float> values = widened(array.read());
     return {values.begin() + shift, values.end()};
   }
 };
 
-Result run_device(const Case& k) {
+template <class T>
+Result run_device(const Case<T>& k) {
   const auto joined = in_every_order([&] {
     const int shift = k.options.shift;
     const std::vector<float> nothing(k.x.size(), NAN);
-    const Shifted x(k.x, shift), dy(k.dy, shift), y(nothing, shift), evaluated(nothing, shift),
+    const Shifted<T> x(k.x, shift), dy(k.dy, shift), y(nothing, shift), evaluated(nothing, shift),
         dx(k.options.accumulate ? k.dx : nothing, shift);
     const DeviceArray<float> gamma(k.gamma), beta(k.beta), running_mean(k.running_mean),
         running_var(k.running_var), mean(k.channels), inv_std(k.channels),
@@ -163,8 +171,8 @@ Result run_device(const Case& k) {
     const BatchNorm p{k.pixels, k.channels, false,   eps,    momentum,
                       nullptr,  nullptr,    nullptr, nullptr};
     const DeviceBytes workspace(kernels::batch_norm_workspace<Device::cuda>(p));
-    run_kernels<Device::cuda>(k, x, dy, gamma, beta, running_mean, running_var, y, evaluated, mean,
-                              inv_std, dx, dgamma, dbeta, workspace.data());
+    run_kernels<Device::cuda, T, T>(k, x, dy, gamma, beta, running_mean, running_var, y, evaluated,
+                                    mean, inv_std, dx, dgamma, dbeta, workspace.data());
     return Result{y.read(),           mean.read(),      inv_std.read(), running_mean.read(),
                   running_var.read(), evaluated.read(), dx.read(),      dgamma.read(),
                   dbeta.read()}
@@ -175,7 +183,8 @@ Result run_device(const Case& k) {
 
 /// Statistics against float64: means to a few roundings of the values, deviations by Chan merging
 /// to a few roundings of themselves.
-void check_statistics(const Case& k, const Result& r) {
+template <class T>
+void check_statistics(const Case<T>& k, const Result& r) {
   for (int c = 0; c < k.channels; ++c) {
     double mean, var;
     k.statistics(c, mean, var);
@@ -191,7 +200,8 @@ void check_statistics(const Case& k, const Result& r) {
   }
 }
 
-void check(const Case& k) {
+template <class T>
+void check(const Case<T>& k) {
   CAPTURE(k.pixels);
   CAPTURE(k.channels);
   const Result cpu = run_cpu(k), device = run_device(k);
@@ -205,21 +215,21 @@ void check(const Case& k) {
                                       k.condition(mean, var) / std::sqrt(var + eps));
   }
   const double tolerance = 16 * float_epsilon;  // sums of up to 64 values, in order, on the CPU
-  CHECK(relative_error(device.y, cpu.y) < tolerance * condition);
-  CHECK(relative_error(device.evaluated, cpu.evaluated) < tolerance);
+  const double store = storage_rounding<T>;
+  check_each(device.y, cpu.y, store, tolerance * condition * largest(cpu.y));
+  check_each(device.evaluated, cpu.evaluated, store, tolerance * largest(cpu.evaluated));
   const double sums = tolerance * std::sqrt(static_cast<double>(k.pixels));  // of values around one
   for (int c = 0; c < k.channels; ++c) {
     CHECK(std::abs(device.dgamma[c] - cpu.dgamma[c]) < sums * condition);
     CHECK(std::abs(device.dbeta[c] - cpu.dbeta[c]) < sums);
   }
-  for (std::size_t i = 0; i < k.x.size(); ++i)
-    if (!(std::abs(device.dx[i] - cpu.dx[i]) < tolerance * (gradient + std::abs(cpu.dx[i]))))
-      FAIL_CHECK("dx[", i, "] = ", device.dx[i], ", expected ", cpu.dx[i]);
+  check_each(device.dx, cpu.dx, store + tolerance, tolerance * gradient);
 }
 
 }  // namespace
 
-TEST_CASE("cuda: batch_norm, all passes and options, whatever the shape") {
+TEST_CASE_TEMPLATE("cuda: batch_norm, all passes and options, whatever the shape", T, float,
+                   bfloat16) {
   auto engine = random_engine(21);
   const int pixels[] = {2, 3, 64, 65, 257, 1000, 2049, 5003};
   const int channels[] = {1, 2, 3, 4, 6, 9, 12, 16, 18, 36, 64, 67};
@@ -230,28 +240,31 @@ TEST_CASE("cuda: batch_norm, all passes and options, whatever the shape") {
     Options o{engine() % 2 == 0, engine() % 3 != 0, engine() % 3 != 0, engine() % 2 == 0,
               engine() % 3 != 0};
     if (i % 5 == 0) o.shift = 1 + static_cast<int>(engine() % 3);
-    check(Case(engine, m, c, o));
+    check(Case<T>(engine, m, c, o));
   }
 }
 
-TEST_CASE("cuda: batch_norm of more channels than a tile holds") {
+TEST_CASE_TEMPLATE("cuda: batch_norm of more channels than a tile holds", T, float, bfloat16) {
   auto engine = random_engine(22);
-  check(Case(engine, 37, 258, {true, true, true, true, true, 0}));
-  check(Case(engine, 35, 131, {false, true, true, false, true, 0}));
+  check(Case<T>(engine, 37, 258, {true, true, true, true, true, 0}));
+  check(Case<T>(engine, 35, 131, {false, true, true, false, true, 0}));
 }
 
-TEST_CASE("cuda: batch_norm of more pixels than one round of threads") {
+TEST_CASE_TEMPLATE("cuda: batch_norm of more pixels than one round of threads", T, float,
+                   bfloat16) {
   auto engine = random_engine(23);
-  check(Case(engine, 300007, 1, {true, true, true, false, true, 0}));
+  check(Case<T>(engine, 300007, 1, {true, true, true, false, true, 0}));
 }
 
-TEST_CASE("cuda: batch_norm keeps its digits far from zero, is finite without variance") {
+TEST_CASE_TEMPLATE("cuda: batch_norm keeps its digits far from zero, is finite without variance", T,
+                   float, bfloat16) {
   auto engine = random_engine(24);
-  Case far(engine, 3001, 4, {});
-  for (float& v : far.x) v = 1000.0f + static_cast<float>(std::round(64 * v)) / 64;  // exact
+  Case<T> far(engine, 3001, 4, {});
+  for (float& v : far.x) v = 1000.0f + std::round(64 * v) / 64;  // exact
+  far.x = rounded<T>(far.x);
   check_statistics(far, run_device(far));
-  Case flat(engine, 7, 3, {});
+  Case<T> flat(engine, 7, 3, {});
   flat.x.assign(flat.x.size(), 2.5f);
   for (const float v : run_device(flat).all()) CHECK(std::isfinite(v));
-  for (const float v : run_device(Case(engine, 1, 4, {})).all()) CHECK(std::isfinite(v));
+  for (const float v : run_device(Case<T>(engine, 1, 4, {})).all()) CHECK(std::isfinite(v));
 }

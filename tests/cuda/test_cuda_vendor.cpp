@@ -3,6 +3,7 @@
 // host executor stand-ins take the libraries' place (tests/simt/vendor_*.cpp).
 #include "kernels/conv2d.h"
 #include "kernels/linear.h"
+#include "tests/cuda/bfloat16.h"
 #include "tests/cuda/harness.h"
 #include "tests/reference.h"
 
@@ -217,18 +218,6 @@ TEST_CASE("cuda: convolutions and linear layers can be captured and replayed") {
   cudaStreamDestroy(stream);
 }
 
-#ifndef DRNAS_SIMT
-namespace {
-
-std::vector<bfloat16> rounded(const Floats& values) {
-  std::vector<bfloat16> result;
-  for (const float v : values) result.push_back(bfloat16(v));
-  return result;
-}
-Floats widened(const std::vector<bfloat16>& values) { return Floats(values.begin(), values.end()); }
-
-}  // namespace
-
 TEST_CASE("cuda: the three passes of convolutions in bfloat16") {
   using BfloatFunction =
       void (*)(const Conv2d&, const bfloat16*, const bfloat16*, bfloat16*, void*, kernels::Stream);
@@ -237,11 +226,12 @@ TEST_CASE("cuda: the three passes of convolutions in bfloat16") {
   std::uint32_t salt = 600;
   for (const Conv2d& p : conv_shapes) {
     ConvCase c(p, ++salt);
-    for (Floats* values : {&c.x, &c.w, &c.dy}) *values = widened(rounded(*values));
+    for (Floats* values : {&c.x, &c.w, &c.dy}) *values = rounded<bfloat16>(*values);
     for (const PassCase& pass : passes(c)) {
       INFO("pass ", static_cast<int>(pass.pass), ", channels ", p.c_in, " -> ", p.c_out);
       const auto got = in_every_order([&] {
-        const DeviceArray<bfloat16> a(rounded(pass.a)), b(rounded(pass.b)), out(pass.count);
+        const DeviceArray<bfloat16> a(stored<bfloat16>(pass.a)), b(stored<bfloat16>(pass.b)),
+            out(pass.count);
         const DeviceBytes workspace(kernels::conv2d_workspace_bfloat16(p, pass.pass));
         functions[static_cast<int>(pass.pass)](p, a, b, out, workspace.data(), nullptr);
         return out.read();
@@ -251,4 +241,3 @@ TEST_CASE("cuda: the three passes of convolutions in bfloat16") {
     }
   }
 }
-#endif

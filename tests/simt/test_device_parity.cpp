@@ -27,6 +27,21 @@ std::vector<fs::path> reference_files() {
 
 }  // namespace
 
+TEST_CASE("simt parity: one training pass in bfloat16 storage stays near the reference") {
+  for (const fs::path& file : reference_files()) {
+    CAPTURE(file.filename().string());
+    const drnas::parity::Errors errors =
+        drnas::parity::replay_supernet(file, drnas::Device::cuda, drnas::DType::bf16);
+    // Seven bits of mantissa: the forward pass keeps two digits, gradients lose most where batch
+    // norm's backward pass subtracts what is common to all pixels.
+    CHECK(errors.at("loss") < 1e-3);
+    CHECK(errors.at("trace.losses") < 1e-3);
+    CHECK(errors.at("logits") < 1e-2);
+    CHECK(errors.at("after") < 3e-2);
+    CHECK(errors.at("grad.overall") < 0.4);
+  }
+}
+
 TEST_CASE("simt parity: reference files agree through the CUDA kernels") {
   const std::vector<fs::path> files = reference_files();
   REQUIRE(files.size() >= 2);

@@ -17,6 +17,7 @@ namespace {
 struct Sizes {
   int channels, cells, partial_channels, batch, image;
   RawOutputs raw_outputs = RawOutputs::store;
+  DType storage = DType::f32;
 };
 
 /// A small supernet with everything that a search step needs, on one device.
@@ -28,7 +29,8 @@ struct Setup {
 
   Setup(Device device, const Sizes& s, TrainerOptions options = {},
         const std::string& method = "drnas")
-      : supernet({s.channels, s.cells, 10, s.partial_channels, s.raw_outputs}, 3, device),
+      : supernet({s.channels, s.cells, 10, s.partial_channels, s.raw_outputs, s.storage}, 3,
+                 device),
         distribution(
             make_distribution(method, {Nb201Supernet::edges, Nb201Supernet::ops, 3, device}, 3)),
         trainer(supernet, *distribution, options),
@@ -153,6 +155,40 @@ TEST_CASE("simt step: the published supernet's steps need at most 700 launches")
   CHECK(architecture <= 700);
   CHECK(weights <= 700);
   expect_no_faults();
+}
+
+TEST_CASE("simt step: bfloat16 storage follows float32 and repeats bit by bit") {
+  const auto losses = [](DType storage, TrainerOptions options) {
+    Setup s(Device::cuda, {8, 1, 2, 4, 8, RawOutputs::store, storage}, options);
+    std::vector<double> seen;
+    for (int i = 0; i < 6; ++i) {
+      seen.push_back(s.trainer.architecture_step(s.batch).loss);
+      seen.push_back(s.trainer.weight_step(s.batch, 0.025).loss);
+    }
+    return seen;
+  };
+  const auto single = losses(DType::f32, {}), half = losses(DType::bf16, {});
+  for (std::size_t i = 0; i < single.size(); ++i)
+    CHECK(half[i] == doctest::Approx(single[i]).epsilon(0.05));
+  CHECK(half.back() < half.front());
+  CHECK(half != single);
+  CHECK(half == losses(DType::bf16, {.capture = false}));
+  expect_no_faults();
+}
+
+TEST_CASE("simt step: planned memory of the published supernet in bfloat16") {
+  MemoryQuestion q;
+  q.device = Device::cuda;
+  q.supernet.storage = DType::bf16;
+  for (const RawOutputs mode : {RawOutputs::store, RawOutputs::rebuild_1x1, RawOutputs::rebuild})
+    for (const int parts : {1, 2, 4, 8}) {
+      q.supernet.raw_outputs = mode;
+      q.supernet.partial_channels = parts;
+      const double mebibytes = static_cast<double>(plan_memory(q).peak) / (1 << 20);
+      MESSAGE(to_string(mode), ", K ", parts, ": ", mebibytes, " MiB");
+      if (parts == 1 && mode == RawOutputs::store) CHECK(mebibytes <= 320);
+      if (parts == 1 && mode == RawOutputs::rebuild) CHECK(mebibytes <= 130);
+    }
 }
 
 TEST_CASE("simt step: what is not finite is named and changes nothing") {
