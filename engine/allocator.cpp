@@ -259,6 +259,7 @@ void Allocator::release_unused() {
   std::erase_if(reservations_, [this](const std::unique_ptr<Reservation>& reservation) {
     Block& first = reservation->blocks.begin()->second;
     if (first.used || first.bytes != reservation->bytes) return false;
+    if (reservation->captured) return false;  // recorded steps know its addresses
     free_blocks(first).erase(&first);
     native::release(native_device(), reservation->base, reservation->bytes);
     counters_.reserved -= static_cast<std::int64_t>(reservation->bytes);

@@ -68,7 +68,7 @@ class Allocator {
   /// by default in debug builds (no NDEBUG). Only blocks allocated while it is on are checked. On
   /// CUDA each check waits for the device: turn them off while a graph is captured.
   bool set_checks(bool on);
-  /// Gives reservations without live blocks back to the system.
+  /// Gives reservations without live blocks back to the system, but for those of captured steps.
   void trim();
   /// While on, memory comes from reservations that nothing else uses: the addresses that a captured
   /// step knows stay its own when it is replayed. Returns the old value.

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "engine/stream.h"
+#include "kernels/named_range.h"
 #include "kernels/pointwise.h"
 
 namespace drnas {
@@ -92,6 +93,7 @@ void Tape::check_gradients(const Node& node) const {
 
 void Tape::run_backward(const Node& node) {
   if (!node.output.state_->written || !any_needed(node.inputs)) return;
+  const NamedRange range(node.name.c_str());
   node.backward(*this);
   if (trap_) check_gradients(node);
 }

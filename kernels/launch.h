@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "kernels/device.h"
+#include "kernels/named_range.h"
 
 namespace drnas::kernels {
 
@@ -45,6 +46,7 @@ void launch(const char* name, void (*kernel)(Params...), const LaunchShape& shap
   config.blockDim = dim3(shape.threads);
   config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = static_cast<cudaStream_t>(stream);
+  const NamedRange range(name);
   require_cuda(
       cudaLaunchKernelEx(&config, kernel, static_cast<Params>(std::forward<Args>(args))...), name);
 }

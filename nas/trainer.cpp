@@ -7,6 +7,7 @@
 
 #include "engine/stream.h"
 #include "engine/workspace.h"
+#include "kernels/named_range.h"
 #include "kernels/optimizer.h"
 #include "kernels/pointwise.h"
 
@@ -155,7 +156,12 @@ StepResult Trainer::run(Kind kind, const DeviceBatch& batch) {
   Laps laps;
   CapturedStep& step =
       steps_.try_emplace(key_of(kind, batch), record_.device(), options_.capture).first->second;
-  step.run([&] { work(kind, batch, result); });
+  {
+    const NamedRange range(kind == Kind::architecture ? "architecture step"
+                           : kind == Kind::weights    ? "weight step"
+                                                      : "evaluation");
+    step.run([&] { work(kind, batch, result); });
+  }
   ++draws_;
   read_record(batch, result);
   result.total_ms = laps.lap();

@@ -2,6 +2,7 @@
 // Philox fills and Dirichlet kernels: CUDA sources against the CPU twins.
 #include "kernels/dirichlet.h"
 #include "kernels/philox_fill.h"
+#include "tests/cuda/curand_words.h"
 #include "tests/cuda/harness.h"
 
 using namespace drnas;
@@ -28,6 +29,26 @@ TEST_CASE("cuda: uniform fills have the bits of the CPU's, normal fills are clos
     CHECK(relative_error(device_normal, normal) < 1e-6);
   }
 }
+
+#ifndef DRNAS_SIMT
+TEST_CASE("cuda: Philox words are cuRAND's") {
+  constexpr int count = 1000;
+  constexpr std::uint64_t seed = 0x123456789abcdef0u;
+  auto engine = random_engine(6);
+  std::vector<std::uint32_t> counters(4 * count), expected;
+  for (std::uint32_t& word : counters) word = engine();
+  for (int i = 0; i < count; ++i) {
+    const std::uint32_t* c = &counters[4 * i];
+    const kernels::PhiloxWords words =
+        kernels::philox({c[0], c[1], c[2], c[3]}, kernels::philox_key(seed));
+    expected.insert(expected.end(), words.word, words.word + 4);
+  }
+  const kernels::PhiloxKey key = kernels::philox_key(seed);
+  const DeviceArray<std::uint32_t> in(counters), out(counters.size());
+  curand_words(in, key.lo, key.hi, out, count);
+  CHECK(out.read() == expected);
+}
+#endif
 
 namespace {
 

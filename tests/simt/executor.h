@@ -25,6 +25,12 @@ void report_fault(const std::string& what);
 /// Checks the guard zones of all live device memory; what is wrong becomes a fault.
 void check_device_memory();
 
+/// What the stand-in of the runtime says it runs on.
+struct Card {
+  int devices = 1, driver = 13000, capability_major = 9;
+};
+void set_card(Card card);
+
 /// Kernels, copies and fills run so far.
 struct Counts {
   std::int64_t kernels = 0, threads = 0, graph_launches = 0;

@@ -19,6 +19,8 @@ struct Stream {
 };
 
 void count_graph_launch();
+Card card;
+void set_card(Card wanted) { card = wanted; }
 
 namespace {
 
@@ -77,12 +79,15 @@ const char* cudaGetErrorString(cudaError_t error) {
 
 cudaError_t cudaGetLastError() { return cudaSuccess; }
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
-  return cudaSuccess;
+  int runtime = 0;
+  cudaRuntimeGetVersion(&runtime);
+  *count = simt::card.devices;
+  if (simt::card.driver < runtime) return cudaErrorInsufficientDriver;
+  return simt::card.devices > 0 ? cudaSuccess : cudaErrorNoDevice;
 }
 
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
-  *value = attribute == cudaDevAttrComputeCapabilityMajor ? 9 : 0;
+  *value = attribute == cudaDevAttrComputeCapabilityMajor ? simt::card.capability_major : 0;
   return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
@@ -90,7 +95,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   return cudaSuccess;
 }
 cudaError_t cudaDriverGetVersion(int* version) {
-  *version = 13000;
+  *version = simt::card.driver;
   return cudaSuccess;
 }
 cudaError_t cudaRuntimeGetVersion(int* version) {
