@@ -69,7 +69,8 @@ Options parse(int argc, char** argv) {
   std::string note;
   o.device = choose_device(o.device_name, note);
   if (!note.empty()) std::printf("%s\n", note.c_str());
-  if (choose_precision(o.precision, o.device).tf32) kernels::set_conv_math(kernels::ConvMath::tf32);
+  if (choose_precision(o.precision, o.device, o.channels).tf32)
+    kernels::set_conv_math(kernels::ConvMath::tf32);
   return o;
 }
 
@@ -126,7 +127,7 @@ ordered_json memory_of(const MemoryCounters& counters) {
 MemoryQuestion question_of(const Options& o) {
   MemoryQuestion question;
   question.supernet = {o.channels, o.cells, 10, o.partial_channels};
-  question.supernet.storage = choose_precision(o.precision, o.device).storage;
+  question.supernet.storage = choose_precision(o.precision, o.device, o.channels).storage;
   question.batch_sizes = {o.batch_size};
   question.device = o.device;
   question.trainer.capture = !o.no_graph;

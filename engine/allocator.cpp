@@ -235,7 +235,7 @@ void Allocator::reserve(std::size_t bytes, MemoryTag tag) {
   // captured graphs may know the addresses, so it is the last resort.
   if (device_ == Device::cpu) release_unused();
   void* base = native::allocate(native_device(), size);
-  if (base == nullptr && device_ != Device::cpu) {
+  if (base == nullptr && device_ != Device::cpu && !captured_) {
     release_unused();
     base = native::allocate(native_device(), size);
   }

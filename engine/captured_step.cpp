@@ -82,7 +82,11 @@ CapturedStep& CapturedStep::operator=(CapturedStep&&) noexcept = default;
 void CapturedStep::run(const std::function<void()>& work) {
   if (!capture_ || planning()) return work();
   const CapturedMemory memory(device_);
-  if (runs_++ == 0) return work();
+  if (!warm_) {
+    work();
+    warm_ = true;
+    return;
+  }
   if (!graph_) {
     auto graph = std::make_unique<Graph>();
     graph->record(work);

@@ -32,7 +32,7 @@ class CapturedStep {
   struct Graph;
   Device device_;
   bool capture_;
-  int runs_ = 0;
+  bool warm_ = false;  // one run has ended well
   std::unique_ptr<Graph> graph_;
 };
 

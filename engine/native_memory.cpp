@@ -44,7 +44,11 @@ void require(cudaError_t code, const char* what) {
 
 void* allocate_cuda(std::size_t bytes) {
   void* pointer = nullptr;
+  // A step may just be recorded: new memory is no part of it, which this thread has to say.
+  cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
+  require(cudaThreadExchangeStreamCaptureMode(&mode), "allocate memory");
   const cudaError_t code = cudaMalloc(&pointer, bytes);
+  require(cudaThreadExchangeStreamCaptureMode(&mode), "allocate memory");
   if (code == cudaErrorMemoryAllocation) {
     cudaGetLastError();  // forget it: the caller may give memory back and try again
     return nullptr;

@@ -53,9 +53,11 @@ void upload(std::span<const T> from, const Tensor& to) {
   T* target = to.data<T>();
   if (planning()) return;
 #ifdef DRNAS_WITH_CUDA
-  // From pageable memory: returns when the source has been read.
-  if (to.device() == Device::cuda)
-    return copy_bytes(target, from.data(), from.size_bytes(), cudaMemcpyHostToDevice);
+  // Waits: the source may die at once.
+  if (to.device() == Device::cuda) {
+    copy_bytes(target, from.data(), from.size_bytes(), cudaMemcpyHostToDevice);
+    return synchronize(Device::cuda);
+  }
 #endif
   std::memcpy(target, from.data(), from.size_bytes());
 }

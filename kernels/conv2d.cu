@@ -103,10 +103,14 @@ void set_descriptors(const Plan& plan, const Request& r) {
   require(cudnnSetConvolutionMathType(plan.convolution, math), "cudnnSetConvolutionMathType", r);
 }
 
-/// fp32 must stay off tensor cores; no mode may round its operands to float16.
+/// No mode may round its operands to float16, and fp32 must stay off tensor cores: there an entry
+/// of the default kind is run as multiply-add.
 bool allowed(Numbers numbers, cudnnMathType_t math) {
-  return numbers == Numbers::fp32 ? math == CUDNN_FMA_MATH
+  return numbers == Numbers::fp32 ? math == CUDNN_FMA_MATH || math == CUDNN_DEFAULT_MATH
                                   : math != CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION;
+}
+cudnnMathType_t math_of(Numbers numbers, cudnnMathType_t found) {
+  return numbers == Numbers::fp32 ? CUDNN_FMA_MATH : found;
 }
 
 /// Appends what may be used of a list of the heuristics. `workspace_bytes(algorithm, &bytes)` asks
@@ -118,13 +122,14 @@ void keep_usable(Plan& plan, const Request& request, const std::vector<Found>& l
     if (found.status != CUDNN_STATUS_SUCCESS || found.determinism != CUDNN_DETERMINISTIC ||
         !allowed(request.numbers, found.mathType))
       continue;
-    require(cudnnSetConvolutionMathType(plan.convolution, found.mathType),
-            "cudnnSetConvolutionMathType", request);
+    const cudnnMathType_t math = math_of(request.numbers, found.mathType);
+    require(cudnnSetConvolutionMathType(plan.convolution, math), "cudnnSetConvolutionMathType",
+            request);
     std::size_t bytes = 0;
     if (workspace_bytes(found.algo, &bytes) != CUDNN_STATUS_SUCCESS) continue;
     if (bytes > (plan.algorithms.empty() ? workspace_limit : plan.workspace)) continue;
     if (plan.algorithms.empty()) plan.workspace = bytes;
-    plan.algorithms.push_back({static_cast<int>(found.algo), found.mathType, bytes});
+    plan.algorithms.push_back({static_cast<int>(found.algo), math, bytes});
   }
 }
 
@@ -244,9 +249,9 @@ cudnnStatus_t start(cudnnHandle_t handle, const Plan& plan, ConvPass pass, const
   return CUDNN_STATUS_BAD_PARAM;
 }
 
-/// All codes of this kind are 3000 and some.
-bool not_supported(cudnnStatus_t status) {
-  return status >= CUDNN_STATUS_NOT_SUPPORTED && status < CUDNN_STATUS_NOT_SUPPORTED + 1000;
+/// Refused before anything ran: bad parameters are 2000 and some, not supported 3000 and some.
+bool refused(cudnnStatus_t status) {
+  return status >= CUDNN_STATUS_BAD_PARAM && status < CUDNN_STATUS_NOT_SUPPORTED + 1000;
 }
 
 void run(const Request& request, const void* a, const void* b, void* out, void* workspace,
@@ -264,8 +269,8 @@ void run(const Request& request, const void* a, const void* b, void* out, void* 
         start(cudnn.handle, plan, request.pass, with, a, b, out, workspace);
     if (status == CUDNN_STATUS_SUCCESS) return;
     // The heuristics may list what the call then refuses; the next in the list stands in for good.
-    if (!not_supported(status) || plan.algorithms.size() == 1)
-      require(status, "cudnnConvolution", request);
+    if (!refused(status) || plan.algorithms.size() == 1)
+      require(status, ("algorithm " + std::to_string(with.index)).c_str(), request);
     plan.algorithms.erase(plan.algorithms.begin());
   }
 }

@@ -41,6 +41,9 @@ template <class... Params, class... Args>
 void launch(const char* name, void (*kernel)(Params...), const LaunchShape& shape, Stream stream,
             Args&&... args) {
   if (shape.blocks <= 0 || shape.rows == 0) return;
+  if (shape.blocks > INT32_MAX)
+    throw Error(std::string(name) + ": " + std::to_string(shape.blocks) +
+                " blocks, expected fewer than 2^31");
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(shape.blocks), shape.rows);
   config.blockDim = dim3(shape.threads);

@@ -10,7 +10,6 @@
 
 #include "engine/gpu.h"
 #include "engine/schedule.h"
-#include "kernels/conv2d.h"
 #include "nas/genotype.h"
 #include "nas/run_directory.h"
 #include "nas/search_inputs.h"
@@ -134,10 +133,11 @@ class Search {
         step(learning_rate);
       } catch (const Error& error) {
         if (untouched()) throw NothingDone(error.what());
-        checkpoint();
+        const bool kept = checkpoint_after_failure();
         throw Error("epoch " + std::to_string(progress_.epoch + 1) + ", step " +
                     std::to_string(progress_.step + 1) + ", " + error.what() +
-                    "; the state before this step is in " + directory_.checkpoint_path().string());
+                    (kept ? "; the state before this step is in " : "; an older state is in ") +
+                    directory_.checkpoint_path().string());
       }
       report("search", progress_.step, batches_.train->batches(), progress_.step - first_step,
              seconds_since(start));
@@ -227,6 +227,16 @@ class Search {
     return r;
   }
 
+  /// A device that has failed may not give its state any more: then the last checkpoint stays.
+  bool checkpoint_after_failure() {
+    try {
+      checkpoint();
+      return true;
+    } catch (const Error&) {
+      return false;
+    }
+  }
+
   void checkpoint() {
     progress_.draws = trainer_.draws();
     progress_.memory.update(Allocator::of(device_).counters());
@@ -257,9 +267,7 @@ SearchResult run_search(const SearchOptions& options, SearchObserver& observer) 
   std::string note;
   const Device device = choose_device(options.device, note);
   const SearchInputs inputs(options, true);
-  kernels::set_conv_math(choose_precision(options.precision, device).tf32
-                             ? kernels::ConvMath::tf32
-                             : kernels::ConvMath::fp32);
+  apply_precision(options, device);
   const SearchMemory memory = inputs.plan(options, device);
   const Resources resources(options, device);
   const RunDirectory directory = RunDirectory::open(options);

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "kernels/conv2d.h"
+
 namespace drnas {
 namespace {
 
@@ -63,12 +65,18 @@ LoaderOptions evaluation_loader_options(const SearchOptions& o) {
   return l;
 }
 
-Precision choose_precision(const std::string& name, Device device) {
+Precision choose_precision(const std::string& name, Device device, int channels) {
   const bool gpu = device == Device::cuda;
   if (!gpu && (name == "tf32" || name == "bf16"))
     throw Error("--precision " + name + ": needs --device cuda, expected fp32 or auto on the CPU");
-  const bool half = name == "bf16" || (name == "auto" && gpu);
+  const bool half = name == "bf16" || (name == "auto" && gpu && channels % 8 == 0);
   return {half ? DType::bf16 : DType::f32, name == "tf32"};
+}
+
+Precision apply_precision(const SearchOptions& o, Device device) {
+  const Precision precision = choose_precision(o.precision, device, o.channels);
+  kernels::set_conv_math(precision.tf32 ? kernels::ConvMath::tf32 : kernels::ConvMath::fp32);
+  return precision;
 }
 
 SearchInputs::SearchInputs(const SearchOptions& o, bool write_cache) {
@@ -81,7 +89,7 @@ MemoryQuestion SearchInputs::memory_question(const SearchOptions& o, Device devi
                                              bool resident) const {
   MemoryQuestion q;
   q.supernet = {o.channels, o.cells, static_cast<int>(dataset.classes.size()), o.partial_channels};
-  q.supernet.storage = choose_precision(o.precision, device).storage;
+  q.supernet.storage = choose_precision(o.precision, device, o.channels).storage;
   q.method = o.method;
   q.batch_sizes = batch_sizes(split.weights.size(), o.batch_size);
   for (const int size : batch_sizes(split.architecture.size(), o.batch_size))

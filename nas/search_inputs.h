@@ -19,12 +19,16 @@ LoaderOptions alpha_loader_options(const SearchOptions& options);
 LoaderOptions evaluation_loader_options(const SearchOptions& options);
 
 /// Storage type of activations that --precision asks for on this device, and whether convolutions
-/// multiply in TF32. Throws Error where the device cannot.
+/// multiply in TF32: auto takes bf16 on CUDA where the channels are a multiple of eight, as tensor
+/// cores want them. Throws Error where the device cannot.
 struct Precision {
   DType storage = DType::f32;
   bool tf32 = false;
 };
-Precision choose_precision(const std::string& name, Device device);
+Precision choose_precision(const std::string& name, Device device, int channels);
+/// The same, and makes this process's convolutions multiply so. Before memory is planned: the modes
+/// need different workspaces.
+Precision apply_precision(const SearchOptions& options, Device device);
 
 /// How a search uses memory.
 struct SearchMemory {

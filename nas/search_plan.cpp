@@ -10,6 +10,7 @@ std::string plan_search(const SearchOptions& options) {
   options.validate();
   std::string note;
   const Device device = choose_device(options.device, note);
+  apply_precision(options, device);
   const SearchInputs inputs(options, false);
   RunDirectory::check(options);
   const SearchMemory memory = inputs.plan(options, device);
@@ -35,7 +36,7 @@ std::string plan_search_memory(const SearchOptions& options) {
   question.device = choose_device(options.device, note);
   question.supernet.channels = options.channels;
   question.supernet.cells = options.cells;
-  question.supernet.storage = choose_precision(options.precision, question.device).storage;
+  question.supernet.storage = apply_precision(options, question.device).storage;
   question.supernet.classes = options.dataset == "cifar100" ? 100 : 10;
   question.method = options.method;
   question.batch_sizes = {options.batch_size};

@@ -60,7 +60,7 @@ bool report(const std::filesystem::path& file, const Options& options, Overall& 
     throw Error(file.string() + ": expected a .safetensors reference file or a beta_*.csv table");
   std::string note;
   const Device device = choose_device(options.device, note);
-  const Precision precision = choose_precision(options.precision, device);
+  const Precision precision = choose_precision(options.precision, device, 8);
   if (precision.tf32) kernels::set_conv_math(kernels::ConvMath::tf32);
   const parity::Errors errors =
       table ? parity::replay_beta(file) : parity::replay_supernet(file, device, precision.storage);

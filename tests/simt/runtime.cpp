@@ -27,6 +27,13 @@ namespace {
 constexpr std::size_t guard_bytes = 512;
 constexpr unsigned char guard_value = 0xa5, poison_value = 0xff;
 
+/// While any stream records, calls that wait or allocate are errors; allocation is not where the
+/// thread has relaxed its mode.
+int recording_streams = 0;
+cudaStreamCaptureMode thread_mode = cudaStreamCaptureModeGlobal;
+bool forbidden() { return recording_streams > 0; }
+bool allocation_forbidden() { return forbidden() && thread_mode != cudaStreamCaptureModeRelaxed; }
+
 /// The stream that null stands for.
 Stream default_stream;
 Stream& of(cudaStream_t stream) { return stream ? *stream : default_stream; }
@@ -104,11 +111,11 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
 }
 
 cudaError_t cudaDeviceSynchronize() {
-  return of(nullptr).recording ? cudaErrorStreamCaptureInvalidated : cudaSuccess;
+  return simt::forbidden() ? cudaErrorStreamCaptureInvalidated : cudaSuccess;
 }
 
 cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
-  if (of(nullptr).recording) return cudaErrorStreamCaptureInvalidated;
+  if (simt::allocation_forbidden()) return cudaErrorStreamCaptureInvalidated;
   const std::size_t whole = (bytes + 2 * simt::guard_bytes + 255) / 256 * 256;
   auto* memory = static_cast<unsigned char*>(std::aligned_alloc(256, whole));
   if (!memory) return cudaErrorMemoryAllocation;
@@ -122,6 +129,7 @@ cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
 
 cudaError_t cudaFree(void* pointer) {
   if (!pointer) return cudaSuccess;
+  if (simt::allocation_forbidden()) return cudaErrorStreamCaptureInvalidated;
   auto& blocks = simt::device_memory();
   const auto found = blocks.find(static_cast<unsigned char*>(pointer));
   if (found == blocks.end()) {
@@ -150,14 +158,14 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
   });
 }
 cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
-  if (of(nullptr).recording) return cudaErrorStreamCaptureInvalidated;
+  if (simt::forbidden()) return cudaErrorStreamCaptureInvalidated;
   return cudaMemcpyAsync(to, from, bytes, kind, nullptr);
 }
 cudaError_t cudaMemsetAsync(void* pointer, int value, std::size_t bytes, cudaStream_t stream) {
   return simt::enqueue(stream, [=] { std::memset(pointer, value, bytes); });
 }
 cudaError_t cudaMemset(void* pointer, int value, std::size_t bytes) {
-  if (of(nullptr).recording) return cudaErrorStreamCaptureInvalidated;
+  if (simt::forbidden()) return cudaErrorStreamCaptureInvalidated;
   return cudaMemsetAsync(pointer, value, bytes, nullptr);
 }
 
@@ -176,12 +184,18 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   if (!stream || stream->recording) return cudaErrorInvalidValue;
   stream->recording = new simt::Graph;
+  ++simt::recording_streams;
+  return cudaSuccess;
+}
+cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode) {
+  std::swap(*mode, simt::thread_mode);
   return cudaSuccess;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   if (!stream || !stream->recording) return cudaErrorInvalidValue;
   *graph = stream->recording;
   stream->recording = nullptr;
+  --simt::recording_streams;
   return cudaSuccess;
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
