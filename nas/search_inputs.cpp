@@ -126,18 +126,17 @@ BatchSources SearchInputs::batch_sources(const SearchOptions& o, Device device,
 }
 
 SearchMemory SearchInputs::plan(const SearchOptions& o, Device device) const {
-  for (const bool resident : {true, false}) {
-    if (resident && device == Device::cpu) continue;
+  const auto plan_with = [&](bool resident) -> SearchMemory {
     MemoryQuestion question = memory_question(o, device, resident);
-    try {
-      question.supernet.raw_outputs = choose_raw_outputs(o.raw_outputs, question, o.memory_limit);
-    } catch (const Error&) {
-      if (resident) continue;
-      throw;
-    }
+    question.supernet.raw_outputs = choose_raw_outputs(o.raw_outputs, question, o.memory_limit);
     return {question.supernet, resident, plan_memory(question).peak};
+  };
+  if (device == Device::cpu) return plan_with(false);
+  try {
+    return plan_with(true);
+  } catch (const Error&) {
+    return plan_with(false);
   }
-  throw Error("search: no plan");
 }
 
 }  // namespace drnas

@@ -200,7 +200,9 @@ StepResult Trainer::architecture_step(const DeviceBatch& batch) {
 }
 
 StepResult Trainer::weight_step(const DeviceBatch& batch, double learning_rate) {
-  upload_scalar(learning_rate, record_.slice(rate_word, {1, 1, 1, 1}));
+  if (learning_rate != learning_rate_)
+    upload_scalar(learning_rate, record_.slice(rate_word, {1, 1, 1, 1}));
+  learning_rate_ = learning_rate;
   const StepResult result = run(Kind::weights, batch);
   require_finite(result, batch, true);
   return result;

@@ -92,6 +92,7 @@ class Trainer {
   Tensor statistics_before_;  // running statistics as they were before the step
   Tensor draw_counter_;       // [1] uint32: draws_ in the device's memory
   Tensor record_;             // [4] float64: loss and hits, squared norm, learning rate
+  double learning_rate_ = 0;  // what the record holds: an upload waits for the device
   std::map<StepKey, CapturedStep> steps_;
 };
 
