@@ -48,7 +48,7 @@ struct Cell {
         scratch(scratch_bytes()) {}
 
   std::int64_t node() const { return bundle.pixels() * bundle.x_channels; }
-  std::int64_t raw() const { return bundle.pixels() * bundle.z_channels(); }
+  std::int64_t raw() const { return bundle.pixels() * bundle.z_channels(0); }
   double node_bytes() const { return 4.0 * static_cast<double>(node()); }
   double z_bytes() const { return 4.0 * sizes * static_cast<double>(raw()); }
   double footprint() const { return 4 * node_bytes() + z_bytes(); }
@@ -70,7 +70,7 @@ struct Cell {
     for (int e = 0; e < edges; ++e) {
       const std::ptrdiff_t first = std::ptrdiff_t{e} * bundle.c;
       for (int s = 0; s < sizes; ++s)
-        m.term[m.terms++] = {z[s].data() + first, bundle.z_channels(), mean(s) + first,
+        m.term[m.terms++] = {z[s].data() + first, bundle.z_channels(s), mean(s) + first,
                              inv_std(s) + first, 5 * e + 2 + s};
       m.source[m.sources++] = {x.data(), 5 * e + 1, 5 * e + 4};
     }

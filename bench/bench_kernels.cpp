@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Kernels of a cell at the three stage shapes of C 16, batch 64; arguments: channels, image size,
-// partial channels K.
+// partial channels K. Products on planes at the shapes of a DARTS cell, batch 16; arguments: c_in,
+// c_out, outputs, image size, stride.
 #include <benchmark/benchmark.h>
 
 #include <vector>
@@ -10,6 +11,7 @@
 #include "kernels/conv_bundle.h"
 #include "kernels/node_mix.h"
 #include "kernels/philox_fill.h"
+#include "kernels/pointwise_planes.h"
 
 namespace {
 
@@ -47,7 +49,7 @@ struct Cell {
     for (Tensor* t : {&x, &y, &dy, &dx}) *t = random_tensor(node);
     statistics = random_tensor({2, 1, 2, 3 * c});
     for (int s = 0; s < 2; ++s) {
-      z[s] = random_tensor({batch, size, size, bundle.z_channels()});
+      z[s] = random_tensor({batch, size, size, bundle.z_channels(s)});
       weights[s] = random_tensor({3 * c, bundle.kernel[s], bundle.kernel[s], c});
       dweights[s] = random_tensor(weights[s].shape());
     }
@@ -71,7 +73,7 @@ struct Cell {
     m.theta = theta.data<double>();
     for (int e = 0; e < 3; ++e) {
       for (int s = 0; s < 2; ++s)
-        m.term[m.terms++] = {z[s].data() + e * bundle.c, bundle.z_channels(),
+        m.term[m.terms++] = {z[s].data() + e * bundle.c, bundle.z_channels(s),
                              mean(s) + e * bundle.c, mean(s) + (3 + e) * bundle.c, 5 * e + 2 + s};
       m.source[m.sources++] = {x.data(), 5 * e + 1, 5 * e + 4};
     }
@@ -163,6 +165,80 @@ void batch_norm_both_ways(State& state) {
   declare(state, 14.0 * static_cast<double>(cell.x.elements()), 8 * cell.node_bytes());
 }
 
+/// A 1x1 convolution on planes; stride 2 reads from offsets 0, 1, ...
+struct Products {
+  kernels::PointwisePlanes shape{};
+  Tensor x, dx, y[kernels::PointwisePlanes::max_outputs],
+      weight[kernels::PointwisePlanes::max_outputs], dweight[kernels::PointwisePlanes::max_outputs];
+
+  explicit Products(const State& state) {
+    constexpr int images = 16;
+    const int c_in = static_cast<int>(state.range(0)), c_out = static_cast<int>(state.range(1)),
+              size = static_cast<int>(state.range(3));
+    shape.n = images, shape.c_in = c_in, shape.h = shape.w = size, shape.relu = true;
+    shape.outputs = static_cast<int>(state.range(2));
+    shape.stride = static_cast<int>(state.range(4));
+    for (Tensor* t : {&x, &dx}) *t = random_tensor({images, c_in, size, size});
+    for (int o = 0; o < shape.outputs; ++o) {
+      shape.c_out[o] = c_out;
+      shape.offset[o] = o % shape.stride;
+      y[o] = random_tensor({images, c_out, shape.out_h(), shape.out_w()});
+      weight[o] = random_tensor({c_out, c_in, 1, 1});
+      dweight[o] = random_tensor(weight[o].shape());
+    }
+  }
+  static std::int64_t image(const Tensor& t) { return t.elements() / t.shape().n; }
+  double flops() const {
+    double macs = 0;
+    for (int o = 0; o < shape.outputs; ++o)
+      macs += static_cast<double>(y[o].elements()) * shape.c_in;
+    return 2 * macs;
+  }
+  double bytes() const {
+    double elements = static_cast<double>(x.elements());
+    for (int o = 0; o < shape.outputs; ++o) elements += static_cast<double>(y[o].elements());
+    return 4 * elements;
+  }
+};
+
+void pointwise_forward(State& state) {
+  Products c(state);
+  kernels::PointwiseForward p{};
+  p.shape = c.shape;
+  p.x = {c.x.data(), Products::image(c.x)};
+  for (int o = 0; o < c.shape.outputs; ++o) {
+    p.weight[o] = c.weight[o].data();
+    p.y[o] = {c.y[o].data(), Products::image(c.y[o])};
+  }
+  const Tensor scratch =
+      workspace(Device::cpu, kernels::pointwise_forward_workspace<Device::cpu>(p.shape));
+  for (auto _ : state) kernels::pointwise_forward<Device::cpu>(p, scratch.data(), nullptr);
+  declare(state, c.flops(), c.bytes());
+}
+
+void pointwise_backward(State& state) {
+  Products c(state);
+  kernels::PointwiseBackward p{};
+  p.shape = c.shape;
+  p.x = {c.x.data(), Products::image(c.x)};
+  p.dx = {c.dx.data(), Products::image(c.dx)};
+  for (int o = 0; o < c.shape.outputs; ++o) {
+    p.weight[o] = c.weight[o].data();
+    p.dweight[o] = c.dweight[o].data();
+    p.dy[o] = {c.y[o].data(), Products::image(c.y[o])};
+  }
+  const Tensor scratch =
+      workspace(Device::cpu, kernels::pointwise_backward_workspace<Device::cpu>(p.shape));
+  for (auto _ : state) kernels::pointwise_backward<Device::cpu>(p, scratch.data(), nullptr);
+  declare(state, 2 * c.flops(), 2 * c.bytes());
+}
+
+void product_shapes(benchmark::internal::Benchmark* b) {
+  for (int stage = 0; stage < 3; ++stage) b->Args({144 << stage, 36 << stage, 2, 32 >> stage, 1});
+  b->Args({144, 36, 1, 32, 1})->Args({36, 36, 1, 32, 1})->Args({144, 36, 2, 32, 2});
+  b->Unit(benchmark::kMillisecond)->UseRealTime();
+}
+
 void stage_shapes(benchmark::internal::Benchmark* b) {
   for (const int parts : {1, 4})
     for (int stage = 0; stage < 3; ++stage) b->Args({16 << stage, 32 >> stage, parts});
@@ -174,5 +250,7 @@ BENCHMARK(conv_bundle_backward)->Apply(stage_shapes);
 BENCHMARK(node_mix_forward)->Apply(stage_shapes);
 BENCHMARK(node_mix_backward)->Apply(stage_shapes);
 BENCHMARK(batch_norm_both_ways)->Apply(stage_shapes);
+BENCHMARK(pointwise_forward)->Apply(product_shapes);
+BENCHMARK(pointwise_backward)->Apply(product_shapes);
 
 }  // namespace

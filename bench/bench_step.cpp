@@ -15,6 +15,7 @@
 #include "kernels/conv2d_plan.h"
 #include "kernels/philox_fill.h"
 #include "nas/memory_plan.h"
+#include "nas/nb201_supernet.h"
 #include "nas/search_inputs.h"
 #include "nas/trainer.h"
 #include "nas/version.h"

@@ -2,6 +2,7 @@
 #include "data/batch_source.h"
 
 #include <algorithm>
+#include <span>
 
 #include "engine/stream.h"
 #include "kernels/pointwise.h"
@@ -18,15 +19,43 @@ const DeviceBatch& HostBatches::next() {
   return found->second;
 }
 
-ResidentImages::ResidentImages(const ImageSet& images, Device device)
-    : pixels({images.count, images.size, images.size, 3}, MemoryTag::data, device, DType::u8),
-      labels({1, 1, 1, images.count}, MemoryTag::data, device, DType::i32) {
-  upload<std::uint8_t>(images.pixels, pixels);
-  upload<std::int32_t>(images.labels, labels);
+std::shared_ptr<const ImageBytes> ImageBytes::resident(const ImageSet& images, Device device) {
+  std::shared_ptr<ImageBytes> set(new ImageBytes(device));
+  set->resident_pixels_ =
+      Tensor({images.count, images.size, images.size, 3}, MemoryTag::data, device, DType::u8);
+  set->resident_labels_ = Tensor({1, 1, 1, images.count}, MemoryTag::data, device, DType::i32);
+  upload<std::uint8_t>(images.pixels, set->resident_pixels_);
+  upload<std::int32_t>(images.labels, set->resident_labels_);
+  set->pixels_ = set->resident_pixels_.data<std::uint8_t>();
+  set->labels_ = set->resident_labels_.data<std::int32_t>();
+  return set;
 }
 
-ResidentBatches::ResidentBatches(BatchMaker maker, std::shared_ptr<const ResidentImages> images)
-    : maker_(std::move(maker)), images_(std::move(images)), device_(images_->pixels.device()) {
+std::shared_ptr<const ImageBytes> ImageBytes::pinned(const ImageSet& images) {
+  std::shared_ptr<ImageBytes> set(new ImageBytes(Device::cuda));
+  const auto copy = [](const auto& values) {
+    const auto bytes = std::as_bytes(std::span(values));
+    std::unique_ptr<const PinnedMemory> memory = PinnedMemory::allocate(bytes.size());
+    if (memory && memory->host()) std::copy(bytes.begin(), bytes.end(), memory->host());
+    return memory;
+  };
+  set->pinned_pixels_ = copy(images.pixels);
+  if (!set->pinned_pixels_) return nullptr;
+  set->pinned_labels_ = copy(images.labels);
+  if (!set->pinned_labels_) return nullptr;
+  set->pixels_ = reinterpret_cast<const std::uint8_t*>(set->pinned_pixels_->device());
+  set->labels_ = reinterpret_cast<const std::int32_t*>(set->pinned_labels_->device());
+  return set;
+}
+
+std::int64_t ImageBytes::pinned_bytes() const {
+  return pinned_pixels_
+             ? static_cast<std::int64_t>(pinned_pixels_->bytes() + pinned_labels_->bytes())
+             : 0;
+}
+
+GatheredBatches::GatheredBatches(BatchMaker maker, std::shared_ptr<const ImageBytes> images)
+    : maker_(std::move(maker)), images_(std::move(images)), device_(images_->device()) {
   const std::int64_t rows = maker_.batches();
   order_ = Tensor({1, 1, rows, maker_.options().batch_size}, MemoryTag::data, device_, DType::i32);
   counter_ = Tensor::zeros({1, 1, 1, 1}, MemoryTag::data, device_, DType::u32);
@@ -36,12 +65,12 @@ ResidentBatches::ResidentBatches(BatchMaker maker, std::shared_ptr<const Residen
   add_size(static_cast<int>(maker_.choose(rows - 1).size()), rows - 1);
 }
 
-void ResidentBatches::add_size(int count, std::int64_t row) {
+void GatheredBatches::add_size(int count, std::int64_t row) {
   if (by_count_.count(count)) return;
   auto batch = std::make_unique<DeviceBatch>(count, maker_.image_size(), device_);
   kernels::Augment p = maker_.transform();
-  p.pixels = images_->pixels.data<std::uint8_t>();
-  p.classes = images_->labels.data<std::int32_t>();
+  p.pixels = images_->pixels();
+  p.classes = images_->labels();
   p.indices = order_.data<std::int32_t>() + row * maker_.options().batch_size;
   p.out = batch->images.data();
   p.labels = batch->labels.data<std::int32_t>();
@@ -59,7 +88,7 @@ void ResidentBatches::add_size(int count, std::int64_t row) {
   by_count_.emplace(count, std::move(batch));
 }
 
-void ResidentBatches::load_epoch() {
+void GatheredBatches::load_epoch() {
   const std::int64_t rows = maker_.batches(), epoch = position_ / rows, first = epoch * rows;
   const std::int64_t size = maker_.options().batch_size;
   std::vector<std::int32_t> order(static_cast<std::size_t>(rows * size));
@@ -74,7 +103,7 @@ void ResidentBatches::load_epoch() {
   loaded_epoch_ = epoch;
 }
 
-void ResidentBatches::seek(std::int64_t position) {
+void GatheredBatches::seek(std::int64_t position) {
   if (position < 0)
     throw Error("loader: position " + std::to_string(position) + ", expected 0 or more");
   position_ = position;
@@ -82,7 +111,7 @@ void ResidentBatches::seek(std::int64_t position) {
   upload_scalar(static_cast<std::uint32_t>(position), counter_);
 }
 
-const DeviceBatch& ResidentBatches::next() {
+const DeviceBatch& GatheredBatches::next() {
   const std::int64_t rows = maker_.batches();
   if (position_ / rows != loaded_epoch_) load_epoch();
   const bool last = position_ % rows == rows - 1;

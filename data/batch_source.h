@@ -7,10 +7,11 @@
 
 #include "data/batch_maker.h"
 #include "data/device_batch.h"
+#include "engine/pinned_memory.h"
 
 namespace drnas {
 
-/// Batches on a device, in the order of their positions. Both kinds give the same batches bit by
+/// Batches on a device, in the order of their positions. All kinds give the same batches bit by
 /// bit.
 class BatchSource {
  public:
@@ -45,19 +46,36 @@ class HostBatches final : public BatchSource {
   Device device_;
 };
 
-/// A whole set of images in the device's memory, as bytes.
-struct ResidentImages {
-  Tensor pixels;  ///< [count, size, size, 3] uint8
-  Tensor labels;  ///< [1, 1, 1, count] int32
+/// A whole set of images as bytes, where kernels of a device can read them.
+class ImageBytes {
+ public:
+  /// In the device's own memory.
+  static std::shared_ptr<const ImageBytes> resident(const ImageSet& images, Device device);
+  /// In pinned memory of the host, which CUDA's kernels read over the bus; null where the system
+  /// locks no more.
+  static std::shared_ptr<const ImageBytes> pinned(const ImageSet& images);
 
-  ResidentImages(const ImageSet& images, Device device);
+  Device device() const { return device_; }
+  const std::uint8_t* pixels() const { return pixels_; }  ///< [count, size, size, 3]
+  const std::int32_t* labels() const { return labels_; }  ///< [count]
+  /// Of the host's memory.
+  std::int64_t pinned_bytes() const;
+
+ private:
+  explicit ImageBytes(Device device) : device_(device) {}
+
+  Device device_;
+  const std::uint8_t* pixels_ = nullptr;
+  const std::int32_t* labels_ = nullptr;
+  Tensor resident_pixels_, resident_labels_;
+  std::unique_ptr<const PinnedMemory> pinned_pixels_, pinned_labels_;
 };
 
-/// Gathered and augmented by the device from resident images, as part of the step itself: the host
+/// Gathered and augmented by the device from an ImageBytes, as part of the step itself: the host
 /// sends an epoch's order of images and nothing else.
-class ResidentBatches final : public BatchSource {
+class GatheredBatches final : public BatchSource {
  public:
-  ResidentBatches(BatchMaker maker, std::shared_ptr<const ResidentImages> images);
+  GatheredBatches(BatchMaker maker, std::shared_ptr<const ImageBytes> images);
 
   std::int64_t batches() const override { return maker_.batches(); }
   const DeviceBatch& next() override;
@@ -68,7 +86,7 @@ class ResidentBatches final : public BatchSource {
   void load_epoch();
 
   BatchMaker maker_;
-  std::shared_ptr<const ResidentImages> images_;
+  std::shared_ptr<const ImageBytes> images_;
   Device device_;
   Tensor order_;    // [batches, batch size] int32: images of an epoch's batches
   Tensor counter_;  // [1] uint32: position of the next batch

@@ -28,14 +28,15 @@ std::vector<T> values_of_shape(const SafetensorsFile& file, const std::string& n
   return file.values<T>(name);
 }
 
-void load_slices(const SafetensorsFile& file, const std::string& prefix,
-                 const std::vector<NamedSlice>& slices, const Tensor& buffer) {
+/// The buffer's values with those of the file.
+std::vector<float> load_slices(const SafetensorsFile& file, const std::string& prefix,
+                               const std::vector<NamedSlice>& slices, const Tensor& buffer) {
   std::vector<float> values = download<float>(buffer);  // what no slice covers stays
   for (const NamedSlice& slice : slices) {
     const auto slice_values = values_of_shape<float>(file, prefix + slice.name, slice.shape);
     std::copy(slice_values.begin(), slice_values.end(), values.begin() + slice.offset);
   }
-  upload<float>(values, buffer);
+  return values;
 }
 
 }  // namespace
@@ -47,9 +48,11 @@ void save_parameters(SafetensorsWriter& writer, const ParameterStore& store) {
 }
 
 void load_parameters(const SafetensorsFile& file, const ParameterStore& store) {
-  load_slices(file, "weights.", store.parameters(), store.weights());
-  load_slices(file, "velocity.", store.parameters(), store.velocity());
-  load_slices(file, "statistics.", store.statistics(), store.statistics_buffer());
+  store.set_weights(load_slices(file, "weights.", store.parameters(), store.weights()));
+  upload<float>(load_slices(file, "velocity.", store.parameters(), store.velocity()),
+                store.velocity());
+  upload<float>(load_slices(file, "statistics.", store.statistics(), store.statistics_buffer()),
+                store.statistics_buffer());
 }
 
 void save_table(SafetensorsWriter& writer, const std::string& name, const Tensor& table) {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Convolutions on either storage type; weights and their gradients are float32 outside.
+// Convolutions on either storage type, which they read of the weights too; gradients of weights are
+// float32 outside.
 #pragma once
 
 #include <type_traits>
 
 #include "engine/stream.h"
+#include "engine/tape.h"
 #include "engine/workspace.h"
 #include "kernels/conv2d.h"
 #include "kernels/pointwise.h"
@@ -16,8 +18,8 @@ class Convolution {
  public:
   explicit Convolution(const kernels::Conv2d& shape) : p_(shape) {}
 
-  void forward(const Tensor& x, const Tensor& weight, const Tensor& y) const {
-    const Tensor w = stored(weight), scratch = scratch_for(kernels::ConvPass::forward);
+  void forward(const Tensor& x, const Variable& weight, const Tensor& y) const {
+    const Tensor &w = weight.stored_as<T>(), scratch = scratch_for(kernels::ConvPass::forward);
     execute([&] {
       if constexpr (plain)
         kernels::conv2d_forward<D>(p_, x.data(), w.data(), y.data(), scratch.data(), stream());
@@ -26,8 +28,9 @@ class Convolution {
                                 stream());
     });
   }
-  void backward_data(const Tensor& dy, const Tensor& weight, const Tensor& dx) const {
-    const Tensor w = stored(weight), scratch = scratch_for(kernels::ConvPass::backward_data);
+  void backward_data(const Tensor& dy, const Variable& weight, const Tensor& dx) const {
+    const Tensor &w = weight.stored_as<T>(),
+                 scratch = scratch_for(kernels::ConvPass::backward_data);
     execute([&] {
       if constexpr (plain)
         kernels::conv2d_backward_data<D>(p_, dy.data(), w.data(), dx.data(), scratch.data(),
@@ -63,17 +66,6 @@ class Convolution {
       return workspace(D, kernels::conv2d_workspace<D>(p_, pass));
     else
       return workspace(D, kernels::conv2d_workspace_bfloat16(p_, pass));
-  }
-  /// The weights as the convolution reads them.
-  static Tensor stored(const Tensor& weight) {
-    if constexpr (plain) {
-      return weight;
-    } else {
-      const Tensor rounded(weight.shape(), MemoryTag::workspace, D, dtype_of<T>());
-      execute(
-          [&] { kernels::cast<D>(weight.elements(), weight.data(), rounded.data<T>(), stream()); });
-      return rounded;
-    }
   }
 
   kernels::Conv2d p_;

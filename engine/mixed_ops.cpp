@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "engine/mixed_ops.h"
 
+#include <algorithm>
 #include <type_traits>
 
 #include "engine/stream.h"
@@ -11,7 +12,7 @@ namespace drnas {
 struct BundleState {
   struct EdgeGradient {
     Tensor dy;            // of the destination node
-    Tensor coefficients;  // [sizes, 3, c]
+    Tensor coefficients;  // [sizes that the edge has, 3, c]
     Tensor theta;         // keeps the mixing weights alive
     int skip_theta = -1, pool_theta = -1;
   };
@@ -19,14 +20,18 @@ struct BundleState {
   BundleParameters parameters;
   Variable x, token;  // the token stands on the tape for all raw outputs together
   std::vector<Tensor> z;
-  Tensor statistics;  // [sizes, 2, edges*c]: mean, 1/std
+  Tensor statistics;  // per size [2, rows]: mean, 1/std
   std::vector<EdgeGradient> gradients;
   bool training = true;
 
-  float* mean(int size) const {
-    return statistics.data() + std::int64_t{2} * size * shape.edges * shape.c;
+  /// Statistics of the first `sizes` sizes.
+  std::int64_t statistics_of(int sizes) const {
+    std::int64_t sum = 0;
+    for (int s = 0; s < sizes; ++s) sum += std::int64_t{2} * shape.rows(s);
+    return sum;
   }
-  float* inv_std(int size) const { return mean(size) + std::int64_t{shape.edges} * shape.c; }
+  float* mean(int size) const { return statistics.data() + statistics_of(size); }
+  float* inv_std(int size) const { return mean(size) + shape.rows(size); }
 };
 
 namespace {
@@ -50,6 +55,11 @@ kernels::ConvBundle shape_of(const std::string& name, const Shape& x, const Bund
                         static_cast<int>(p.kernels.size()),
                         {}};
   std::copy(p.kernels.begin(), p.kernels.end(), b.kernel);
+  std::copy_n(p.present.begin(), std::min(p.present.size(), p.kernels.size()), b.present);
+  for (int s = 0; s < b.sizes; ++s)
+    if (b.count(s) == 0 || (!p.present.empty() && p.present.size() != p.kernels.size()))
+      throw Error(name + ": expected edges for each of its " + std::to_string(b.sizes) +
+                  " kernel sizes");
   return b;
 }
 
@@ -58,8 +68,8 @@ bool rebuilds(const BundleState& state, int size) {
   return size < static_cast<int>(rebuild.size()) && rebuild[size];
 }
 
-Tensor raw_outputs(const kernels::ConvBundle& b, Device device, DType storage) {
-  return Tensor({b.n, b.h, b.w, b.z_channels()}, MemoryTag::activations, device, storage);
+Tensor raw_outputs(const kernels::ConvBundle& b, int size, Device device, DType storage) {
+  return Tensor({b.n, b.h, b.w, b.z_channels(size)}, MemoryTag::activations, device, storage);
 }
 
 template <Device D, class T>
@@ -87,7 +97,8 @@ void run_forward_as(const BundleState& state, int first, int count, bool trainin
   for (int s = 0; s < count; ++s) {
     const int size = first + s;
     f.bundle.kernel[s] = state.shape.kernel[size];
-    f.weight[s] = state.parameters.weights[size].value().data();
+    f.bundle.present[s] = state.shape.present[size];
+    f.weight[s] = state.parameters.weights[size].stored_as<T>().template data<T>();
     f.z[s] = state.z[size].data<T>();
     f.mean[s] = state.mean(size);
     f.inv_std[s] = state.inv_std(size);
@@ -115,7 +126,7 @@ void run_forward(const BundleState& state, int first, int count, bool training, 
 void rebuild_missing(BundleState& state, Device device) {
   for (int s = 0; s < state.shape.sizes; ++s) {
     if (!state.z[s].empty()) continue;
-    state.z[s] = raw_outputs(state.shape, device, state.x.value().dtype());
+    state.z[s] = raw_outputs(state.shape, s, device, state.x.value().dtype());
     run_forward(state, s, 1, true, false, device);
   }
 }
@@ -127,7 +138,7 @@ void run_backward(Tape& tape, const BundleState& state) {
   k.bundle = b;
   k.x = state.x.value().data<T>();
   for (int s = 0; s < b.sizes; ++s) {
-    k.weight[s] = state.parameters.weights[s].value().data();
+    k.weight[s] = state.parameters.weights[s].stored_as<T>().template data<T>();
     k.z[s] = state.z[s].data<T>();
     if (tape.wants(state.parameters.weights[s]))
       k.dweight[s] = tape.sole_slot(state.parameters.weights[s]).data();
@@ -136,8 +147,10 @@ void run_backward(Tape& tape, const BundleState& state) {
     const BundleState::EdgeGradient& from = state.gradients[e];
     kernels::BundleEdgeGradientOf<T>& to = k.edge[e];
     to.dy = from.dy.data<T>();
+    int place = 0;
     for (int s = 0; s < b.sizes; ++s)
-      to.coefficients[s] = from.coefficients.data() + std::int64_t{3} * s * b.c;
+      if (b.has(s, e))
+        to.coefficients[s] = from.coefficients.data() + std::int64_t{3} * place++ * b.c;
     const double* theta = from.theta.data<double>();
     to.skip_weight = from.skip_theta < 0 ? nullptr : theta + from.skip_theta;
     to.pool_weight = from.pool_theta < 0 ? nullptr : theta + from.pool_theta;
@@ -166,13 +179,20 @@ kernels::NodeMixOf<T> describe(const std::string& name, const NodeMixInputs& inp
     if (!(state.x.value().shape() == x) || state.shape.c != mix.c)
       throw Error(name + ": its sources " + to_string(x) + " and " +
                   to_string(state.x.value().shape()) + " differ");
+    if (static_cast<int>(edge.conv_theta.size()) != state.shape.sizes)
+      throw Error(name + ": expected a mixing weight or -1 for each of " +
+                  std::to_string(state.shape.sizes) + " kernel sizes");
     for (int s = 0; s < state.shape.sizes; ++s) {
+      if ((edge.conv_theta[s] >= 0) != state.shape.has(s, edge.edge))
+        throw Error(name + ": an edge and its bundle disagree about a convolution");
+      if (edge.conv_theta[s] < 0) continue;
       if (mix.terms == kernels::NodeMix::max_terms)
         throw Error(name + ": too many candidate operations");
-      const int first = edge.edge * mix.c;
-      mix.term[mix.terms++] = {state.z[s].data<T>() + first, state.shape.z_channels(),
+      const int first = state.shape.slot(s, edge.edge) * mix.c;
+      mix.term[mix.terms++] = {state.z[s].data<T>() + first, state.shape.z_channels(s),
                                state.mean(s) + first, state.inv_std(s) + first, edge.conv_theta[s]};
     }
+    if (mix.parts() == 1 && edge.skip_theta < 0 && edge.pool_theta < 0) continue;
     if (mix.sources == kernels::NodeMix::max_sources) throw Error(name + ": too many source nodes");
     mix.source[mix.sources++] = {state.x.value().data<T>(), edge.skip_theta, edge.pool_theta};
   }
@@ -190,9 +210,11 @@ void run_mix_backward(Tape& tape, const std::string& name, const NodeMixInputs& 
   int term = 0;
   for (std::size_t i = 0; i < inputs.edges.size(); ++i) {
     const NodeMixEdge& edge = inputs.edges[i];
-    const int sizes = states[i]->shape.sizes;
-    const Tensor coefficients({sizes, 1, 3, b.mix.c}, MemoryTag::statistics, D);
-    for (int s = 0; s < sizes; ++s)
+    const auto count = std::count_if(edge.conv_theta.begin(), edge.conv_theta.end(),
+                                     [](int index) { return index >= 0; });
+    Tensor coefficients;
+    if (count > 0) coefficients = Tensor({count, 1, 3, b.mix.c}, MemoryTag::statistics, D);
+    for (int s = 0; s < count; ++s)
       b.coefficients[term++] = coefficients.data() + std::int64_t{3} * s * b.mix.c;
     states[i]->gradients[edge.edge] = {dy, coefficients, theta.value(), edge.skip_theta,
                                        edge.pool_theta};
@@ -224,11 +246,14 @@ Bundle conv_bundle(Tape& tape, const std::string& name, const Variable& x,
   state->training = training;
   const kernels::ConvBundle& b = state->shape;
   const Device device = tape.device();
-  for (int s = 0; s < b.sizes; ++s) state->z.push_back(raw_outputs(b, device, x.value().dtype()));
-  state->statistics =
-      Tensor({b.sizes, 1, 2, std::int64_t{b.edges} * b.c}, MemoryTag::statistics, device);
+  for (int s = 0; s < b.sizes; ++s)
+    state->z.push_back(raw_outputs(b, s, device, x.value().dtype()));
   state->gradients.resize(b.edges);
-  run_forward(*state, 0, b.sizes, training, true, device);
+  if (b.sizes > 0) {
+    state->statistics =
+        Tensor({1, 1, 1, state->statistics_of(b.sizes)}, MemoryTag::statistics, device);
+    run_forward(*state, 0, b.sizes, training, true, device);
+  }
   state->token = Variable(state->statistics, name);
   std::vector<Variable> inputs = parameters.weights;
   inputs.push_back(x);

@@ -59,6 +59,25 @@ void* allocate_cuda(std::size_t bytes) {
 
 void release_cuda(void* pointer) { cudaFree(pointer); }
 
+Pinned allocate_mapped(std::size_t bytes) {
+  Pinned memory;
+  const cudaError_t code = cudaHostAlloc(&memory.host, bytes, cudaHostAllocMapped);
+  if (code == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // forget it: the caller can do without
+    return {};
+  }
+  require(code, "allocate pinned memory");
+  const cudaError_t mapped = cudaHostGetDevicePointer(&memory.device, memory.host, 0);
+  if (mapped != cudaSuccess) cudaFreeHost(memory.host);
+  require(mapped, "map pinned memory");
+  return memory;
+}
+
+void release_mapped(void* host) {
+  cudaDeviceSynchronize();
+  cudaFreeHost(host);
+}
+
 void fill_cuda(void* pointer, std::byte value, std::size_t bytes) {
   require(cudaDeviceSynchronize(), "finish the work before filling memory");
   require(cudaMemset(pointer, static_cast<int>(value), bytes), "fill memory");
@@ -75,6 +94,8 @@ void copy_to_host(void* to, const void* from, std::size_t bytes) {
 [[noreturn]] void refuse() { throw Error("device cuda: this build has no CUDA, expected cpu"); }
 void* allocate_cuda(std::size_t) { refuse(); }
 void release_cuda(void*) {}
+Pinned allocate_mapped(std::size_t) { refuse(); }
+void release_mapped(void*) {}
 void fill_cuda(void*, std::byte, std::size_t) { refuse(); }
 void copy_to_host(void*, const void*, std::size_t) { refuse(); }
 
@@ -92,6 +113,10 @@ void release(Device device, void* pointer, std::size_t bytes) {
   else
     release_cuda(pointer);
 }
+
+Pinned allocate_pinned(std::size_t bytes) { return allocate_mapped(bytes); }
+
+void release_pinned(void* host) { release_mapped(host); }
 
 void fill(Device device, void* pointer, std::byte value, std::size_t bytes) {
   if (device == Device::cpu)

@@ -55,7 +55,7 @@ void conv2d_backward(Tape& tape, const kernels::Conv2d& p, const Variable& x,
     const bool direct = !relu_input && !dx.accumulate();
     const Tensor du =
         direct ? dx.tensor : Tensor(x.value().shape(), MemoryTag::workspace, device, dtype_of<T>());
-    convolution.backward_data(dy, weight.value(), du);
+    convolution.backward_data(dy, weight, du);
     if (!direct) add_input_gradient<D, T>(dx, du, x.value(), relu_input);
   });
 }
@@ -76,8 +76,8 @@ Variable conv2d(Tape& tape, const std::string& name, const Variable& x, const Va
                           as_int(w.n),  as_int(w.h),  options.stride, options.padding};
   const Variable y = result_of(tape, {in.n, p.out_h(), p.out_w(), w.n}, x.value().dtype(), name);
   dispatch(tape.device(), x.value().dtype(), [&]<Device D, class T>() {
-    Convolution<D, T>(p).forward(options.relu_input ? rectified(x.value()) : x.value(),
-                                 weight.value(), y.value());
+    Convolution<D, T>(p).forward(options.relu_input ? rectified(x.value()) : x.value(), weight,
+                                 y.value());
   });
   tape.record(name, {x, weight}, y, [=](Tape& t) {
     conv2d_backward(t, p, x, weight, t.gradient(y), options.relu_input);

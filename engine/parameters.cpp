@@ -3,18 +3,18 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "engine/stream.h"
 #include "kernels/parallel.h"
 #include "kernels/philox_fill.h"
+#include "kernels/pointwise.h"
 
 namespace drnas {
 namespace {
 
-constexpr std::int64_t segment = 4;  // floats in 16 bytes
-
 std::int64_t append(std::vector<NamedSlice>& slices, std::int64_t& size, NamedSlice slice,
-                    bool continues_group) {
+                    bool continues_group, std::int64_t segment) {
   if (!continues_group) size = kernels::round_up(size, segment);
   slice.offset = size;
   size += slice.shape.elements();
@@ -22,28 +22,31 @@ std::int64_t append(std::vector<NamedSlice>& slices, std::int64_t& size, NamedSl
   return slices.back().offset;
 }
 
-Shape flat(std::int64_t count) {
+Shape flat(std::int64_t count, std::int64_t segment) {
   return {1, 1, 1, std::max(segment, kernels::round_up(count, segment))};
 }
 
 }  // namespace
 
 std::int64_t ParameterStore::add(const std::string& name, Shape shape, Initial initial,
-                                 bool continues_group) {
-  return append(parameters_, size_, {name, shape, 0, initial}, continues_group);
+                                 bool continues_group, WideningAxes axes) {
+  return append(parameters_, size_, {name, shape, 0, initial, std::move(axes), {}}, continues_group, segment());
 }
 
 std::int64_t ParameterStore::add_statistic(const std::string& name, Shape shape, float initial,
-                                           bool continues_group) {
-  return append(statistic_slices_, statistics_size_, {name, shape, 0, Initial::value(initial)},
-                continues_group);
+                                           bool continues_group, WideningAxes axes,
+                                           std::vector<std::string> aliases) {
+  return append(statistic_slices_, statistics_size_,
+                {name, shape, 0, Initial::value(initial), std::move(axes), std::move(aliases)}, continues_group, segment());
 }
 
 void ParameterStore::allocate(std::uint64_t seed) {
-  weights_ = Tensor::zeros(flat(size_), MemoryTag::weights, device_);
-  gradients_ = Tensor::zeros(flat(size_), MemoryTag::gradients, device_);
-  velocity_ = Tensor::zeros(flat(size_), MemoryTag::optimizer, device_);
-  statistics_ = Tensor::zeros(flat(statistics_size_), MemoryTag::statistics, device_);
+  weights_ = Tensor::zeros(flat(size_, segment()), MemoryTag::weights, device_);
+  if (activations_ != DType::f32)
+    rounded_ = Tensor::zeros(weights_.shape(), MemoryTag::weights, device_, activations_);
+  gradients_ = Tensor::zeros(weights_.shape(), MemoryTag::gradients, device_);
+  velocity_ = Tensor::zeros(weights_.shape(), MemoryTag::optimizer, device_);
+  statistics_ = Tensor::zeros(flat(statistics_size_, segment()), MemoryTag::statistics, device_);
   dispatch(device_, [&]<Device D>() {
     const auto fill = [&](const Tensor& buffer, const NamedSlice& slice, std::uint32_t index) {
       const float bound = slice.initial.fan_in
@@ -59,10 +62,32 @@ void ParameterStore::allocate(std::uint64_t seed) {
       fill(weights_, parameters_[i], static_cast<std::uint32_t>(i));
     for (const NamedSlice& slice : statistic_slices_) fill(statistics_, slice, 0);
   });
+  round_weights();
+}
+
+/// Elements in 16 bytes of the narrowest type.
+std::int64_t ParameterStore::segment() const { return activations_ == DType::f32 ? 4 : 8; }
+
+void ParameterStore::round_weights() const {
+  if (rounded_.empty()) return;
+  dispatch(device_, activations_, [&]<Device D, class T>() {
+    if constexpr (!std::is_same_v<T, float>)
+      execute([&] {
+        kernels::cast<D>(weights_.elements(), weights_.data(), rounded_.data<T>(),
+                         compute_stream(D));
+      });
+  });
+}
+
+void ParameterStore::set_weights(std::span<const float> values) const {
+  upload<float>(values, weights_);
+  round_weights();
 }
 
 Variable ParameterStore::leaf(std::int64_t offset, Shape shape, const std::string& name) const {
-  return Variable(weights_.slice(offset, shape), gradients_.slice(offset, shape), name);
+  const Variable leaf(weights_.slice(offset, shape), gradients_.slice(offset, shape), name);
+  if (!rounded_.empty()) leaf.set_rounded(rounded_.slice(offset, shape));
+  return leaf;
 }
 
 std::int64_t ParameterStore::count() const {

@@ -101,6 +101,7 @@ template void upload(std::span<const std::int32_t>, const Tensor&);
 template void upload(std::span<const std::uint32_t>, const Tensor&);
 template void upload(std::span<const std::int64_t>, const Tensor&);
 template std::vector<float> download(const Tensor&);
+template std::vector<std::uint8_t> download(const Tensor&);
 template std::vector<double> download(const Tensor&);
 template std::vector<std::int32_t> download(const Tensor&);
 template std::vector<std::uint32_t> download(const Tensor&);

@@ -12,6 +12,7 @@ namespace drnas {
 Variable::Variable(Tensor value, std::string name) : state_(std::make_shared<State>()) {
   state_->shape = value.shape();
   state_->dtype = value.dtype();
+  state_->layout = value.layout();
   state_->value = std::move(value);
   state_->name = std::move(name);
 }
@@ -28,23 +29,30 @@ Variable::Variable(Tensor value, Tensor gradient, std::string name, GradientRule
 
 void Tape::record(std::string name, std::vector<Variable> inputs, Variable output,
                   std::function<void(Tape&)> backward) {
-  if (trap_ && !finite(output.value()))
-    throw Error("result of operation " + name + " is not finite");
+  record(std::move(name), std::move(inputs), std::vector{std::move(output)}, std::move(backward));
+}
+
+void Tape::record(std::string name, std::vector<Variable> inputs, std::vector<Variable> outputs,
+                  std::function<void(Tape&)> backward) {
+  if (trap_)
+    for (const Variable& output : outputs)
+      if (!finite(output.value())) throw Error("result of operation " + name + " is not finite");
   if (recording_)
-    nodes_.push_back({std::move(name), std::move(inputs), std::move(output), std::move(backward)});
+    nodes_.push_back({std::move(name), std::move(inputs), std::move(outputs), std::move(backward)});
 }
 
 void Tape::mark_needed(std::span<const Variable> wanted) {
   for (const Node& node : nodes_) {
     for (const Variable& input : node.inputs) input.state_->needed = false;
-    node.output.state_->needed = false;
+    for (const Variable& output : node.outputs) output.state_->needed = false;
   }
   for (const Variable& leaf : wanted) {
     leaf.state_->needed = true;
     leaf.state_->written = false;
   }
   for (const Node& node : nodes_)
-    if (any_needed(node.inputs)) node.output.state_->needed = true;
+    if (any_needed(node.inputs))
+      for (const Variable& output : node.outputs) output.state_->needed = true;
 }
 
 bool Tape::any_needed(const std::vector<Variable>& inputs) {
@@ -57,7 +65,7 @@ GradientSlot Tape::slot(const Variable& variable) {
   if (!state.needed) return {};
   const GradientRule rule = state.written ? GradientRule::accumulate : state.first_rule;
   if (state.gradient.empty())
-    state.gradient = Tensor(state.shape, MemoryTag::gradients, device_, state.dtype);
+    state.gradient = Tensor(state.shape, MemoryTag::gradients, device_, state.dtype, state.layout);
   state.written = true;
   return {state.gradient, rule};
 }
@@ -77,6 +85,15 @@ const Tensor& Tape::gradient(const Variable& variable) const {
   return variable.state_->gradient;
 }
 
+void Tape::adopt(const Variable& variable, const Tensor& gradient) const {
+  Variable::State& state = *variable.state_;
+  if (!state.needed) return;
+  if (state.written || state.leaf_gradient)
+    throw Error("tape: " + state.name + " has a gradient already");
+  state.gradient = gradient;
+  state.written = true;
+}
+
 bool Tape::finite(const Tensor& tensor) const {
   const bool floats = tensor.dtype() == DType::f32 || tensor.dtype() == DType::bf16;
   if (planning() || tensor.empty() || !floats || !tensor.dense()) return true;
@@ -92,7 +109,9 @@ void Tape::check_gradients(const Node& node) const {
 }
 
 void Tape::run_backward(const Node& node) {
-  if (!node.output.state_->written || !any_needed(node.inputs)) return;
+  const bool reached = std::any_of(node.outputs.begin(), node.outputs.end(),
+                                   [](const Variable& o) { return o.state_->written; });
+  if (!reached || !any_needed(node.inputs)) return;
   const NamedRange range(node.name.c_str());
   node.backward(*this);
   if (trap_) check_gradients(node);
@@ -103,7 +122,8 @@ void Tape::settle(const Variable& leaf) const {
   Variable::State& state = *leaf.state_;
   if (!state.written && state.first_rule == GradientRule::overwrite) {
     if (state.gradient.empty())
-      state.gradient = Tensor(state.shape, MemoryTag::gradients, device_, state.dtype);
+      state.gradient =
+          Tensor(state.shape, MemoryTag::gradients, device_, state.dtype, state.layout);
     state.gradient.clear();
   }
 }

@@ -27,6 +27,16 @@ class Variable {
   bool empty() const { return !state_; }
   const Tensor& value() const { return state_->value; }
   const Tensor& gradient() const { return state_->gradient; }
+  /// The value once more in bfloat16, kept by the leaf's owner; empty where there is none.
+  const Tensor& rounded() const { return state_->rounded; }
+  void set_rounded(Tensor rounded) const { state_->rounded = std::move(rounded); }
+  /// The value, or its copy, in the storage type T of activations. Throws Error without one.
+  template <class T>
+  const Tensor& stored_as() const {
+    const Tensor& tensor = dtype_of<T>() == DType::f32 ? state_->value : state_->rounded;
+    if (tensor.empty()) throw Error(state_->name + ": has no copy in bfloat16");
+    return tensor;
+  }
   /// Drops the value of a result that no backward pass reads, so that its memory need not wait for
   /// the tape. Its gradient keeps its shape.
   void release_value() const { state_->value = Tensor(); }
@@ -35,9 +45,10 @@ class Variable {
  private:
   friend class Tape;
   struct State {
-    Tensor value, gradient;
+    Tensor value, gradient, rounded;
     Shape shape;  // of the value, also when that is released
     DType dtype = DType::f32;
+    Layout layout = Layout::nhwc;
     std::string name;
     bool leaf_gradient = false;  // the gradient's memory is the caller's
     bool written = false;        // the gradient holds a contribution
@@ -75,6 +86,9 @@ class Tape {
   /// for each input. Whatever it captures is the operation's saved state, and dies right after.
   void record(std::string name, std::vector<Variable> inputs, Variable output,
               std::function<void(Tape&)> backward);
+  /// The same for several results; `backward` is called when a gradient has reached any of them.
+  void record(std::string name, std::vector<Variable> inputs, std::vector<Variable> outputs,
+              std::function<void(Tape&)> backward);
 
   /// Gradients of the scalar `loss` for the `wanted` leaves or intermediate results. A leaf that
   /// the loss does not depend on gets zero by its rule. The tape is empty afterwards.
@@ -87,6 +101,11 @@ class Tape {
   /// operation has written.
   Tensor sole_slot(const Variable& variable);
   const Tensor& gradient(const Variable& variable) const;
+  /// Has a gradient reached it?
+  bool reached(const Variable& variable) const { return variable.state_->written; }
+  /// Makes `gradient`, which holds the first contribution, the variable's gradient: for an
+  /// operation whose input is part of its result. Throws Error when another operation has written.
+  void adopt(const Variable& variable, const Tensor& gradient) const;
   /// Declares that an output has a gradient that is not a tensor (see conv_bundle and node_mix).
   void mark_written(const Variable& variable) const { variable.state_->written = true; }
 
@@ -96,7 +115,7 @@ class Tape {
   struct Node {
     std::string name;
     std::vector<Variable> inputs;
-    Variable output;
+    std::vector<Variable> outputs;
     std::function<void(Tape&)> backward;
   };
   void mark_needed(std::span<const Variable> wanted);

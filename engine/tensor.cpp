@@ -15,8 +15,13 @@ std::string to_string(const Shape& s) {
          ", " + std::to_string(s.c) + "]";
 }
 
-Tensor::Tensor(Shape shape, MemoryTag tag, Device device, DType dtype)
-    : shape_(shape), pixel_stride_(shape.c), device_(device), dtype_(dtype) {
+Tensor::Tensor(Shape shape, MemoryTag tag, Device device, DType dtype, Layout layout)
+    : shape_(shape),
+      pixel_stride_(shape.c),
+      image_stride_(shape.h * shape.w * shape.c),
+      layout_(layout),
+      device_(device),
+      dtype_(dtype) {
   Allocator& allocator = Allocator::of(device);
   void* memory =
       allocator.allocate(static_cast<std::size_t>(shape.elements()) * size_of(dtype), tag);
@@ -35,7 +40,8 @@ Tensor Tensor::channels(std::int64_t first, std::int64_t count) const {
     throw Error("tensor " + to_string(shape_) + ": no channels [" + std::to_string(first) + ", " +
                 std::to_string(first + count) + ")");
   Tensor view = *this;
-  view.base_ += static_cast<std::size_t>(first) * size_of(dtype_);
+  const std::int64_t elements = layout_ == Layout::nhwc ? first : first * shape_.h * shape_.w;
+  view.base_ += static_cast<std::size_t>(elements) * size_of(dtype_);
   view.shape_.c = count;
   return view;
 }
@@ -48,6 +54,7 @@ Tensor Tensor::slice(std::int64_t first, Shape shape) const {
   view.base_ += static_cast<std::size_t>(first) * size_of(dtype_);
   view.shape_ = shape;
   view.pixel_stride_ = shape.c;
+  view.image_stride_ = shape.h * shape.w * shape.c;
   return view;
 }
 

@@ -61,14 +61,19 @@ struct Shape {
 };
 std::string to_string(const Shape& shape);
 
+/// Channels innermost, or channel by channel (see kernels/planes.h). A shape names its extents the
+/// same way in both.
+enum class Layout { nhwc, planes };
+
 /// A view of memory from an Allocator, shared by all copies and returned with the last of them.
-/// Channels innermost (NHWC); `pixel_stride` elements from pixel to pixel, more than c for a range
-/// of channels.
+/// NHWC: `pixel_stride` elements from pixel to pixel, more than c for a range of channels. Planes:
+/// `image_stride` elements from image to image, more than c*h*w for a range of channels.
 class Tensor {
  public:
   Tensor() = default;
   /// Uninitialised memory. Throws Error where the allocator's budget is exceeded.
-  Tensor(Shape shape, MemoryTag tag, Device device = Device::cpu, DType dtype = DType::f32);
+  Tensor(Shape shape, MemoryTag tag, Device device = Device::cpu, DType dtype = DType::f32,
+         Layout layout = Layout::nhwc);
   static Tensor zeros(Shape shape, MemoryTag tag, Device device = Device::cpu,
                       DType dtype = DType::f32);
 
@@ -76,8 +81,13 @@ class Tensor {
   explicit operator bool() const { return !empty(); }
   const Shape& shape() const { return shape_; }
   std::int64_t elements() const { return shape_.elements(); }
+  Layout layout() const { return layout_; }
   std::int64_t pixel_stride() const { return pixel_stride_; }
-  bool dense() const { return pixel_stride_ == shape_.c; }
+  std::int64_t image_stride() const { return image_stride_; }
+  bool dense() const {
+    return layout_ == Layout::nhwc ? pixel_stride_ == shape_.c
+                                   : image_stride_ == shape_.h * shape_.w * shape_.c;
+  }
   Device device() const { return device_; }
   DType dtype() const { return dtype_; }
   /// Of a dense tensor's values.
@@ -103,7 +113,8 @@ class Tensor {
   std::shared_ptr<void> storage_;
   std::byte* base_ = nullptr;
   Shape shape_;
-  std::int64_t pixel_stride_ = 0;
+  std::int64_t pixel_stride_ = 0, image_stride_ = 0;
+  Layout layout_ = Layout::nhwc;
   Device device_ = Device::cpu;
   DType dtype_ = DType::f32;
 };

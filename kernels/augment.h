@@ -13,6 +13,9 @@ namespace drnas::kernels {
 /// probability 1/2; cutout: a square of side `cutout` around a uniform centre becomes 0 after
 /// normalisation. Random words: philox(counter = (*step, Purpose::augment or Purpose::validation,
 /// slot in batch, 0), key = seed).
+/// On CUDA the set may lie in memory of the host that the device can address: every byte of the
+/// rows that are shown is read about once, in whole aligned words of 16 bytes, which must be
+/// readable at both ends of the set.
 struct Augment {
   const std::uint8_t* pixels;   ///< [count, size, size, 3]
   const std::int32_t* indices;  ///< [rows, batch] images to gather; row *step - *first_step

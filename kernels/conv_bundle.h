@@ -12,43 +12,60 @@
 namespace drnas::kernels {
 
 /// An outgoing bundle: all candidate convolutions (1x1, 3x3, ...; stride 1, "same" padding) that
-/// read one node x on all its outgoing edges, run as one convolution per kernel size with edges*c
+/// read one node x on all its outgoing edges, run as one convolution per kernel size with count*c
 /// output channels on u = relu(x), with the channel statistics that batch normalisation needs.
+/// An edge may lack sizes: of each size there are rows for the edges that have it, in order.
 /// Reads the first c of x's channels (partial channels, PC-DARTS). Raw outputs z are kept;
 /// normalised outputs never exist (see node_mix.h).
 struct ConvBundle {
   static constexpr int max_sizes = 2;
   static constexpr int max_edges = 8;
+  static constexpr std::uint8_t every_edge = (1 << max_edges) - 1;
 
   int n, h, w;
   int c;           ///< channels read, and channels of each edge's output
   int x_channels;  ///< pixel stride of x; c divides it, x_channels/c = K parts
   int edges;
-  int sizes;  ///< number of kernel sizes
+  int sizes;  ///< number of kernel sizes that some edge has; none: only what needs no convolution
   int kernel[max_sizes];
+  /// Bit e: edge e has this size. Bits from `edges` on mean nothing.
+  std::uint8_t present[max_sizes] = {every_edge, every_edge};
 
-  /// Pixel stride of z: edges*c rounded up to eight; the padding holds zeros.
-  DRNAS_HD int z_channels() const { return (edges * c + 7) / 8 * 8; }
+  DRNAS_HD bool has(int size, int edge) const { return (present[size] >> edge & 1) != 0; }
+  /// Where an edge stands among those that have the size: how many come before it.
+  DRNAS_HD int slot(int size, int edge) const {
+    unsigned bits = present[size] & ((1u << edge) - 1);
+    bits -= bits >> 1 & 0x55;
+    bits = (bits & 0x33) + (bits >> 2 & 0x33);
+    return static_cast<int>((bits + (bits >> 4)) & 0x0f);
+  }
+  /// Edges that have the size.
+  DRNAS_HD int count(int size) const { return slot(size, edges); }
+  /// Output channels of the size.
+  DRNAS_HD int rows(int size) const { return count(size) * c; }
+  /// Pixel stride of z: the rows rounded up to eight; the padding holds zeros.
+  DRNAS_HD int z_channels(int size) const { return (rows(size) + 7) / 8 * 8; }
   DRNAS_HD int parts() const { return x_channels / c; }
   DRNAS_HD std::int64_t pixels() const { return std::int64_t{n} * h * w; }
   DRNAS_HD std::int64_t weight_count(int size) const {
-    return std::int64_t{edges} * c * kernel[size] * kernel[size] * c;
+    return std::int64_t{rows(size)} * kernel[size] * kernel[size] * c;
   }
 };
 
-/// Forward. Weights [edges*c, k, k, c]. In training the batch statistics are written and running
-/// ones moved (null: left alone); in evaluation mean and inv_std come from the running statistics.
-/// T is the storage type of activations: float, or on CUDA bfloat16.
+/// Forward; without sizes it does nothing. Weights [rows, k, k, c]. In training the batch
+/// statistics are written and running ones moved (null: left alone); in evaluation mean and inv_std
+/// come from the running statistics. T is the storage type of activations and weights: float, or
+/// on CUDA bfloat16.
 template <class T>
 struct ConvBundleForwardOf {
   ConvBundle bundle;
   const T* x;  ///< [n, h, w, x_channels]
-  const float* weight[ConvBundle::max_sizes];
+  const T* weight[ConvBundle::max_sizes];
   T* z[ConvBundle::max_sizes];                 ///< [n, h, w, z_channels]
-  float* mean[ConvBundle::max_sizes];          ///< [edges*c]
-  float* inv_std[ConvBundle::max_sizes];       ///< [edges*c], 1/sqrt(var + eps)
-  float* running_mean[ConvBundle::max_sizes];  ///< [edges*c] or null
-  float* running_var[ConvBundle::max_sizes];   ///< [edges*c] or null
+  float* mean[ConvBundle::max_sizes];          ///< [rows]
+  float* inv_std[ConvBundle::max_sizes];       ///< [rows], 1/sqrt(var + eps)
+  float* running_mean[ConvBundle::max_sizes];  ///< [rows] or null
+  float* running_var[ConvBundle::max_sizes];   ///< [rows] or null
   bool training;
   float eps, momentum;
 };
@@ -57,15 +74,15 @@ template <Device D>
 std::size_t conv_bundle_forward_workspace(const ConvBundle& p);
 template <Device D>
 void conv_bundle_forward(const ConvBundleForward& p, void* workspace, Stream);
-/// The same on bfloat16 activations: CUDA only. Weights are rounded to bfloat16 first; statistics
-/// are those of the rounded z.
+/// The same on bfloat16: CUDA only. Weights are aligned to 16 bytes; statistics are those of the
+/// rounded z.
 template <Device D>
 std::size_t conv_bundle_forward_workspace_bfloat16(const ConvBundle& p);
 template <Device D>
 void conv_bundle_forward(const ConvBundleForwardOf<bfloat16>& p, void* workspace, Stream);
 
 /// What the gradient of one edge needs: the gradient of the destination node and, per kernel size,
-/// the coefficients of dz = A dy + B z + C that node_mix_backward wrote.
+/// the coefficients of dz = A dy + B z + C that node_mix_backward wrote (null where it lacks one).
 template <class T>
 struct BundleEdgeGradientOf {
   const T* dy;  ///< [n, h, w, x_channels], in the destination's (shuffled) channel order
@@ -84,7 +101,7 @@ template <class T>
 struct ConvBundleBackwardOf {
   ConvBundle bundle;
   const T* x;
-  const float* weight[ConvBundle::max_sizes];
+  const T* weight[ConvBundle::max_sizes];
   const T* z[ConvBundle::max_sizes];
   BundleEdgeGradientOf<T> edge[ConvBundle::max_edges];
   T* dx;                                  ///< [n, h, w, x_channels] or null
@@ -95,8 +112,8 @@ template <Device D>
 std::size_t conv_bundle_backward_workspace(const ConvBundle& p);
 template <Device D>
 void conv_bundle_backward(const ConvBundleBackward& p, void* workspace, Stream);
-/// The same on bfloat16 activations: CUDA only. dz, the convolutions' shares of dx, the sum of
-/// everything else and dW are rounded to bfloat16 on the way.
+/// The same on bfloat16: CUDA only, gradients of weights float32. dz, the convolutions' shares of
+/// dx, the sum of everything else and dW are rounded to bfloat16 on the way.
 template <Device D>
 std::size_t conv_bundle_backward_workspace_bfloat16(const ConvBundle& p);
 template <Device D>

@@ -14,7 +14,7 @@ namespace {
 struct ThreadScratch {
   float *dz[ConvBundle::max_sizes], *du[ConvBundle::max_sizes];
   float* dweight[ConvBundle::max_sizes];  // packed, summed over this thread's chunks
-  float *u, *rolling, *gathered, *pixel;
+  float *u = nullptr, *rolling, *gathered, *pixel;
   std::byte* convolution;
   bool started = false;  // dweight holds something
 };
@@ -44,11 +44,11 @@ struct BackwardScratch {
     threads.resize(thread_count());
     for (ThreadScratch& t : threads) {
       for (int s = 0; s < b.sizes; ++s) {
-        t.dz[s] = carve.take<float>(chunk.pixels() * b.z_channels());
+        t.dz[s] = carve.take<float>(chunk.pixels() * b.z_channels(s));
         t.du[s] = carve.take<float>(chunk.pixels() * chunk.c_pad);
         t.dweight[s] = reinterpret_cast<float*>(carve.take<std::byte>(dweight_bytes[s]));
       }
-      t.u = carve.take<float>(chunk.pixels() * chunk.c_pad);
+      if (b.sizes > 0) t.u = carve.take<float>(chunk.pixels() * chunk.c_pad);
       t.rolling = carve.take<float>(RollingRows::floats(b.w, b.c));
       t.gathered = carve.take<float>(std::int64_t{b.w} * b.c * b.edges * 2);
       t.pixel = carve.take<float>(b.x_channels);
@@ -58,7 +58,14 @@ struct BackwardScratch {
   }
 };
 
-/// The mixed channels of one row of every destination's gradient.
+/// Some operation reads the edge's mixed channels.
+bool mixes(const ConvBundleBackward& p, int edge) {
+  bool any = p.edge[edge].skip_weight || p.edge[edge].pool_weight;
+  for (int s = 0; s < p.bundle.sizes; ++s) any = any || p.bundle.has(s, edge);
+  return any;
+}
+
+/// The mixed channels of one row of the destinations' gradients, of edges that have operations.
 struct DestinationRows {
   const float* dy[ConvBundle::max_edges];
   std::int64_t stride;
@@ -68,7 +75,7 @@ struct DestinationRows {
     stride = b.parts() == 1 ? b.x_channels : b.c;
     for (int e = 0; e < b.edges; ++e) {
       dy[e] = p.edge[e].dy + pixel * b.x_channels;
-      if (b.parts() == 1) continue;
+      if (b.parts() == 1 || !mixes(p, e)) continue;
       float* to = buffer + std::int64_t{e} * b.w * b.c;
       gather_mixed(dy[e], b.w, b.c, b.parts(), to);
       dy[e] = to;
@@ -76,48 +83,72 @@ struct DestinationRows {
   }
 };
 
-/// dz = A dy + B z + C of one row, for all edges and kernel sizes.
+/// dz = A dy + B z + C of one row, for all kernel sizes and the edges that have them.
 template <int V>
 void differentiate_row(const ConvBundleBackward& p, const DestinationRows& rows, std::int64_t pixel,
                        std::int64_t local, const ThreadScratch& t) {
   const ConvBundle& b = p.bundle;
-  const int zc = b.z_channels();
-  for (int s = 0; s < b.sizes; ++s)
-    for (int e = 0; e < b.edges; ++e)
+  for (int s = 0; s < b.sizes; ++s) {
+    const int zc = b.z_channels(s);
+    for (int e = 0; e < b.edges; ++e) {
+      if (!b.has(s, e)) continue;
+      const int first = b.slot(s, e) * b.c;
       for (int cb = 0; cb < b.c; cb += V) {
         const float* coefficients = p.edge[e].coefficients[s] + cb;
         const Lanes<V> a = load<V>(coefficients), bz = load<V>(coefficients + b.c),
                        constant = load<V>(coefficients + 2 * b.c);
-        const float* z = p.z[s] + pixel * zc + e * b.c + cb;
-        float* dz = t.dz[s] + local * zc + e * b.c + cb;
+        const float* z = p.z[s] + pixel * zc + first + cb;
+        float* dz = t.dz[s] + local * zc + first + cb;
         for (int j = 0; j < b.w; ++j)
           store<V>(dz + std::int64_t{j} * zc, a * load<V>(rows.dy[e] + j * rows.stride + cb) +
                                                   bz * load<V>(z + std::int64_t{j} * zc) +
                                                   constant);
       }
+    }
+  }
 }
 
+/// The edges that have an operation without weights, and its mixing weights.
+struct WeightedEdges {
+  int count = 0, edge[ConvBundle::max_edges];
+  float weight[ConvBundle::max_edges];
+
+  void add(int e, const double* mixing) {
+    if (!mixing) return;
+    edge[count] = e;
+    weight[count++] = static_cast<float>(*mixing);
+  }
+};
+
 struct EdgeWeights {
-  float skip[ConvBundle::max_edges] = {}, pool[ConvBundle::max_edges] = {};
+  WeightedEdges skip, pool;
 
   explicit EdgeWeights(const ConvBundleBackward& p) {
     for (int e = 0; e < p.bundle.edges; ++e) {
-      if (p.edge[e].skip_weight) skip[e] = static_cast<float>(*p.edge[e].skip_weight);
-      if (p.edge[e].pool_weight) pool[e] = static_cast<float>(*p.edge[e].pool_weight);
+      skip.add(e, p.edge[e].skip_weight);
+      pool.add(e, p.edge[e].pool_weight);
     }
   }
 };
 
+/// sum[k] += sum_e weight_e dy_e of P pixels from column j on.
+template <int V, int P>
+void add_edges(Lanes<V> (&sum)[P], const WeightedEdges& edges, const DestinationRows& rows,
+               std::int64_t j, int channel) {
+  for (int i = 0; i < edges.count; ++i)
+    add_weighted<V>(sum, edges.weight[i], rows.dy[edges.edge[i]] + j * rows.stride + channel,
+                    rows.stride);
+}
+
 /// out [w, c] = sum_e weight_e dy_e, divided by the size of each pixel's pooling window.
 template <int V>
-void pooled_gradient(const ConvBundle& b, const DestinationRows& rows, const float* weight, int row,
-                     float* out) {
+void pooled_gradient(const ConvBundle& b, const DestinationRows& rows, const WeightedEdges& pool,
+                     int row, float* out) {
   const int window_rows = window_count(row, b.h);
   for (int cb = 0; cb < b.c; cb += V)
     each_pixel_block(b.w, [&]<int P>(int j) {
       Lanes<V> sum[P] = {};
-      for (int e = 0; e < b.edges; ++e)
-        add_weighted<V>(sum, weight[e], rows.dy[e] + j * rows.stride + cb, rows.stride);
+      add_edges<V>(sum, pool, rows, j, cb);
       for (int k = 0; k < P; ++k)
         store<V>(out + std::int64_t{j + k} * b.c + cb,
                  sum[k] * window_share(window_rows, j + k, b.w));
@@ -132,10 +163,10 @@ void start_dx_row(const ConvBundleBackward& p, const DestinationRows& rows,
   float* dx = p.dx + pixel * b.x_channels;
   for (int cb = 0; cb < b.c; cb += V)
     each_pixel_block(b.w, [&]<int P>(std::int64_t j) {
-      Lanes<V> sum[P];
-      for (int k = 0; k < P; ++k) sum[k] = pooled.box<V>((j + k) * b.c + cb);
-      for (int e = 0; e < b.edges; ++e)
-        add_weighted<V>(sum, weights.skip[e], rows.dy[e] + j * rows.stride + cb, rows.stride);
+      Lanes<V> sum[P] = {};
+      for (int k = 0; k < P && weights.pool.count > 0; ++k)
+        sum[k] = pooled.box<V>((j + k) * b.c + cb);
+      add_edges<V>(sum, weights.skip, rows, j, cb);
       for (int k = 0; k < P; ++k) store<V>(dx + (j + k) * b.x_channels + cb, sum[k]);
     });
 }
@@ -163,17 +194,19 @@ void start_image(const ConvBundleBackward& p, const EdgeWeights& weights, std::i
     return t.gathered + std::int64_t{row % 2} * b.w * b.c * b.edges;
   };
   DestinationRows rows(p, first, buffer(0));
-  pooled_gradient<V>(b, rows, weights.pool, 0, pooled.row(0));
+  const bool pools = p.dx && weights.pool.count > 0;
+  if (pools) pooled_gradient<V>(b, rows, weights.pool, 0, pooled.row(0));
   for (int row = 0; row < b.h; ++row) {
     const std::int64_t pixel = first + std::int64_t{row} * b.w;
     DestinationRows next = rows;
-    if (row + 1 < b.h) {
-      next = DestinationRows(p, pixel + b.w, buffer(row + 1));
-      pooled_gradient<V>(b, next, weights.pool, row + 1, pooled.row(row + 1));
-    } else {
-      pooled.clear(row + 1);
+    if (row + 1 < b.h) next = DestinationRows(p, pixel + b.w, buffer(row + 1));
+    if (pools) {
+      if (row + 1 < b.h)
+        pooled_gradient<V>(b, next, weights.pool, row + 1, pooled.row(row + 1));
+      else
+        pooled.clear(row + 1);
+      pooled.add_rows();
     }
-    pooled.add_rows();
     if (p.dx && b.parts() > 1) bypass_row<V>(p, pixel, t.pixel);
     if (p.dx) start_dx_row<V>(p, rows, weights, pooled, pixel);
     differentiate_row<V>(p, rows, pixel, local + std::int64_t{row} * b.w, t);
@@ -225,7 +258,7 @@ void run_chunk(const ConvBundleBackward& p, const BundleChunk& chunk,
     for (int s = 0; s < b.sizes; ++s)
       chunk.plan(s, ConvPass::backward_data)
           .run(t.du[s], scratch.packed[s], t.dz[s], t.convolution);
-    add_rectified<V>(p, first, chunk.pixels(), chunk.c_pad, t);
+    if (b.sizes > 0) add_rectified<V>(p, first, chunk.pixels(), chunk.c_pad, t);
   }
   if (wants_weights(p)) {
     rectify_pixels(b, p.x + first * b.x_channels, chunk.pixels(), chunk.c_pad, t.u);
@@ -252,7 +285,7 @@ void finish_dweight(const ConvBundleBackward& p, const BundleChunk& chunk,
 #pragma omp parallel for simd schedule(static)
       for (std::int64_t i = 0; i < count; ++i) total[i] += part[i];
     }
-    plan.unpack(total, p.dweight[s], b.edges * b.c, b.c, scratch.staging);
+    plan.unpack(total, p.dweight[s], b.rows(s), b.c, scratch.staging);
   }
 }
 
@@ -271,10 +304,11 @@ void conv_bundle_backward<Device::cpu>(const ConvBundleBackward& p, void* worksp
   const EdgeWeights weights(p);
   for (int s = 0; s < b.sizes && p.dx; ++s)
     chunk.plan(s, ConvPass::backward_data)
-        .pack(p.weight[s], b.edges * b.c, b.c, scratch.packed[s], scratch.staging);
-  if (b.z_channels() != b.edges * b.c)  // the padding channels of dz stay zero
+        .pack(p.weight[s], b.rows(s), b.c, scratch.packed[s], scratch.staging);
+  for (int s = 0; s < b.sizes; ++s)
     for (ThreadScratch& t : scratch.threads)
-      for (int s = 0; s < b.sizes; ++s) std::fill_n(t.dz[s], chunk.pixels() * b.z_channels(), 0.0f);
+      if (b.z_channels(s) != b.rows(s))  // the padding channels of dz stay zero
+        std::fill_n(t.dz[s], chunk.pixels() * b.z_channels(s), 0.0f);
   dispatch_lanes(b.c, [&]<int V>() {
     parallel_ranges(chunk.count(), [&](int thread, std::int64_t begin, std::int64_t end) {
       for (std::int64_t index = begin; index < end; ++index)

@@ -12,7 +12,7 @@ constexpr int strip_rows = 2;
 template <class T>
 struct BackwardScratch {
   T *dz[ConvBundle::max_sizes] = {}, *du[ConvBundle::max_sizes] = {};
-  T* u;  // in the place of du[0], which is read first
+  T* u;  // in the place of du[0], which is read first; null without sizes
   T* packed[ConvBundle::max_sizes] = {};
   T* dweight[ConvBundle::max_sizes] = {};  // padded
   void* convolution;
@@ -21,10 +21,10 @@ struct BackwardScratch {
   BackwardScratch(const PaddedBundle<T>& p, void* memory) {
     Carver carve(memory);
     for (int s = 0; s < p.bundle.sizes; ++s) {
-      dz[s] = carve.take<T>(p.z_count());
+      dz[s] = carve.take<T>(p.z_count(s));
       du[s] = carve.take<T>(p.u_count());
       packed[s] = carve.take<T>(p.packed_count(s));
-      dweight[s] = carve.take<T>(p.packed_count(s));
+      dweight[s] = carve.take<T>(p.unpacked_count(s));
     }
     u = du[0];
     convolution = carve.take<std::byte>(std::max(p.convolution_bytes(ConvPass::backward_data),
@@ -33,15 +33,32 @@ struct BackwardScratch {
   }
 };
 
+/// The edges that have an operation without weights.
+template <class T>
+struct OperationEdges {
+  int count = 0;
+  const T* dy[ConvBundle::max_edges];
+  const double* weight[ConvBundle::max_edges];
+
+  void add(const T* of_edge, const double* mixing) {
+    if (!mixing) return;
+    dy[count] = of_edge;
+    weight[count++] = mixing;
+  }
+};
+
 template <class T>
 struct Differentiation {
   ConvBundleBackwardOf<T> p;
-  T* dz[ConvBundle::max_sizes];  ///< null: not wanted
-  bool pools;                    ///< some edge has an average pool, and dx is wanted
-  unsigned items;
+  T* dz[ConvBundle::max_sizes] = {};
+  int z_channels[ConvBundle::max_sizes] = {};
+  /// First channel of an edge in z and dz; -1 where it lacks the size, or dz is not wanted.
+  int channel[ConvBundle::max_edges][ConvBundle::max_sizes] = {};
+  OperationEdges<T> skip = {}, pool = {};  ///< none where dx is not wanted
+  unsigned items = 0;
 };
 
-/// A block's shared memory: mixing weights of the edges, zero where an operation is absent.
+/// A block's shared memory: mixing weights of the edges that have the operation.
 struct EdgeWeights {
   float skip[ConvBundle::max_edges], pool[ConvBundle::max_edges];
 };
@@ -60,11 +77,12 @@ __device__ inline Channels<V> load_mixed(const ConvBundle& b, const T* dy, std::
 
 /// sum_e weight_e dy_e.
 template <int V, bool dense, class T>
-__device__ inline Channels<V> sum_edges(const ConvBundleBackwardOf<T>& p, const float* weight,
-                                        std::int64_t pixel, int at) {
+__device__ inline Channels<V> sum_edges(const ConvBundle& b, const OperationEdges<T>& edges,
+                                        const float* weight, std::int64_t pixel, int at) {
   Channels<V> sum = {};
-  for (int e = 0; e < p.bundle.edges; ++e)
-    sum.add(weight[e], load_mixed<V, dense>(p.bundle, p.edge[e].dy, pixel, at));
+  DRNAS_BUNDLE_UNROLL
+  for (int i = 0; i < edges.count; ++i)
+    sum.add(weight[i], load_mixed<V, dense>(b, edges.dy[i], pixel, at));
   return sum;
 }
 
@@ -77,31 +95,32 @@ __device__ inline float window_part(int i, int size) {
 /// One row of the transposed average pool around `pixel` of column j: sum over columns j-1 to j+1
 /// of sum_e pool_e dy_e over each one's window.
 template <int V, bool dense, class T>
-__device__ Channels<V> pool_row(const ConvBundleBackwardOf<T>& p, const float* weight,
+__device__ Channels<V> pool_row(const Differentiation<T>& k, const float* weight,
                                 std::int64_t pixel, int i, int j, int at) {
-  const ConvBundle& b = p.bundle;
+  const ConvBundle& b = k.p.bundle;
   const float rows = window_part(i, b.h);
   Channels<V> sum = {};
   for (int d = -1; d <= 1; ++d)
     if (j + d >= 0 && j + d < b.w)
-      sum.add(rows * window_part(j + d, b.w), sum_edges<V, dense>(p, weight, pixel + d, at));
+      sum.add(rows * window_part(j + d, b.w),
+              sum_edges<V, dense>(b, k.pool, weight, pixel + d, at));
   return sum;
 }
 
-/// dz = A dy + B z + C of one pixel for all edges and sizes, and zeros in the padding.
+/// dz = A dy + B z + C of one pixel for all edges and their sizes, and zeros in the padding.
 template <int V, bool dense, class T>
 __device__ void differentiate(const Differentiation<T>& k, std::int64_t pixel, int at) {
   const ConvBundle& b = k.p.bundle;
-  const int zc = b.z_channels();
   for (int e = 0; e < b.edges; ++e) {
+    if (k.channel[e][0] < 0 && k.channel[e][1] < 0) continue;
     const Channels<V> dy = load_mixed<V, dense>(b, k.p.edge[e].dy, pixel, at);
-    for (int s = 0; s < b.sizes; ++s) {
-      if (!k.dz[s]) continue;
+    for (int s = 0; s < ConvBundle::max_sizes; ++s) {
+      if (k.channel[e][s] < 0) continue;
       const float* coefficients = k.p.edge[e].coefficients[s] + at;
       const Channels<V> a = load_channels<V>(coefficients),
                         bz = load_channels<V>(coefficients + b.c),
                         constant = load_channels<V>(coefficients + 2 * b.c);
-      const std::int64_t where = pixel * zc + e * b.c + at;
+      const std::int64_t where = pixel * k.z_channels[s] + k.channel[e][s] + at;
       const Channels<V> z = load_channels<V>(k.p.z[s] + where);
       Channels<V> dz;
       for (int i = 0; i < V; ++i) dz.v[i] = a.v[i] * dy.v[i] + bz.v[i] * z.v[i] + constant.v[i];
@@ -110,8 +129,8 @@ __device__ void differentiate(const Differentiation<T>& k, std::int64_t pixel, i
   }
   if (at > 0) return;
   for (int s = 0; s < b.sizes; ++s)
-    for (int ch = b.edges * b.c; ch < zc && k.dz[s]; ch += V)
-      store_channels(k.dz[s] + pixel * zc + ch, Channels<V>{});
+    for (int ch = b.rows(s); ch < k.z_channels[s] && k.dz[s]; ch += V)
+      store_channels(k.dz[s] + pixel * k.z_channels[s] + ch, Channels<V>{});
 }
 
 /// dx of the bypassed channels that lie beside the mixed channels [at, at+V) in a shuffled pixel.
@@ -162,7 +181,7 @@ __device__ Channels<V> own_pixel(const Differentiation<T>& k, const EdgeWeights&
   differentiate<V, dense>(k, pixel, at);
   if (!k.p.dx) return {};
   if constexpr (!dense) bypass<V>(k.p, pixel, at);
-  return sum_edges<V, dense>(k.p, weights.skip, pixel, at);
+  return sum_edges<V, dense>(k.p.bundle, k.skip, weights.skip, pixel, at);
 }
 
 /// Walks down the strip that begins at row `top` of column j; `image` is the image's first pixel.
@@ -175,8 +194,8 @@ __device__ void walk_strip(const Differentiation<T>& k, const EdgeWeights& weigh
   for (int i = top - 1; i <= end; ++i) {
     const std::int64_t pixel = image + std::int64_t{i} * b.w + j;
     Channels<V> below = {};
-    if (k.pools && i >= 0 && i < b.h)
-      below = pool_row<V, dense>(k.p, weights.pool, pixel, i, j, at);
+    if (k.pool.count > 0 && i >= 0 && i < b.h)
+      below = pool_row<V, dense>(k, weights.pool, pixel, i, j, at);
     if (i > top && k.p.dx) {
       Channels<V> dx = above;
       dx += here;
@@ -190,8 +209,8 @@ __device__ void walk_strip(const Differentiation<T>& k, const EdgeWeights& weigh
   }
 }
 
-/// One thread a strip and V channels: dz of all edges and sizes; starts dx with identity, pool and
-/// bypass. Behind these blocks others pack weights.
+/// One thread a strip and V channels: dz of all edges and their sizes; starts dx with identity,
+/// pool and bypass. Behind these blocks others pack weights.
 template <class T, int V, bool dense>
 __global__ void __launch_bounds__(bundle_threads, V == 4 && !dense ? 2 : 3)
     differentiate_kernel(Differentiation<T> k, WeightPacking<T> packing) {
@@ -202,12 +221,9 @@ __global__ void __launch_bounds__(bundle_threads, V == 4 && !dense ? 2 : 3)
     return;
   }
   EdgeWeights& weights = *static_cast<EdgeWeights*>(shared_memory());
-  if (static_cast<int>(threadIdx.x) < b.edges) {
-    const double *skip = k.p.edge[threadIdx.x].skip_weight,
-                 *pool = k.p.edge[threadIdx.x].pool_weight;
-    weights.skip[threadIdx.x] = skip ? static_cast<float>(*skip) : 0.0f;
-    weights.pool[threadIdx.x] = pool ? static_cast<float>(*pool) : 0.0f;
-  }
+  const int thread = threadIdx.x;
+  if (thread < k.skip.count) weights.skip[thread] = static_cast<float>(*k.skip.weight[thread]);
+  if (thread < k.pool.count) weights.pool[thread] = static_cast<float>(*k.pool.weight[thread]);
   __syncthreads();
   const unsigned item = static_cast<unsigned>(global_thread());
   if (item >= k.items) return;
@@ -271,13 +287,28 @@ bool wants_weights(const ConvBundleBackwardOf<T>& p) {
 }
 
 template <class T>
+Differentiation<T> describe(const ConvBundleBackwardOf<T>& p, const BackwardScratch<T>& scratch) {
+  const ConvBundle& b = p.bundle;
+  Differentiation<T> k{p};
+  for (int s = 0; s < b.sizes; ++s) {
+    if (p.dx || p.dweight[s]) k.dz[s] = scratch.dz[s];
+    k.z_channels[s] = b.z_channels(s);
+  }
+  for (int e = 0; e < b.edges; ++e) {
+    for (int s = 0; s < ConvBundle::max_sizes; ++s)
+      k.channel[e][s] = s < b.sizes && k.dz[s] && b.has(s, e) ? b.slot(s, e) * b.c : -1;
+    if (!p.dx) continue;
+    k.skip.add(p.edge[e].dy, p.edge[e].skip_weight);
+    k.pool.add(p.edge[e].dy, p.edge[e].pool_weight);
+  }
+  return k;
+}
+
+template <class T>
 void start(const ConvBundleBackwardOf<T>& p, const PaddedBundle<T>& padded,
            const BackwardScratch<T>& scratch, Stream stream) {
   const ConvBundle& b = p.bundle;
-  Differentiation<T> k{p, {}, false, 0};
-  for (int s = 0; s < b.sizes; ++s)
-    if (p.dx || p.dweight[s]) k.dz[s] = scratch.dz[s];
-  for (int e = 0; e < b.edges; ++e) k.pools = k.pools || (p.dx && p.edge[e].pool_weight);
+  Differentiation<T> k = describe(p, scratch);
   const WeightPacking<T> packing =
       p.dx ? pack_weights(padded, p.weight, scratch.packed) : WeightPacking<T>(padded);
   dispatch_channels(b.c, [&]<int V>() {
@@ -313,10 +344,10 @@ void differentiate_weights(const ConvBundleBackwardOf<T>& p, const PaddedBundle<
     if (!p.dweight[s]) continue;
     T* to = scratch.dweight[s];
     if constexpr (PaddedBundle<T>::stores_float)
-      if (!padded.packs_weights()) to = p.dweight[s];
+      if (!padded.unpacks_gradients()) to = p.dweight[s];
     convolve<T>(ConvPass::backward_weight, padded.conv(s), scratch.u, scratch.dz[s], to,
                 scratch.convolution, stream);
-    if (padded.packs_weights())
+    if (padded.unpacks_gradients())
       unpacking.set(padded, s, p.dweight[s], to, p.bundle.weight_count(s));
   }
   launch("conv_bundle_unpack", unpack_kernel<T>, {unpacking.blocks(), bundle_threads}, stream,
@@ -333,7 +364,7 @@ void backward(const ConvBundleBackwardOf<T>& p, void* workspace, Stream stream) 
     convolve<T>(ConvPass::backward_data, padded.conv(s), scratch.dz[s],
                 padded.weight(p.weight[s], scratch.packed[s]), scratch.du[s], scratch.convolution,
                 stream);
-  rectify(p, padded, scratch, stream);
+  if (p.bundle.sizes > 0) rectify(p, padded, scratch, stream);
   if (wants_weights(p)) differentiate_weights(p, padded, scratch, stream);
 }
 

@@ -22,8 +22,9 @@ struct BundleChunk {
   explicit BundleChunk(const ConvBundle& b)
       : c_pad(static_cast<int>(round_up(b.c, ConvPlan::channel_multiple))), bundle(b) {
     constexpr std::int64_t cache_floats = 96 * 1024;  // 384 KiB of a 512 KiB L2
-    const std::int64_t image_floats =
-        std::int64_t{b.h} * b.w * (c_pad + std::int64_t{b.sizes} * b.z_channels());
+    std::int64_t pixel_floats = c_pad;
+    for (int s = 0; s < b.sizes; ++s) pixel_floats += b.z_channels(s);
+    const std::int64_t image_floats = std::int64_t{b.h} * b.w * pixel_floats;
     const std::int64_t limit = std::max<std::int64_t>(1, cache_floats / image_floats);
     const int threads = thread_count();
     images = 1;
@@ -39,7 +40,7 @@ struct BundleChunk {
             bundle.h,
             bundle.w,
             c_pad,
-            bundle.z_channels(),
+            bundle.z_channels(size),
             bundle.kernel[size],
             1,
             bundle.kernel[size] / 2};

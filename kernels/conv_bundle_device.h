@@ -13,9 +13,16 @@
 #include "kernels/conv_bundle.h"
 #include "kernels/launch.h"
 
+/// Before loops over edges that would take too many registers if they were unrolled further.
+#ifdef __CUDACC__
+#define DRNAS_BUNDLE_UNROLL _Pragma("unroll 4")
+#else
+#define DRNAS_BUNDLE_UNROLL
+#endif
+
 namespace drnas::kernels {
 
-/// A bundle as the convolution library sees it, in T: c and edges*c channels rounded up to eight,
+/// A bundle as the convolution library sees it, in T: c and a size's rows rounded up to eight,
 /// zeros in the padding.
 template <class T>
 struct PaddedBundle {
@@ -31,24 +38,27 @@ struct PaddedBundle {
       throw Error("conv_bundle: " + std::to_string(b.pixels()) + " pixels of " +
                   std::to_string(b.x_channels) + " channels, expected fewer than 2^31 values");
   }
-  /// Given weights are packed; otherwise they are float, c is a multiple of eight, and they are
-  /// used in place.
-  bool packs_weights() const { return !stores_float || bundle.c != c_pad; }
+  /// Given weights are packed; otherwise c is a multiple of eight and they are used in place.
+  bool packs_weights() const { return bundle.c != c_pad; }
+  /// Gradients of weights are unpacked; otherwise the library writes them where they belong.
+  bool unpacks_gradients() const { return !stores_float || packs_weights(); }
   /// What the library reads of the given and the packed weights of one size.
-  const T* weight(const float* given, const T* packed) const {
-    if constexpr (stores_float)
-      if (!packs_weights()) return given;
-    return packed;
+  const T* weight(const T* given, const T* packed) const {
+    return packs_weights() ? packed : given;
   }
   Conv2d conv(int size) const {
     const int k = bundle.kernel[size];
-    return {bundle.n, bundle.h, bundle.w, c_pad, bundle.z_channels(), k, 1, k / 2};
+    return {bundle.n, bundle.h, bundle.w, c_pad, bundle.z_channels(size), k, 1, k / 2};
   }
   std::int64_t u_count() const { return bundle.pixels() * c_pad; }
-  std::int64_t z_count() const { return bundle.pixels() * bundle.z_channels(); }
+  std::int64_t z_count(int size) const { return bundle.pixels() * bundle.z_channels(size); }
   /// Weights of one size with their padding; none where they are used in place.
   std::int64_t packed_count(int size) const {
     return packs_weights() ? conv(size).weight_count() : 0;
+  }
+  /// The same of gradients; none where they are written in place.
+  std::int64_t unpacked_count(int size) const {
+    return unpacks_gradients() ? conv(size).weight_count() : 0;
   }
   std::int64_t convolution_bytes(ConvPass pass) const {
     std::size_t bytes = 0;
@@ -136,28 +146,28 @@ __device__ inline Channels<V> load_rectified(const ConvBundle& b, const T* x, st
   return u;
 }
 
-/// The weights of all sizes: [edges*c, k, k, c] outside, [z_channels, k, k, c_pad] padded.
+/// The weights of all sizes: [rows, k, k, c] outside, [z_channels, k, k, c_pad] padded.
 template <class Outer, class Padded>
 struct WeightPadding {
   struct Size {
     Outer* outer = nullptr;
     Padded* padded = nullptr;
-    unsigned items = 0;  ///< that are written; none where a size is left out
-    unsigned taps = 0;
+    unsigned items = 0;     ///< that are written; none where a size is left out
+    unsigned row_taps = 0;  ///< outer row-tap pairs
   };
   Size first, second;
-  unsigned c, c_pad, rows;
+  unsigned c, c_pad;
 
   template <class T>
-  explicit WeightPadding(const PaddedBundle<T>& p)
-      : c(p.bundle.c), c_pad(p.c_pad), rows(p.bundle.edges * p.bundle.c) {}
+  explicit WeightPadding(const PaddedBundle<T>& p) : c(p.bundle.c), c_pad(p.c_pad) {}
   template <class T>
   void set(const PaddedBundle<T>& p, int size, Outer* outer, Padded* padded, std::int64_t items) {
     Size& here = size == 0 ? first : second;
     here.outer = outer;
     here.padded = padded;
     here.items = static_cast<unsigned>(items);
-    here.taps = static_cast<unsigned>(p.bundle.kernel[size] * p.bundle.kernel[size]);
+    here.row_taps =
+        static_cast<unsigned>(p.bundle.rows(size) * p.bundle.kernel[size] * p.bundle.kernel[size]);
   }
   std::int64_t blocks() const {
     return blocks_for(std::int64_t{first.items} + second.items, bundle_threads);
@@ -174,12 +184,11 @@ struct WeightPadding {
 static_assert(ConvBundle::max_sizes == 2);
 
 template <class T>
-using WeightPacking = WeightPadding<const float, T>;
+using WeightPacking = WeightPadding<const T, T>;
 
 /// All sizes where weights are packed at all.
 template <class T>
-WeightPacking<T> pack_weights(const PaddedBundle<T>& p, const float* const* weights,
-                              T* const* packed) {
+WeightPacking<T> pack_weights(const PaddedBundle<T>& p, const T* const* weights, T* const* packed) {
   WeightPacking<T> packing(p);
   for (int s = 0; s < p.bundle.sizes; ++s)
     packing.set(p, s, weights[s], packed[s], p.packed_count(s));
@@ -193,8 +202,8 @@ __device__ inline void pack_weight(const WeightPacking<T>& p, std::int64_t item)
   if (!p.find(item, size)) return;
   const unsigned at = static_cast<unsigned>(item), row_tap = at / p.c_pad,
                  channel = at - row_tap * p.c_pad;
-  const bool given = channel < p.c && row_tap < p.rows * size.taps;
-  size.padded[at] = static_cast<T>(given ? size.outer[row_tap * p.c + channel] : 0.0f);
+  const bool given = channel < p.c && row_tap < size.row_taps;
+  size.padded[at] = given ? size.outer[row_tap * p.c + channel] : static_cast<T>(0.0f);
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ namespace {
 struct ForwardScratch {
   float* packed[ConvBundle::max_sizes];
   float* staging;
-  float* moments[ConvBundle::max_sizes];  // [n, 2, z_channels]: mean, M2 of each image
+  float* moments[ConvBundle::max_sizes];  // [n, 2, z_channels(size)]: mean, M2 of each image
   std::vector<float*> u;
   std::vector<std::byte*> convolution;
   std::size_t bytes;
@@ -27,7 +27,7 @@ struct ForwardScratch {
       const BundleConvolution plan = chunk.plan(s, ConvPass::forward);
       packed[s] = reinterpret_cast<float*>(
           carve.take<std::byte>(static_cast<std::int64_t>(plan.packed_bytes())));
-      moments[s] = carve.take<float>(std::int64_t{b.n} * 2 * b.z_channels());
+      moments[s] = carve.take<float>(std::int64_t{b.n} * 2 * b.z_channels(s));
       staging_floats = std::max(staging_floats, plan.staging_floats());
       convolution_bytes =
           std::max(convolution_bytes, static_cast<std::int64_t>(plan.scratch_bytes()));
@@ -44,9 +44,9 @@ struct ForwardScratch {
 /// Merges the moments of the images (Chan et al. 1983) in order, in double.
 void finish_statistics(const ConvBundleForward& p, int size, const float* moments) {
   const ConvBundle& b = p.bundle;
-  const int zc = b.z_channels();
+  const int zc = b.z_channels(size);
   const double pixels = static_cast<double>(b.h) * b.w, total = pixels * b.n;
-  for (int ch = 0; ch < b.edges * b.c; ++ch) {
+  for (int ch = 0; ch < b.rows(size); ++ch) {
     double mean = 0, m2 = 0;
     for (int i = 0; i < b.n; ++i) {
       const float* image = moments + std::int64_t{i} * 2 * zc;
@@ -65,7 +65,7 @@ void finish_statistics(const ConvBundleForward& p, int size, const float* moment
 }
 
 void use_running_statistics(const ConvBundleForward& p, int size) {
-  for (int ch = 0; ch < p.bundle.edges * p.bundle.c; ++ch) {
+  for (int ch = 0; ch < p.bundle.rows(size); ++ch) {
     p.mean[size][ch] = p.running_mean[size][ch];
     p.inv_std[size][ch] =
         static_cast<float>(1.0 / std::sqrt(static_cast<double>(p.running_var[size][ch]) + p.eps));
@@ -76,10 +76,10 @@ void run_chunk(const ConvBundleForward& p, const BundleChunk& chunk, const Forwa
                int thread, std::int64_t index) {
   const ConvBundle& b = p.bundle;
   const std::int64_t first = index * chunk.pixels();
-  const int zc = b.z_channels();
   float* u = scratch.u[thread];
   rectify_pixels(b, p.x + first * b.x_channels, chunk.pixels(), chunk.c_pad, u);
   for (int s = 0; s < b.sizes; ++s) {
+    const int zc = b.z_channels(s);
     float* z = p.z[s] + first * zc;
     chunk.plan(s, ConvPass::forward).run(u, scratch.packed[s], z, scratch.convolution[thread]);
     if (!p.training) continue;
@@ -95,17 +95,19 @@ void run_chunk(const ConvBundleForward& p, const BundleChunk& chunk, const Forwa
 
 template <>
 std::size_t conv_bundle_forward_workspace<Device::cpu>(const ConvBundle& p) {
+  if (p.sizes == 0) return 0;
   return ForwardScratch(BundleChunk(p), nullptr).bytes;
 }
 
 template <>
 void conv_bundle_forward<Device::cpu>(const ConvBundleForward& p, void* workspace, Stream) {
+  if (p.bundle.sizes == 0) return;
   const BundleChunk chunk(p.bundle);
   const ForwardScratch scratch(chunk, workspace);
   const ConvBundle& b = p.bundle;
   for (int s = 0; s < b.sizes; ++s)
     chunk.plan(s, ConvPass::forward)
-        .pack(p.weight[s], b.edges * b.c, b.c, scratch.packed[s], scratch.staging);
+        .pack(p.weight[s], b.rows(s), b.c, scratch.packed[s], scratch.staging);
   parallel_ranges(chunk.count(), [&](int thread, std::int64_t begin, std::int64_t end) {
     for (std::int64_t index = begin; index < end; ++index)
       run_chunk(p, chunk, scratch, thread, index);

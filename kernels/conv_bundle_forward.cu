@@ -5,16 +5,18 @@
 namespace drnas::kernels {
 namespace {
 
-/// How the channel statistics are split: a block takes `block_pixels` adjacent pixels of one tile
-/// of channels, its threads `rows` pixels at a time and four channels each.
+/// How the channel statistics of one size are split: a block takes `block_pixels` adjacent pixels
+/// of one tile of channels, its threads `rows` pixels at a time and four channels each.
 struct StatisticsSplit {
   static constexpr int most_blocks = 128, tile_groups = 16;
   static constexpr int chunk = 8;  ///< pixels that a thread holds at a time
 
-  int z_channels, groups, tiles, rows, blocks;
-  std::int64_t pixels, block_pixels;
+  int z_channels = 0, groups = 0, tiles = 0, rows = 0, blocks = 0;
+  std::int64_t pixels = 0, block_pixels = 0;
 
-  explicit StatisticsSplit(const ConvBundle& b) : z_channels(b.z_channels()), pixels(b.pixels()) {
+  StatisticsSplit() = default;
+  StatisticsSplit(const ConvBundle& b, int size)
+      : z_channels(b.z_channels(size)), pixels(b.pixels()) {
     tiles = static_cast<int>(blocks_for(z_channels / 4, tile_groups));
     groups = static_cast<int>(blocks_for(z_channels / 4, tiles));
     rows = static_cast<int>(bundle_threads) / groups;
@@ -39,18 +41,23 @@ template <class T>
 struct ForwardScratch {
   T *u, *packed[ConvBundle::max_sizes] = {};
   void* convolution;
-  unsigned* counters;  // [sizes, tiles]
-  Part* parts;         // [sizes, blocks, z_channels]
+  StatisticsSplit split[ConvBundle::max_sizes];
+  int counter_count = 0;                 // tiles of all sizes
+  unsigned* counters;                    // [counter_count]
+  Part* parts[ConvBundle::max_sizes]{};  // [blocks, z_channels]
   std::size_t bytes;
 
   ForwardScratch(const PaddedBundle<T>& p, void* memory) {
     Carver carve(memory);
-    const StatisticsSplit split(p.bundle);
     u = carve.take<T>(p.u_count());
     for (int s = 0; s < p.bundle.sizes; ++s) packed[s] = carve.take<T>(p.packed_count(s));
     convolution = carve.take<std::byte>(p.convolution_bytes(ConvPass::forward));
-    counters = carve.take<unsigned>(p.bundle.sizes * split.tiles);
-    parts = carve.take<Part>(std::int64_t{p.bundle.sizes} * split.blocks * split.z_channels);
+    for (int s = 0; s < p.bundle.sizes; ++s) {
+      split[s] = StatisticsSplit(p.bundle, s);
+      counter_count += split[s].tiles;
+      parts[s] = carve.take<Part>(std::int64_t{split[s].blocks} * split[s].z_channels);
+    }
+    counters = carve.take<unsigned>(counter_count);
     bytes = carve.bytes();
   }
 };
@@ -78,10 +85,11 @@ __global__ void __launch_bounds__(bundle_threads)
 template <class T>
 struct Statistics {
   ConvBundleForwardOf<T> p;
-  StatisticsSplit split;
+  StatisticsSplit split[ConvBundle::max_sizes];
   unsigned* counters;
-  Part* parts;
+  Part* parts[ConvBundle::max_sizes];
 };
+static_assert(ConvBundle::max_sizes == 2);
 
 /// (count, mean, M2) of four channels.
 struct Moments {
@@ -183,7 +191,7 @@ __device__ inline bool arrives_last(unsigned* counter, unsigned arrivals, unsign
 /// This thread's moments of its four channels of one size over the block's pixels.
 template <class T>
 __device__ Moments thread_moments(const Statistics<T>& k, int s, int tile, int pixels) {
-  const StatisticsSplit& split = k.split;
+  const StatisticsSplit& split = k.split[s];
   const int group = threadIdx.x % split.groups, row = threadIdx.x / split.groups,
             channel = tile * split.channels() + 4 * group;
   Moments moments;
@@ -198,13 +206,15 @@ __device__ Moments thread_moments(const Statistics<T>& k, int s, int tile, int p
   return moments;
 }
 
-/// Grid (blocks, sizes * tiles). Every block leaves one part a channel; of each size and tile the
-/// block that arrives last merges them.
+/// Grid (most blocks of a size, tiles of all sizes). Every block leaves one part a channel; of each
+/// size and tile the block that arrives last merges them.
 template <class T>
 __global__ void __launch_bounds__(bundle_threads) statistics_kernel(Statistics<T> k) {
   StatisticsMemory& memory = *static_cast<StatisticsMemory*>(shared_memory());
-  const StatisticsSplit& split = k.split;
-  const int s = blockIdx.y / split.tiles, tile = blockIdx.y % split.tiles, thread = threadIdx.x,
+  const int s = static_cast<int>(blockIdx.y) < k.split[0].tiles ? 0 : 1;
+  const StatisticsSplit& split = k.split[s];
+  if (static_cast<int>(blockIdx.x) >= split.blocks) return;
+  const int tile = blockIdx.y - (s == 0 ? 0 : k.split[0].tiles), thread = threadIdx.x,
             channels = split.channels(), pixels = split.pixels_of(blockIdx.x);
   {
     const Moments moments = thread_moments(k, s, tile, pixels);
@@ -220,12 +230,12 @@ __global__ void __launch_bounds__(bundle_threads) statistics_kernel(Statistics<T
         return Part{means[row * channels + ch], squares[row * channels + ch]};
       },
       [&](int row) { return memory.count[row]; });
-  Part* parts = k.parts + std::int64_t{s} * split.blocks * split.z_channels + tile * channels;
+  Part* parts = k.parts[s] + tile * channels;
   const int here = split.z_channels - tile * channels;  // channels from this tile on
   if (thread < channels && thread < here)
     parts[std::int64_t{blockIdx.x} * split.z_channels + thread] = {static_cast<float>(block.mean),
                                                                    static_cast<float>(block.m2)};
-  if (!arrives_last(k.counters + blockIdx.y, gridDim.x, &memory.last)) return;
+  if (!arrives_last(k.counters + blockIdx.y, split.blocks, &memory.last)) return;
   const double total = static_cast<double>(split.pixels);
   const Merged all = merge_parts(
       split.blocks, channels, total, memory.sums,
@@ -234,7 +244,7 @@ __global__ void __launch_bounds__(bundle_threads) statistics_kernel(Statistics<T
       },
       [&](int i) { return split.pixels_of(i); });
   const int channel = tile * channels + thread;
-  if (thread < channels && channel < k.p.bundle.edges * k.p.bundle.c)
+  if (thread < channels && channel < k.p.bundle.rows(s))
     store_statistics(k.p, s, channel, total, all);
 }
 
@@ -242,7 +252,7 @@ __global__ void __launch_bounds__(bundle_threads) statistics_kernel(Statistics<T
 template <class T>
 __global__ void running_kernel(ConvBundleForwardOf<T> p) {
   const int channel = static_cast<int>(global_thread()), s = blockIdx.y;
-  if (channel >= p.bundle.edges * p.bundle.c) return;
+  if (channel >= p.bundle.rows(s)) return;
   p.mean[s][channel] = p.running_mean[s][channel];
   p.inv_std[s][channel] =
       static_cast<float>(1.0 / sqrt(static_cast<double>(p.running_var[s][channel]) + p.eps));
@@ -252,34 +262,38 @@ template <class T>
 void rectify(const ConvBundleForwardOf<T>& p, const PaddedBundle<T>& padded,
              const ForwardScratch<T>& scratch, Stream stream) {
   const WeightPacking<T> packing = pack_weights(padded, p.weight, scratch.packed);
-  const int counters = p.bundle.sizes * StatisticsSplit(p.bundle).tiles;
   dispatch_channels<widest<T>>(p.bundle.c, [&]<int V>() {
     const std::int64_t items = padded.u_count() / V;
     launch("conv_bundle_rectify", rectify_kernel<T, V>,
            {blocks_for(items, bundle_threads) + packing.blocks(), bundle_threads}, stream, p.bundle,
            p.x, scratch.u, static_cast<unsigned>(items), padded.c_pad / V, packing,
-           scratch.counters, counters);
+           scratch.counters, scratch.counter_count);
   });
 }
 
 template <class T>
 void normalise(const ConvBundleForwardOf<T>& p, const ForwardScratch<T>& scratch, Stream stream) {
   const ConvBundle& b = p.bundle;
-  const unsigned sizes = static_cast<unsigned>(b.sizes);
   if (!p.training) {
     constexpr unsigned threads = 128;
+    int rows = 0;
+    for (int s = 0; s < b.sizes; ++s) rows = std::max(rows, b.rows(s));
     launch("conv_bundle_running", running_kernel<T>,
-           {blocks_for(b.edges * b.c, threads), threads, 0, sizes}, stream, p);
+           {blocks_for(rows, threads), threads, 0, static_cast<unsigned>(b.sizes)}, stream, p);
     return;
   }
-  const StatisticsSplit split(b);
+  Statistics<T> k{p, {}, scratch.counters, {}};
+  std::copy_n(scratch.split, b.sizes, k.split);
+  std::copy_n(scratch.parts, b.sizes, k.parts);
   launch("conv_bundle_statistics", statistics_kernel<T>,
-         {split.blocks, bundle_threads, sizeof(StatisticsMemory), sizes * split.tiles}, stream,
-         Statistics<T>{p, split, scratch.counters, scratch.parts});
+         {std::max(k.split[0].blocks, k.split[1].blocks), bundle_threads, sizeof(StatisticsMemory),
+          static_cast<unsigned>(scratch.counter_count)},
+         stream, k);
 }
 
 template <class T>
 void forward(const ConvBundleForwardOf<T>& p, void* workspace, Stream stream) {
+  if (p.bundle.sizes == 0) return;
   const PaddedBundle<T> padded(p.bundle);
   const ForwardScratch<T> scratch(padded, workspace);
   rectify(p, padded, scratch, stream);
@@ -289,11 +303,16 @@ void forward(const ConvBundleForwardOf<T>& p, void* workspace, Stream stream) {
   normalise(p, scratch, stream);
 }
 
+template <class T>
+std::size_t forward_bytes(const ConvBundle& b) {
+  return b.sizes == 0 ? 0 : ForwardScratch<T>(PaddedBundle<T>(b), nullptr).bytes;
+}
+
 }  // namespace
 
 template <>
 std::size_t conv_bundle_forward_workspace<Device::cuda>(const ConvBundle& p) {
-  return ForwardScratch<float>(PaddedBundle<float>(p), nullptr).bytes;
+  return forward_bytes<float>(p);
 }
 template <>
 void conv_bundle_forward<Device::cuda>(const ConvBundleForward& p, void* workspace, Stream stream) {
@@ -301,7 +320,7 @@ void conv_bundle_forward<Device::cuda>(const ConvBundleForward& p, void* workspa
 }
 template <>
 std::size_t conv_bundle_forward_workspace_bfloat16<Device::cuda>(const ConvBundle& p) {
-  return ForwardScratch<bfloat16>(PaddedBundle<bfloat16>(p), nullptr).bytes;
+  return forward_bytes<bfloat16>(p);
 }
 template <>
 void conv_bundle_forward<Device::cuda>(const ConvBundleForwardOf<bfloat16>& p, void* workspace,

@@ -29,16 +29,4 @@ void dirichlet_backward<Device::cpu>(const DirichletBackward& p, Stream) {
     for (int op = 0; op < p.ops; ++op) p.dalpha[edge * p.ops + op] = alpha_gradient(p, edge, op);
 }
 
-template <>
-void kl_to_uniform<Device::cpu>(const KlToUniform& p, Stream) {
-  check_rows("kl_to_uniform", p.edges, p.ops);
-  double total = 0.0;
-  for (int edge = 0; edge < p.edges; ++edge) {
-    for (int op = 0; op < p.ops; ++op) add_kl_gradient(p, edge, op);
-    p.row_kl[edge] = kl_to_uniform_row(p.concentration + edge * p.ops, p.ops);
-    total += p.row_kl[edge];
-  }
-  *p.total = total;
-}
-
 }  // namespace drnas::kernels

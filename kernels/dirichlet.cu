@@ -23,19 +23,6 @@ __global__ void backward_kernel(DirichletBackward p) {
   if (i < p.edges * p.ops) p.dalpha[i] = alpha_gradient(p, i / p.ops, i % p.ops);
 }
 
-/// One block; the first thread adds the rows in order.
-__global__ void kl_kernel(KlToUniform p) {
-  for (int i = threadIdx.x; i < p.edges * p.ops; i += blockDim.x)
-    add_kl_gradient(p, i / p.ops, i % p.ops);
-  for (int edge = threadIdx.x; edge < p.edges; edge += blockDim.x)
-    p.row_kl[edge] = kl_to_uniform_row(p.concentration + edge * p.ops, p.ops);
-  __syncthreads();
-  if (threadIdx.x != 0) return;
-  double total = 0.0;
-  for (int edge = 0; edge < p.edges; ++edge) total += p.row_kl[edge];
-  *p.total = total;
-}
-
 }  // namespace
 
 template <>
@@ -50,12 +37,6 @@ void dirichlet_backward<Device::cuda>(const DirichletBackward& p, Stream stream)
   check_rows("dirichlet_backward", p.edges, p.ops);
   launch("dirichlet_backward", backward_kernel, {blocks_for(p.edges * p.ops, threads), threads},
          stream, p);
-}
-
-template <>
-void kl_to_uniform<Device::cuda>(const KlToUniform& p, Stream stream) {
-  check_rows("kl_to_uniform", p.edges, p.ops);
-  launch("kl_to_uniform", kl_kernel, {1, threads}, stream, p);
 }
 
 }  // namespace drnas::kernels

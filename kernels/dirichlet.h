@@ -56,20 +56,4 @@ struct DirichletBackward {
 template <Device D>
 void dirichlet_backward(const DirichletBackward& p, Stream stream);
 
-/// Sum over rows of KL(Dir(beta) || Dir(1, ..., 1)), masked entries included; adds lambda
-/// dKL/dalpha to dalpha.
-struct KlToUniform {
-  const double* alpha;          ///< [edges, ops]
-  const double* concentration;  ///< [edges, ops] beta = elu(alpha) + 1
-  double lambda;
-  double* row_kl;  ///< out [edges]: KL of each row
-  double* total;   ///< out [1]: their sum in order, not scaled by lambda
-  double* dalpha;  ///< in and out [edges, ops]
-  int edges, ops;
-};
-
-/// Throws Error when edges is negative or ops is not between 1 and max_ops.
-template <Device D>
-void kl_to_uniform(const KlToUniform& p, Stream stream);
-
 }  // namespace drnas::kernels

@@ -10,18 +10,6 @@
 /// Scalar maths of Dirichlet sampling in float64, one source for host and device.
 namespace drnas::kernels {
 
-/// psi(x) for x > 0: recurrence up to 12, then the asymptotic series (DLMF 5.5.2, 5.11.2).
-DRNAS_HD inline double digamma(double x) {
-  double shift = 0.0;
-  for (; x < 12.0; x += 1.0) shift += 1.0 / x;
-  const double u = 1.0 / (x * x);
-  const double tail =
-      u * (1.0 / 12 - u * (1.0 / 120 -
-                           u * (1.0 / 252 -
-                                u * (1.0 / 240 - u * (1.0 / 132 - u * (691.0 / 32760 - u / 12))))));
-  return std::log(x) - 0.5 / x - tail - shift;
-}
-
 /// psi'(x) for x > 0: recurrence up to 12, then the asymptotic series (DLMF 5.15.5, 5.15.8).
 DRNAS_HD inline double trigamma(double x) {
   double shift = 0.0;
@@ -35,9 +23,9 @@ DRNAS_HD inline double trigamma(double x) {
   return (1.0 + 0.5 / x + tail) / x + shift;
 }
 
-/// psi(a + b) - psi(a) for a, b > 0 as a sum of positive terms where a subtraction would cancel.
-/// The series' differences z^-2k - (z+b)^-2k are (u - w)(u^(k-1) + u^(k-2) w + ... + w^(k-1)) with
-/// u = z^-2, w = (z+b)^-2.
+/// psi(a + b) - psi(a) of the digamma function psi, for a, b > 0, as a sum of positive terms where
+/// a subtraction would cancel. The series' differences z^-2k - (z+b)^-2k are (u - w)(u^(k-1) +
+/// u^(k-2) w + ... + w^(k-1)) with u = z^-2, w = (z+b)^-2.
 DRNAS_HD inline double digamma_difference(double a, double b) {
   double sum = 0.0;
   double z = a;
@@ -198,19 +186,9 @@ DRNAS_HD inline double concentration_slope(double alpha, double beta) {
   return alpha > 0.0 ? 1.0 : beta;
 }
 
-/// KL(Dir(beta) || Dir(1, ..., 1)) of one row = ln G(B) - sum ln G(beta_i) - ln G(ops) + sum
-/// (beta_i - 1)(psi(beta_i) - psi(B)), B = sum beta, G the gamma function.
-DRNAS_HD inline double kl_to_uniform_row(const double* beta, int ops) {
-  double total = 0.0;
-  for (int j = 0; j < ops; ++j) total += beta[j];
-  const double psi_total = digamma(total);
-  double kl = std::lgamma(total) - std::lgamma(static_cast<double>(ops));
-  for (int j = 0; j < ops; ++j)
-    kl += (beta[j] - 1.0) * (digamma(beta[j]) - psi_total) - std::lgamma(beta[j]);
-  return kl;
-}
-
-/// d KL / d beta_i = (beta_i - 1) psi'(beta_i) - (B - ops) psi'(B) of the same row.
+/// d KL / d beta_i = (beta_i - 1) psi'(beta_i) - (B - ops) psi'(B), B = sum beta, where one row's
+/// KL(Dir(beta) || Dir(1, ..., 1)) = ln G(B) - sum ln G(beta_i) - ln G(ops) + sum (beta_i -
+/// 1)(psi(beta_i) - psi(B)), G the gamma function.
 DRNAS_HD inline double kl_to_uniform_slope(const double* beta, int ops, int i) {
   double total = 0.0, excess = 0.0;
   for (int j = 0; j < ops; ++j) {

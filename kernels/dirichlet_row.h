@@ -54,11 +54,4 @@ DRNAS_HD inline double alpha_gradient(const DirichletBackward& p, int edge, int 
          (p.dtheta[i] - mean);
 }
 
-/// Adds the regulariser's gradient of one entry.
-DRNAS_HD inline void add_kl_gradient(const KlToUniform& p, int edge, int op) {
-  const int row = edge * p.ops, i = row + op;
-  p.dalpha[i] += p.lambda * concentration_slope(p.alpha[i], p.concentration[i]) *
-                 kl_to_uniform_slope(p.concentration + row, p.ops, op);
-}
-
 }  // namespace drnas::kernels

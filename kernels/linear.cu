@@ -1,47 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Linear layers through cuBLAS, in true float32. cuBLAS counts columns first: to it a row-major
-// [rows, columns] is a columns x rows matrix, so that products are asked for transposed.
+// Linear layers through cuBLAS, in true float32.
 #include "kernels/linear.h"
 
-#include <cublas_v2.h>
-
-#include <mutex>
-#include <string>
-
-#include "kernels/launch.h"
+#include "kernels/cublas_library.h"
 #include "kernels/linear_bias.h"
 
 namespace drnas::kernels {
 namespace {
-
-void require(cublasStatus_t status, const std::string& what) {
-  if (status != CUBLAS_STATUS_SUCCESS) throw Error(what + ": " + cublasGetStatusString(status));
-}
-
-/// The process's cuBLAS handle, for one caller and one stream at a time, made by the first call:
-/// that must not lie in a capture. Its workspace is allocated here, once: cuBLAS's own would grow
-/// with every captured graph.
-struct Library {
-  static constexpr std::size_t workspace_bytes = std::size_t{1} << 20;
-  std::mutex mutex;
-  cublasHandle_t handle = nullptr;
-  void* workspace = nullptr;
-
-  Library() {
-    require_cuda(cudaMalloc(&workspace, workspace_bytes), "linear: allocate cuBLAS's workspace");
-    require(cublasCreate(&handle), "linear: cannot start cuBLAS");
-    // Neither TF32 nor emulated float32, whatever the environment says.
-    require(cublasSetMathMode(handle, CUBLAS_PEDANTIC_MATH), "linear: cublasSetMathMode");
-    require(cublasSetAtomicsMode(handle, CUBLAS_ATOMICS_NOT_ALLOWED),
-            "linear: cublasSetAtomicsMode");
-  }
-};
-
-/// Never destroyed: when the process ends, the CUDA runtime may be gone before static objects are.
-Library& library() {
-  static Library& shared = *new Library;
-  return shared;
-}
 
 struct Operand {
   const float* data;
@@ -52,21 +17,15 @@ struct Operand {
 /// c = a b + beta c in cuBLAS's order: c rows x columns, a rows x inner, b inner x columns.
 void multiply(const char* name, const Linear& p, int rows, int columns, int inner, Operand a,
               Operand b, float beta, float* c, Stream stream) {
-  Library& cublas = library();
-  const std::lock_guard lock(cublas.mutex);
-  const auto what = [&](const char* call) {
+  const auto describe = [&] {
     return std::string(name) + " [" + std::to_string(p.n) + ", " + std::to_string(p.in) + "] x [" +
-           std::to_string(p.out) + ", " + std::to_string(p.in) + "]: " + call;
+           std::to_string(p.out) + ", " + std::to_string(p.in) + "]";
   };
-  require(cublasSetStream(cublas.handle, static_cast<cudaStream_t>(stream)),
-          what("cublasSetStream"));
-  // cublasSetStream goes back to the workspace of cuBLAS.
-  require(cublasSetWorkspace(cublas.handle, cublas.workspace, Library::workspace_bytes),
-          what("cublasSetWorkspace"));
   const float one = 1.0f;
-  require(cublasSgemm(cublas.handle, a.operation, b.operation, rows, columns, inner, &one, a.data,
-                      a.stride, b.data, b.stride, &beta, c, rows),
-          what("cublasSgemm"));
+  CublasLibrary::get().run(cublas_float32, stream, describe, [&](cublasHandle_t handle) {
+    return cublasSgemm(handle, a.operation, b.operation, rows, columns, inner, &one, a.data,
+                       a.stride, b.data, b.stride, &beta, c, rows);
+  });
 }
 
 }  // namespace

@@ -112,7 +112,8 @@ void reduce_image(const NodeMixBackward& b, int image, float* buffer, const Sums
     gather_mixed(dy, p.w, p.c, p.parts(), to);
     return {to, p.c};
   };
-  const bool pools = b.dtheta != nullptr;
+  bool pools = false;
+  for (int s = 0; s < p.sources; ++s) pools = pools || (b.dtheta && p.source[s].pool_theta >= 0);
   GradientRow row = row_of(0);
   if (pools) divide_by_window<V>(row.dy, row.stride, 0, p.h, p.w, p.c, scaled.row(0));
   for (int i = 0; i < p.h; ++i) {
@@ -125,8 +126,8 @@ void reduce_image(const NodeMixBackward& b, int image, float* buffer, const Sums
       else
         scaled.clear(i + 1);
       scaled.add_rows();
-      reduce_sources<V>(p, pixel, row, scaled, sums);
     }
+    if (b.dtheta) reduce_sources<V>(p, pixel, row, scaled, sums);
     reduce_terms<V>(p, pixel, row, sums);
     row = next;
   }

@@ -115,10 +115,11 @@ __device__ void reduce_sources(const NodeMixOf<T>& p, const Share& share, const 
                                float* warp_sums) {
   const int channel = share.first + share.group * V, warp = threadIdx.x / warp_lanes;
   for (int s = 0; s < p.sources; ++s) {
+    const bool read = p.source[s].skip_theta >= 0 || p.source[s].pool_theta >= 0;
     float skip = 0.0f, pool = 0.0f;
     DRNAS_MIX_UNROLL
     for (int q = 0; q < Held<V>::pixels; ++q) {
-      if (own.pixel[q] < 0) continue;
+      if (own.pixel[q] < 0 || !read) continue;
       const auto x = load<V>(p.source[s].x + offset_of(own.pixel[q], p.channels) + channel);
       skip += dot(own.dy[q], x);
       pool += dot(own.spread[q], x);

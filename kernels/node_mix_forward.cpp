@@ -9,13 +9,25 @@
 namespace drnas::kernels {
 namespace {
 
+/// The sources that have an operation without parameters, and its mixing weights.
+struct WeightedSources {
+  int count = 0;
+  const float* x[NodeMix::max_sources];
+  float weight[NodeMix::max_sources];
+
+  void add(const NodeMix& p, int source, int theta) {
+    if (theta < 0) return;
+    x[count] = p.source[source].x;
+    weight[count++] = static_cast<float>(p.theta[theta]);
+  }
+};
+
 /// Per-call constants: mixed = sum_t scale_t z_t + offset + ..., scale_t = theta_t inv_std_t,
 /// offset = -sum scale_t mean_t.
 struct Affine {
   float* scale;   // [terms, c]
   float* offset;  // [c]
-  float skip[NodeMix::max_sources], pool[NodeMix::max_sources];
-  bool pools = false;
+  WeightedSources skip, pool;
 
   Affine(const NodeMix& p, float* memory)
       : scale(memory), offset(memory + std::int64_t{p.terms} * p.c) {
@@ -30,10 +42,8 @@ struct Affine {
       }
     }
     for (int s = 0; s < p.sources; ++s) {
-      const NodeMixSource& source = p.source[s];
-      skip[s] = source.skip_theta < 0 ? 0.0f : static_cast<float>(p.theta[source.skip_theta]);
-      pool[s] = source.pool_theta < 0 ? 0.0f : static_cast<float>(p.theta[source.pool_theta]);
-      pools = pools || source.pool_theta >= 0;
+      skip.add(p, s, p.source[s].skip_theta);
+      pool.add(p, s, p.source[s].pool_theta);
     }
   }
 };
@@ -42,12 +52,12 @@ struct Affine {
 template <int V>
 void pooled_input(const NodeMix& p, const Affine& affine, std::int64_t first_pixel, float* out) {
   const float* x[NodeMix::max_sources];
-  for (int s = 0; s < p.sources; ++s) x[s] = p.source[s].x + first_pixel * p.channels;
+  for (int s = 0; s < affine.pool.count; ++s) x[s] = affine.pool.x[s] + first_pixel * p.channels;
   for (int cb = 0; cb < p.c; cb += V)
     each_pixel_block(p.w, [&]<int P>(std::int64_t j) {
       Lanes<V> sum[P] = {};
-      for (int s = 0; s < p.sources; ++s)
-        add_weighted<V>(sum, affine.pool[s], x[s] + j * p.channels + cb, p.channels);
+      for (int s = 0; s < affine.pool.count; ++s)
+        add_weighted<V>(sum, affine.pool.weight[s], x[s] + j * p.channels + cb, p.channels);
       for (int k = 0; k < P; ++k) store<V>(out + (j + k) * p.c + cb, sum[k]);
     });
 }
@@ -58,7 +68,8 @@ void mix_row(const NodeMix& p, const Affine& affine, int row, std::int64_t first
              const RollingRows& pooled, float* out, std::int64_t out_stride) {
   const float *z[NodeMix::max_terms], *x[NodeMix::max_sources];
   for (int t = 0; t < p.terms; ++t) z[t] = p.term[t].z + first_pixel * p.term[t].z_stride;
-  for (int s = 0; s < p.sources; ++s) x[s] = p.source[s].x + first_pixel * p.channels;
+  for (int s = 0; s < affine.skip.count; ++s) x[s] = affine.skip.x[s] + first_pixel * p.channels;
+  const bool pools = affine.pool.count > 0;
   const int rows = window_count(row, p.h);
   for (int cb = 0; cb < p.c; cb += V)
     each_pixel_block(p.w, [&]<int P>(int j) {
@@ -69,10 +80,11 @@ void mix_row(const NodeMix& p, const Affine& affine, int row, std::int64_t first
         add_weighted<V>(sum, load<V>(affine.scale + std::int64_t{t} * p.c + cb),
                         z[t] + j * stride + cb, stride);
       }
-      for (int s = 0; s < p.sources; ++s)
-        add_weighted<V>(sum, affine.skip[s], x[s] + std::int64_t{j} * p.channels + cb, p.channels);
+      for (int s = 0; s < affine.skip.count; ++s)
+        add_weighted<V>(sum, affine.skip.weight[s], x[s] + std::int64_t{j} * p.channels + cb,
+                        p.channels);
       for (int k = 0; k < P; ++k) {
-        if (affine.pools)
+        if (pools)
           sum[k] += pooled.box<V>(std::int64_t{j + k} * p.c + cb) * window_share(rows, j + k, p.w);
         store<V>(out + (j + k) * out_stride + cb, sum[k]);
       }
@@ -99,11 +111,11 @@ void mix_image(const NodeMix& p, const Affine& affine, int image, float* buffer,
   const std::int64_t first = std::int64_t{image} * p.h * p.w;
   RollingRows pooled(buffer, p.w, p.c);
   float* mixed = buffer + RollingRows::floats(p.w, p.c);
-  const bool shuffled = p.parts() > 1;
-  if (affine.pools) pooled_input<V>(p, affine, first, pooled.row(0));
+  const bool shuffled = p.parts() > 1, pools = affine.pool.count > 0;
+  if (pools) pooled_input<V>(p, affine, first, pooled.row(0));
   for (int row = 0; row < p.h; ++row) {
     const std::int64_t pixel = first + std::int64_t{row} * p.w;
-    if (affine.pools) {
+    if (pools) {
       if (row + 1 < p.h)
         pooled_input<V>(p, affine, pixel + p.w, pooled.row(row + 1));
       else

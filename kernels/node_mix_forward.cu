@@ -80,7 +80,8 @@ __device__ Floats<V> mix_pixel(const NodeMixOf<T>& p, const Share& share, const 
   const std::int64_t offset = offset_of(pixel, p.channels) + channel;
   DRNAS_MIX_ROLLED
   for (int s = 0; s < p.sources; ++s)
-    add_weighted(sum, memory.skip[s], load<V>(p.source[s].x + offset));
+    if (p.source[s].skip_theta >= 0)
+      add_weighted(sum, memory.skip[s], load<V>(p.source[s].x + offset));
   return sum;
 }
 
@@ -155,7 +156,8 @@ __global__ __launch_bounds__(threads, 3) void forward_kernel(NodeMixOf<T> p, T* 
       const std::int64_t offset = offset_of(pixel, p.channels) + share.first + share.group * V;
       Floats<V> sum;
       for (int s = 0; s < p.sources; ++s)
-        add_weighted(sum, memory.pool[s], load<V>(p.source[s].x + offset));
+        if (p.source[s].pool_theta >= 0)
+          add_weighted(sum, memory.pool[s], load<V>(p.source[s].x + offset));
       return sum;
     });
   __syncthreads();

@@ -39,7 +39,7 @@ void squared_norm<Device::cpu>(const SquaredNorm& p, void*, Stream) {
 template <>
 void sgd_step<Device::cpu>(const SgdStep& p, Stream) {
   if (!std::isfinite(*p.squared_norm)) return;
-  const float clip = clip_factor(*p.squared_norm, p.max_norm);
+  const float clip = static_cast<float>(clip_factor(*p.squared_norm, p.max_norm));
   const float learning_rate = static_cast<float>(*p.learning_rate);
   parallel_ranges(p.count, [&](int, std::int64_t begin, std::int64_t end) {
     float* __restrict weights = p.weights, * __restrict velocity = p.velocity;
@@ -49,15 +49,8 @@ void sgd_step<Device::cpu>(const SgdStep& p, Stream) {
       velocity[i] = p.momentum * velocity[i] + (clip * gradient[i] + p.weight_decay * weights[i]);
       weights[i] -= learning_rate * velocity[i];
     }
+    for (std::int64_t i = begin; p.rounded && i < end; ++i) p.rounded[i] = bfloat16(weights[i]);
   });
-}
-
-template <>
-void adam_step<Device::cpu>(const AdamStep& p, Stream) {
-  if (!std::all_of(p.gradient, p.gradient + p.count, [](double g) { return std::isfinite(g); }))
-    return;
-  const AdamCorrection correction(p, ++*p.steps);
-  for (std::int64_t i = 0; i < p.count; ++i) adam_entry(p, correction, i);
 }
 
 }  // namespace drnas::kernels

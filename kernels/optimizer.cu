@@ -17,10 +17,10 @@ constexpr unsigned threads = 256;
 constexpr int norm_quads = 4;
 constexpr std::int64_t most_norm_blocks = 512;
 
-/// Float buffers are read as quads of four, which need 16-byte alignment, and single values after
+/// Buffers are read as quads of four values, which need 16-byte alignment, and single values after
 /// them: at most three, or all where a buffer is not aligned.
-std::int64_t quads_of(std::int64_t count, std::initializer_list<const float*> buffers) {
-  for (const float* buffer : buffers)
+std::int64_t quads_of(std::int64_t count, std::initializer_list<const void*> buffers) {
+  for (const void* buffer : buffers)
     if (reinterpret_cast<std::uintptr_t>(buffer) % 16 != 0) return 0;
   return count / 4;
 }
@@ -85,6 +85,18 @@ __device__ void store_item(float* buffer, std::int64_t quads, std::int64_t item,
     buffer[3 * quads + item] = value.x;
 }
 
+/// The same item rounded to bfloat16.
+__device__ void store_item(bfloat16* buffer, std::int64_t quads, std::int64_t item, float4 value) {
+  struct alignas(8) Quad {
+    bfloat16 v[4];
+  };
+  if (item < quads)
+    reinterpret_cast<Quad*>(buffer)[item] = {
+        {bfloat16(value.x), bfloat16(value.y), bfloat16(value.z), bfloat16(value.w)}};
+  else
+    buffer[3 * quads + item] = bfloat16(value.x);
+}
+
 struct SgdFactors {
   float clip, learning_rate;
 };
@@ -109,7 +121,8 @@ __global__ void __launch_bounds__(threads)
   }
   const double squared_norm = *p.squared_norm;
   if (threadIdx.x == 0)
-    *shared = {clip_factor(squared_norm, p.max_norm), static_cast<float>(*p.learning_rate)};
+    *shared = {static_cast<float>(clip_factor(squared_norm, p.max_norm)),
+               static_cast<float>(*p.learning_rate)};
   __syncthreads();
   if (!inside || !std::isfinite(squared_norm)) return;
   const SgdFactors factor = *shared;
@@ -119,31 +132,7 @@ __global__ void __launch_bounds__(threads)
   sgd_value(p, factor, gradient.w, weight.w, velocity.w);
   store_item(p.velocity, quads, item, velocity);
   store_item(p.weights, quads, item, weight);
-}
-
-struct AdamShared {
-  AdamCorrection correction;
-  std::int64_t step;
-  int faulty;  // threads that met a gradient that is not finite
-};
-
-/// One block.
-__global__ void __launch_bounds__(threads) adam_kernel(AdamStep p) {
-  auto* shared = static_cast<AdamShared*>(shared_memory());  // [1]
-  if (threadIdx.x == 0) {
-    const std::int64_t step = *p.steps + 1;
-    *shared = {AdamCorrection(p, step), step, 0};
-  }
-  bool finite = true;
-  for (std::int64_t i = threadIdx.x; i < p.count; i += threads)
-    finite = finite && std::isfinite(p.gradient[i]);
-  __syncthreads();
-  if (!finite) atomicAdd(&shared->faulty, 1);
-  __syncthreads();
-  if (shared->faulty != 0) return;
-  const AdamCorrection correction = shared->correction;
-  for (std::int64_t i = threadIdx.x; i < p.count; i += threads) adam_entry(p, correction, i);
-  if (threadIdx.x == 0) *p.steps = shared->step;
+  if (p.rounded) store_item(p.rounded, quads, item, weight);
 }
 
 }  // namespace
@@ -166,15 +155,10 @@ void squared_norm<Device::cuda>(const SquaredNorm& p, void* workspace, Stream st
 
 template <>
 void sgd_step<Device::cuda>(const SgdStep& p, Stream stream) {
-  const std::int64_t quads = quads_of(p.count, {p.weights, p.velocity, p.gradient});
+  const std::int64_t quads = quads_of(p.count, {p.weights, p.velocity, p.gradient, p.rounded});
   const std::int64_t items = p.count - 3 * quads;
   launch("sgd_step", sgd_kernel, {blocks_for(items, threads), threads, sizeof(SgdFactors)}, stream,
          p, quads, items);
-}
-
-template <>
-void adam_step<Device::cuda>(const AdamStep& p, Stream stream) {
-  launch("adam_step", adam_kernel, {1, threads, sizeof(AdamShared)}, stream, p);
 }
 
 }  // namespace drnas::kernels

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/bfloat16.h"
 #include "kernels/device.h"
 
 namespace drnas::kernels {
@@ -32,23 +33,19 @@ struct SgdStep {
   const double* squared_norm;   ///< [1]: of all gradients, see squared_norm()
   double max_norm;              ///< 0: no clipping
   float momentum, weight_decay;
-  float *weights, *velocity;  ///< [count]
-  const float* gradient;      ///< [count]
+  float *weights, *velocity;    ///< [count]
+  const float* gradient;        ///< [count]
+  bfloat16* rounded = nullptr;  ///< [count] out: the new weights in bfloat16; null: not wanted
 };
 template <Device D>
 void sgd_step(const SgdStep& p, Stream);
 
-/// One Adam step in float64 (Kingma and Ba 2015, with PyTorch's coupled weight decay and eps
-/// outside the root): g = grad + weight_decay*w; m, v moving averages; w -= lr * mhat / (sqrt(vhat)
-/// + eps). A gradient that is not finite leaves everything as it was, the count of steps included.
-struct AdamStep {
-  std::int64_t count;
+/// Adam in float64 (Kingma and Ba 2015, with PyTorch's coupled weight decay and eps outside the
+/// root): g = grad + weight_decay*w; m, v moving averages; w -= lr * mhat / (sqrt(vhat) + eps). See
+/// alpha_step.h.
+struct AdamRule {
   double learning_rate, beta1, beta2, eps, weight_decay;
-  std::int64_t* steps;                             ///< [1]: steps done, one more afterwards
-  double *weights, *first_moment, *second_moment;  ///< [count]
-  const double* gradient;                          ///< [count]
+  double max_norm = 0;  ///< of the gradient, to which it is scaled down before all else; 0: none
 };
-template <Device D>
-void adam_step(const AdamStep& p, Stream);
 
 }  // namespace drnas::kernels

@@ -22,7 +22,8 @@ enum class Purpose : std::uint32_t {
   drop_path,
   validation,
   synthetic,
-  trajectory
+  trajectory,
+  widening
 };
 
 struct PhiloxKey {

@@ -20,16 +20,14 @@ class DirichletDistribution final : public MixingDistribution {
  public:
   DirichletDistribution(ArchitectureParameters parameters, std::uint64_t seed)
       : MixingDistribution(std::move(parameters)), seed_(seed) {
-    for (Tensor* t : {&concentration_, &theta_, &derivative_, &raw_theta_, &row_kl_})
-      *t = make_table();
-    total_kl_ = Tensor::zeros({1, 1, 1, 1}, MemoryTag::optimizer, theta_.device(), DType::f64);
+    for (Tensor* t : {&concentration_, &theta_, &derivative_, &raw_theta_}) *t = make_table();
   }
 
   std::string name() const override { return "drnas"; }
 
   const Tensor& draw(const std::uint32_t* step) override {
-    const kernels::DirichletSample p{alpha(),
-                                     nullptr,
+    const kernels::DirichletSample p{alpha_data(),
+                                     parameters_.mask_data(),
                                      concentration_.data<double>(),
                                      theta_.data<double>(),
                                      derivative_.data<double>(),
@@ -45,16 +43,12 @@ class DirichletDistribution final : public MixingDistribution {
   }
 
   void backward(const Tensor& dtheta) override {
-    const kernels::DirichletBackward p{dtheta.data<double>(),
-                                       alpha(),
-                                       nullptr,
-                                       concentration_.data<double>(),
-                                       theta_.data<double>(),
-                                       derivative_.data<double>(),
-                                       raw_theta_.data<double>(),
-                                       parameters_.gradient.data<double>(),
-                                       parameters_.edges,
-                                       parameters_.ops};
+    const kernels::DirichletBackward p{
+        dtheta.data<double>(),     alpha_data(),
+        parameters_.mask_data(),   concentration_.data<double>(),
+        theta_.data<double>(),     derivative_.data<double>(),
+        raw_theta_.data<double>(), parameters_.gradient.data<double>(),
+        parameters_.edges,         parameters_.ops};
     dispatch(theta_.device(), [&]<Device D>() {
       execute([&] { kernels::dirichlet_backward<D>(p, compute_stream(D)); });
     });
@@ -62,7 +56,13 @@ class DirichletDistribution final : public MixingDistribution {
 
   std::vector<std::vector<double>> mean() const override {
     auto rows = concentrations();
+    const std::vector<std::uint8_t> kept = parameters_.mask.empty()
+                                               ? std::vector<std::uint8_t>{}
+                                               : download<std::uint8_t>(parameters_.mask);
+    std::size_t entry = 0;
     for (auto& row : rows) {
+      for (double& value : row)
+        if (!kept.empty() && kept[entry++] == 0) value = 0;
       const double total = std::accumulate(row.begin(), row.end(), 0.0);
       for (double& value : row) value /= total;
     }
@@ -76,25 +76,19 @@ class DirichletDistribution final : public MixingDistribution {
     return rows;
   }
 
-  void add_kl_gradient(double lambda) override {
-    const kernels::KlToUniform p{alpha(),
-                                 concentration_.data<double>(),
-                                 lambda,
-                                 row_kl_.data<double>(),
-                                 total_kl_.data<double>(),
-                                 parameters_.gradient.data<double>(),
-                                 parameters_.edges,
-                                 parameters_.ops};
-    dispatch(theta_.device(), [&]<Device D>() {
-      execute([&] { kernels::kl_to_uniform<D>(p, compute_stream(D)); });
-    });
+ private:
+  void enter_gradient(const Tensor& dtheta, kernels::AlphaStep& step) override {
+    step.dtheta = dtheta.data<double>();
+    step.concentration = concentration_.data<double>();
+    step.theta = theta_.data<double>();
+    step.derivative = derivative_.data<double>();
+    step.raw_theta = raw_theta_.data<double>();
   }
 
- private:
-  double* alpha() const { return parameters_.alpha.data<double>(); }
+  double* alpha_data() const { return parameters_.alpha.data<double>(); }
 
   std::uint64_t seed_;
-  Tensor concentration_, theta_, derivative_, raw_theta_, row_kl_, total_kl_;
+  Tensor concentration_, theta_, derivative_, raw_theta_;
 };
 
 class SoftmaxDistribution final : public MixingDistribution {
@@ -126,18 +120,13 @@ class SoftmaxDistribution final : public MixingDistribution {
   }
   std::vector<std::vector<double>> concentrations() const override { return mean(); }
 
-  void add_kl_gradient(double) override {
-    throw Error(
-        "--regulariser kl: needs a Dirichlet (--method drnas); --method darts takes l2 or none");
-  }
-
  private:
   void compute(const Tensor& theta) const {
     dispatch(theta.device(), [&]<Device D>() {
       execute([&] {
         kernels::softmax_rows<D>(parameters_.edges, parameters_.ops,
-                                 parameters_.alpha.data<double>(), nullptr, theta.data<double>(),
-                                 compute_stream(D));
+                                 parameters_.alpha.data<double>(), parameters_.mask_data(),
+                                 theta.data<double>(), compute_stream(D));
       });
     });
   }
@@ -161,6 +150,20 @@ ArchitectureParameters::ArchitectureParameters(int edges, int ops, std::uint64_t
   upload<double>(values, alpha);
 }
 
+void ArchitectureParameters::prune(const std::vector<std::uint8_t>& kept) {
+  if (static_cast<std::int64_t>(kept.size()) != alpha.elements())
+    throw Error("alpha: a mask of " + std::to_string(kept.size()) + " entries, expected " +
+                std::to_string(alpha.elements()));
+  mask = Tensor(alpha.shape(), MemoryTag::optimizer, alpha.device(), DType::u8);
+  upload<std::uint8_t>(kept, mask);
+  for (const Tensor* table : {&alpha, &first_moment, &second_moment}) {
+    std::vector<double> values = download<double>(*table);
+    for (std::size_t i = 0; i < kept.size(); ++i)
+      if (kept[i] == 0) values[i] = 0;
+    upload<double>(values, *table);
+  }
+}
+
 MixingDistribution::MixingDistribution(ArchitectureParameters parameters)
     : parameters_(std::move(parameters)),
       step_(Tensor::zeros({1, 1, 1, 1}, MemoryTag::optimizer, parameters_.alpha.device(),
@@ -169,6 +172,32 @@ MixingDistribution::MixingDistribution(ArchitectureParameters parameters)
 const Tensor& MixingDistribution::sample(std::uint32_t step) {
   upload_scalar(step, step_);
   return draw(step_.data<std::uint32_t>());
+}
+
+void MixingDistribution::enter_gradient(const Tensor& dtheta, kernels::AlphaStep&) {
+  backward(dtheta);
+}
+
+void MixingDistribution::update(const Tensor& dtheta, const kernels::AdamRule& rule, double kl,
+                                const Tensor& squared_norm) {
+  kernels::AlphaStep step{};
+  step.edges = parameters_.edges;
+  step.ops = parameters_.ops;
+  step.mask = parameters_.mask_data();
+  enter_gradient(dtheta, step);
+  if (kl != 0 && !step.concentration)
+    throw Error("--regulariser kl: needs a Dirichlet (--method drnas); --method " + name() +
+                " takes l2 or none");
+  step.kl = kl;
+  step.gradient = parameters_.gradient.data<double>();
+  step.squared_norm = squared_norm.data<double>();
+  step.rule = rule;
+  step.steps = parameters_.adam_steps.data<std::int64_t>();
+  step.alpha = parameters_.alpha.data<double>();
+  step.first_moment = parameters_.first_moment.data<double>();
+  step.second_moment = parameters_.second_moment.data<double>();
+  dispatch(dtheta.device(),
+           [&]<Device D>() { execute([&] { kernels::alpha_step<D>(step, compute_stream(D)); }); });
 }
 
 std::vector<std::vector<double>> MixingDistribution::table(const Tensor& values) const {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/tensor.h"
+#include "kernels/alpha_step.h"
 
 namespace drnas {
 
@@ -15,9 +16,16 @@ struct ArchitectureParameters {
   int edges, ops;
   Tensor alpha, gradient, first_moment, second_moment;  ///< [1, 1, edges, ops], float64
   Tensor adam_steps;                                    ///< [1] int64: steps done
+  Tensor mask;  ///< [1, 1, edges, ops] uint8: 0 for pruned operations; empty: none is
 
   /// alpha = 1e-3 N(0, 1) from the Philox stream (seed, init).
   ArchitectureParameters(int edges, int ops, std::uint64_t seed, Device device);
+  /// Leaves the operations whose entry is 0 out of every mixture from now on: their alpha and
+  /// moments rest at zero.
+  void prune(const std::vector<std::uint8_t>& kept);
+  const std::uint8_t* mask_data() const {
+    return mask.empty() ? nullptr : mask.data<std::uint8_t>();
+  }
 };
 
 /// A distribution over mixing weights theta [edges, ops] with parameters alpha: the seam where
@@ -37,10 +45,15 @@ class MixingDistribution {
   virtual std::vector<std::vector<double>> mean() const = 0;
   /// What the report calls concentrations: beta for a Dirichlet, the weights themselves elsewhere.
   virtual std::vector<std::vector<double>> concentrations() const = 0;
-  /// Adds lambda times the gradient of the distance to the symmetric Dirichlet; throws Error where
-  /// there is none.
-  virtual void add_kl_gradient(double lambda) = 0;
+  /// Ends an architecture step: parameters().gradient = the gradient for alpha, plus kl times that
+  /// of the distance to the symmetric Dirichlet; its squared norm to squared_norm [1] float64; then
+  /// alpha by Adam, which moves nothing where that norm is not finite. Throws Error where kl is not
+  /// zero and there is no such distance.
+  void update(const Tensor& dtheta, const kernels::AdamRule& rule, double kl,
+              const Tensor& squared_norm);
 
+  /// Row-major [edges][ops].
+  std::vector<std::vector<double>> alpha() const { return table(parameters_.alpha); }
   ArchitectureParameters& parameters() { return parameters_; }
   const ArchitectureParameters& parameters() const { return parameters_; }
 
@@ -48,6 +61,9 @@ class MixingDistribution {
   explicit MixingDistribution(ArchitectureParameters parameters);
   std::vector<std::vector<double>> table(const Tensor& values) const;
   Tensor make_table() const;
+  /// What update() does about dL/dalpha of the last sample: computes it, or enters what the kernel
+  /// needs for it.
+  virtual void enter_gradient(const Tensor& dtheta, kernels::AlphaStep& step);
 
   ArchitectureParameters parameters_;
 

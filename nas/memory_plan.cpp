@@ -25,10 +25,11 @@ void run_epoch(const BatchSources& sources, Trainer& trainer) {
 }
 
 void run_steps(const MemoryQuestion& q) {
-  Nb201Supernet supernet(q.supernet, 0, q.device);
-  const auto distribution =
-      make_distribution(q.method, {Nb201Supernet::edges, Nb201Supernet::ops, 0, q.device}, 0);
-  Trainer trainer(supernet, *distribution, q.trainer);
+  const std::unique_ptr<Supernet> supernet = make_supernet(q.supernet, 0, q.device);
+  const auto [rows, columns] = theta_shape(q.supernet.space);
+  const auto distribution = make_distribution(q.method, {rows, columns, 0, q.device}, 0);
+  if (!q.supernet.kept.empty()) distribution->parameters().prune(q.supernet.kept);
+  Trainer trainer(*supernet, *distribution, q.trainer);
   if (q.sources) return run_epoch(q.sources(), trainer);
   std::list<DeviceBatch> batches;  // all stay, as in a search
   for (const int size : q.batch_sizes) batches.emplace_back(size, q.image_size, q.device);

@@ -19,9 +19,10 @@ using enum OptionRole;
 constexpr std::string_view recipe = "Recipe", network = "Network", data = "Data",
                            machine = "Machine", run = "Run";
 
-const std::array<OptionInfo, 41> table{{
+const std::array<OptionInfo, 47> table{{
     {"preset", &O::preset, run, "NAME", result,
-     "start from a named set of options: quick or nb201"},
+     "start from a named set of options: quick, nb201, nb201-progressive, darts-cifar10 or "
+     "darts-imagenet"},
     {"out", &O::out, run, "DIR", place, "run directory; must not exist without --resume"},
     {"resume", &O::resume, run, "", action, "continue the run in --out; its config.toml decides"},
     {"seed", &O::seed, run, "N", result, "seed of everything random"},
@@ -50,11 +51,18 @@ const std::array<OptionInfo, 41> table{{
     {"cutout", &O::cutout, data, "PIXELS", result,
      "side of the square erased from each training image; 0: none"},
 
-    {"space", &O::space, network, "NAME", result, "search space: nas-bench-201"},
-    {"channels", &O::channels, network, "C", result, "channels of the first stage"},
-    {"cells", &O::cells, network, "N", result, "cells in each of the three stages"},
-    {"partial-channels", &O::partial_channels, network, "K", result,
-     "candidate operations see 1/K of the channels: less time and memory"},
+    {"space", &O::space, network, "NAME", result, "search space: nas-bench-201 or darts"},
+    {"channels", &O::channels, network, "C", result, "channels of the first cells"},
+    {"cells", &O::cells, network, "N", result,
+     "cells in each of the network's three stages; of a darts network in all"},
+    {"stem", &O::stem, network, "NAME", result,
+     "first layers of a darts network: cifar, or imagenet (three convolutions of stride 2)"},
+    {"partial-channels", &O::partial_channels, network, "K,...", result,
+     "candidate operations see 1/K of the channels: less time and memory; one K a stage"},
+    {"keep-ops", &O::keep_ops, network, "N,...", result,
+     "operations that each edge keeps in each stage: those with the largest alpha"},
+    {"stage-epochs", &O::stage_epochs, recipe, "N,...", result,
+     "epochs of each stage of progressive learning, as in 50,50"},
 
     {"method", &O::method, recipe, "NAME", result, "drnas (Dirichlet) or darts (softmax)"},
     {"epochs", &O::epochs, recipe, "N", result,
@@ -63,6 +71,10 @@ const std::array<OptionInfo, 41> table{{
     {"learning-rate", &O::learning_rate, recipe, "X", result, "of the weights in the first epoch"},
     {"learning-rate-min", &O::learning_rate_min, recipe, "X", result,
      "where its cosine schedule ends"},
+    {"warmup-epochs", &O::warmup_epochs, recipe, "N", result,
+     "epochs in which the learning rate rises"},
+    {"recipe", &O::recipe, recipe, "NAME", result,
+     "published (what the released code does) or paper, where the two differ: see the README"},
     {"momentum", &O::momentum, recipe, "X", result, "of the weights"},
     {"weight-decay", &O::weight_decay, recipe, "X", result, "of the weights"},
     {"grad-clip", &O::grad_clip, recipe, "X", result,
@@ -71,8 +83,10 @@ const std::array<OptionInfo, 41> table{{
      "of the architecture (Adam)"},
     {"alpha-beta1", &O::alpha_beta1, recipe, "X", result, "Adam's first decay rate"},
     {"alpha-beta2", &O::alpha_beta2, recipe, "X", result, "Adam's second decay rate"},
+    {"alpha-grad-clip", &O::alpha_grad_clip, recipe, "X", result,
+     "largest L2 norm of the architecture's gradient; 0: no limit"},
     {"alpha-start-epoch", &O::alpha_start_epoch, recipe, "N", result,
-     "epochs before the architecture learns"},
+     "epochs of each stage before the architecture learns"},
     {"regulariser", &O::regulariser, recipe, "NAME", result,
      "what keeps concentrations near 1: l2, kl or none"},
     {"lambda", &O::lambda, recipe, "X", result, "weight of the regulariser"},
@@ -80,7 +94,9 @@ const std::array<OptionInfo, 41> table{{
     {"device", &O::device, machine, "NAME", result, "cpu, cuda or auto"},
     {"threads", &O::threads, machine, "N", reporting, "processor threads; 0: all"},
     {"memory-limit", &O::memory_limit, machine, "BYTES", reporting,
-     "most memory for tensors, as in 512M or 2G; 0: no limit", true},
+     "most memory for tensors, as in 512M or 2G; 0: no limit. Training images beyond it are read "
+     "from pinned memory of the host on CUDA",
+     true},
     {"raw-outputs", &O::raw_outputs, machine, "NAME", reporting,
      "store, rebuild-1x1 or rebuild convolution outputs for the backward pass; auto: the first "
      "that "
@@ -119,14 +135,15 @@ std::optional<std::int64_t> parse_bytes(std::string_view text) {
 }
 
 /// A,B,C, also with spaces after the commas.
-std::optional<std::vector<std::uint64_t>> parse_list(std::string_view text) {
-  std::vector<std::uint64_t> values;
+template <class Number>
+std::optional<std::vector<Number>> parse_list(std::string_view text) {
+  std::vector<Number> values;
   while (!text.empty()) {
     const std::size_t end = text.find(',');
     std::string_view part = text.substr(0, end);
     part.remove_prefix(std::min(part.find_first_not_of(' '), part.size()));
     part = part.substr(0, part.find_last_not_of(' ') + 1);
-    const auto value = parse_number<std::uint64_t>(part);
+    const auto value = parse_number<Number>(part);
     if (!value || end == text.size() - 1) return {};
     values.push_back(*value);
     text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
@@ -141,9 +158,10 @@ std::string number_text(auto value) {
   return {buffer.data(), result.ptr};
 }
 
-std::string list_text(const std::vector<std::uint64_t>& values, std::string_view separator) {
+template <class Number>
+std::string list_text(const std::vector<Number>& values, std::string_view separator) {
   std::string text;
-  for (const std::uint64_t value : values)
+  for (const Number value : values)
     text += (text.empty() ? "" : std::string(separator)) + number_text(value);
   return text;
 }
@@ -162,8 +180,10 @@ T parse_value(const OptionInfo& info, const std::string& text, const std::string
     if (text != "true" && text != "false")
       throw Error(where + ": '" + text + "', expected true or false");
     return text == "true";
-  } else if constexpr (std::is_same_v<T, std::vector<std::uint64_t>>) {
-    return value_or_fail(parse_list(text), text, where, "integers from 0 separated by commas");
+  } else if constexpr (std::is_same_v<T, std::vector<std::uint64_t>> ||
+                       std::is_same_v<T, std::vector<int>>) {
+    return value_or_fail(parse_list<typename T::value_type>(text), text, where,
+                         "integers separated by commas");
   } else if constexpr (std::is_same_v<T, double>) {
     return value_or_fail(parse_number<double>(text), text, where, "a number");
   } else if constexpr (std::is_same_v<T, std::uint64_t>) {
@@ -226,7 +246,8 @@ std::string option_text(const SearchOptions& options, const OptionInfo& info) {
           return value.string();
         } else if constexpr (std::is_same_v<T, bool>) {
           return value ? "true" : "false";
-        } else if constexpr (std::is_same_v<T, std::vector<std::uint64_t>>) {
+        } else if constexpr (std::is_same_v<T, std::vector<std::uint64_t>> ||
+                             std::is_same_v<T, std::vector<int>>) {
           return list_text(value, ",");
         } else {
           return number_text(value);
@@ -242,6 +263,9 @@ std::string option_toml(const SearchOptions& options, const OptionInfo& info) {
   }
   if (const auto* seeds = std::get_if<std::vector<std::uint64_t> O::*>(&info.member)) {
     return "[" + list_text(options.**seeds, ", ") + "]";
+  }
+  if (const auto* list = std::get_if<std::vector<int> O::*>(&info.member)) {
+    return "[" + list_text(options.**list, ", ") + "]";
   }
   if (const auto* real = std::get_if<double O::*>(&info.member)) return toml_float(options.**real);
   return option_text(options, info);

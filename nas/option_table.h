@@ -21,10 +21,11 @@ enum class OptionRole {
 /// One row of the table from which the command line, --help, the configuration file and the
 /// comparison on resume come.
 struct OptionInfo {
-  using Member = std::variant<std::string SearchOptions::*, std::filesystem::path SearchOptions::*,
-                              int SearchOptions::*, std::int64_t SearchOptions::*,
-                              std::uint64_t SearchOptions::*, double SearchOptions::*,
-                              bool SearchOptions::*, std::vector<std::uint64_t> SearchOptions::*>;
+  using Member =
+      std::variant<std::string SearchOptions::*, std::filesystem::path SearchOptions::*,
+                   int SearchOptions::*, std::int64_t SearchOptions::*,
+                   std::uint64_t SearchOptions::*, double SearchOptions::*, bool SearchOptions::*,
+                   std::vector<std::uint64_t> SearchOptions::*, std::vector<int> SearchOptions::*>;
   std::string_view name;
   Member member;
   std::string_view group;  ///< heading in --help

@@ -172,7 +172,8 @@ std::string to_json(const EpochRecord& record) {
       {"step_ms",
        {{"architecture", record.architecture_step_ms}, {"weight", record.weight_step_ms}}},
       {"images_per_second", record.images_per_second},
-      {"peak_bytes", {{"total", record.peak_bytes}, {"by_tag", by_tag}}}};
+      {"peak_bytes", {{"total", record.peak_bytes}, {"by_tag", by_tag}}},
+      {"pinned_bytes", record.pinned_bytes}};
   if (record.table) {
     json["table"] = {{"cifar10", record.table->cifar10},
                      {"cifar100", record.table->cifar100},

@@ -9,7 +9,9 @@
 #include <optional>
 
 #include "engine/gpu.h"
-#include "engine/schedule.h"
+#include "engine/widening.h"
+#include "nas/darts_genotype.h"
+#include "nas/darts_supernet.h"
 #include "nas/genotype.h"
 #include "nas/run_directory.h"
 #include "nas/search_inputs.h"
@@ -57,28 +59,41 @@ class Search {
   Search(const SearchOptions& options, const SearchInputs& inputs, const SearchMemory& memory,
          const RunDirectory& directory, SearchObserver& observer, Device device)
       : options_(options),
+        inputs_(inputs),
+        first_memory_(memory),
         device_(device),
-        table_(inputs.table),
         directory_(directory),
         observer_(observer),
-        supernet_(memory.network, options.seed, device),
-        distribution_(make_distribution(
-            options.method, {Nb201Supernet::edges, Nb201Supernet::ops, options.seed, device},
-            options.seed)),
-        trainer_(supernet_, *distribution_, trainer_options(options)),
-        batches_(inputs.batch_sources(options, device, memory.resident)) {}
+        theta_(theta_shape(memory.network.space)),
+        stages_(stages_of(options, theta_.columns)) {
+    distribution_ = make_distribution(
+        options.method, {theta_.rows, theta_.columns, options.seed, device}, options.seed);
+    build(memory.network);
+    batches_ = inputs.batch_sources(options, device, memory);
+  }
 
   /// No step has been done: there is nothing to keep.
-  bool untouched() const { return progress_.draws == 0 && trainer_.draws() == 0; }
+  bool untouched() const { return progress_.draws == 0 && trainer_->draws() == 0; }
 
   void resume() {
-    if (!std::filesystem::exists(directory_.checkpoint_path())) {
+    const std::filesystem::path& path = directory_.checkpoint_path();
+    if (!std::filesystem::exists(path)) {
       observer_.on_message("no checkpoint yet in " + directory_.path().string() +
                            ": starting from the beginning");
     } else {
-      progress_ = load_search(directory_.checkpoint_path(), directory_.configuration(), supernet_,
-                              *distribution_);
-      trainer_.set_draws(progress_.draws);
+      const StoredStage stored = stored_stage(path, stages_);
+      if (stored.stage > 1) {
+        trainer_.reset();
+        supernet_.reset();
+        distribution_->parameters().prune(stored.kept);
+        build(inputs_
+                  .plan_stage(options_, device_, first_memory_,
+                              stages_[static_cast<std::size_t>(stored.stage - 1)], stored.kept)
+                  .network);
+        Allocator::of(device_).reset_peak();
+      }
+      progress_ = load_search(path, directory_.configuration(), *supernet_, *distribution_);
+      trainer_->set_draws(progress_.draws);
       observer_.on_message("resuming at epoch " + std::to_string(progress_.epoch + 1) + ", step " +
                            std::to_string(progress_.step + 1));
     }
@@ -90,12 +105,14 @@ class Search {
     last_checkpoint_ = start;
     batches_.train->seek(progress_.epoch * batches_.train->batches() + progress_.step);
     batches_.alpha->seek(progress_.architecture_steps);
-    while (progress_.epoch < options_.epochs && train_epoch() && finish_epoch()) {
+    while (progress_.epoch < options_.epochs) {
+      if (stage_at(stages_, progress_.epoch).number > progress_.stage) enter_next_stage();
+      if (!train_epoch() || !finish_epoch()) break;
     }
     SearchResult result;
-    result.genotype = to_string(cell());
+    result.genotype = genotype();
     directory_.write_genotype(result.genotype);
-    if (table_) result.table = table_->at(cell());
+    result.table = table_entry();
     result.epochs_done = static_cast<int>(progress_.epoch);
     result.interrupted_by_signal = stop_signal();
     result.out = directory_.path();
@@ -104,18 +121,75 @@ class Search {
   }
 
  private:
-  Nb201Cell cell() const { return cell_of_largest(distribution_->mean()); }
+  const Stage& stage() const { return stages_[static_cast<std::size_t>(progress_.stage - 1)]; }
+  bool nb201() const { return first_memory_.network.space == SearchSpace::nas_bench_201; }
+
+  std::string genotype() const {
+    const std::vector<std::vector<double>> mean = distribution_->mean();
+    if (nb201()) return to_string(cell_of_largest(mean));
+    const auto half = mean.begin() + DartsSupernet::cell_edges;
+    return to_string(
+        derive_darts_genotype({mean.begin(), half}, {half, mean.end()}, darts_search_ops()));
+  }
+  std::optional<TableAccuracy> table_entry() const {
+    if (!inputs_.table || !nb201()) return {};
+    return inputs_.table->at(cell_of_largest(distribution_->mean()));
+  }
+
+  void build(const SupernetOptions& network) {
+    supernet_ = make_supernet(network, options_.seed, device_);
+    trainer_ = std::make_unique<Trainer>(*supernet_, *distribution_, trainer_options(options_));
+  }
+
+  /// Prunes each edge to the operations with the largest alpha and widens what they see.
+  void enter_next_stage() {
+    const MemoryPeak ended = progress_.memory;
+    const std::vector<std::uint8_t> before = supernet_->options().kept;
+    ++progress_.stage;
+    const std::vector<std::uint8_t> kept =
+        keep_largest(distribution_->alpha(), before, stage().keep_ops);
+    const StoredParameters old(supernet_->parameters());
+    const std::uint32_t draws = trainer_->draws();
+    trainer_.reset();
+    supernet_.reset();
+    const SearchMemory memory = inputs_.plan_stage(options_, device_, first_memory_, stage(), kept);
+    Allocator::of(device_).reset_peak();
+    distribution_->parameters().prune(kept);
+    build(memory.network);
+    widen(old, supernet_->parameters(), options_.seed, static_cast<std::uint32_t>(progress_.stage));
+    trainer_->set_draws(draws);
+    progress_.memory = {};
+    observer_.on_message(peak_text(static_cast<int>(progress_.stage) - 1, ended));
+    const int cells = memory.network.rebuild_cells;
+    observer_.on_message(
+        "stage " + std::to_string(progress_.stage) + ": K " +
+        std::to_string(stage().partial_channels) + ", " + std::to_string(stage().keep_ops) +
+        " operations an edge, " + std::to_string(supernet_->parameters().count()) +
+        " parameters, planned peak " + format_bytes(memory.peak_bytes) + " of " +
+        format_bytes(first_memory_.peak_bytes) +
+        (cells ? ", raw outputs of " + std::to_string(cells) + " cells rebuilt" : ""));
+  }
+
+  static std::string peak_text(int stage, const MemoryPeak& peak) {
+    std::string text = "stage " + std::to_string(stage) + ": peak " + format_bytes(peak.total);
+    for (int tag = 0; tag < memory_tag_count; ++tag)
+      if (peak.by_tag[tag])
+        text += std::string(", ") + to_string(static_cast<MemoryTag>(tag)) + " " +
+                format_bytes(peak.by_tag[tag]);
+    return text;
+  }
 
   /// The search step: alpha on a validation batch, then the weights on a training batch.
   void step(double learning_rate) {
     const std::int64_t done =
-        (progress_.epoch - options_.alpha_start_epoch) * batches_.train->batches() + progress_.step;
+        alpha_epochs_before(options_, stages_, progress_.epoch) * batches_.train->batches() +
+        progress_.step;
     // Already done where a run stopped between the two halves of a step.
-    if (progress_.epoch >= options_.alpha_start_epoch && progress_.architecture_steps <= done) {
-      architecture_ms_ += trainer_.architecture_step(batches_.alpha->next()).total_ms;
+    if (alpha_learns() && progress_.architecture_steps <= done) {
+      architecture_ms_ += trainer_->architecture_step(batches_.alpha->next()).total_ms;
       ++progress_.architecture_steps;
     }
-    const StepResult result = trainer_.weight_step(batches_.train->next(), learning_rate);
+    const StepResult result = trainer_->weight_step(batches_.train->next(), learning_rate);
     weight_ms_ += result.total_ms;
     progress_.train.add(result);
     ++progress_.step;
@@ -151,16 +225,16 @@ class Search {
   /// Evaluates, logs, checkpoints, and goes to the next epoch. False when a signal came during the
   /// evaluation.
   bool finish_epoch() {
-    progress_.draws = trainer_.draws();
+    progress_.draws = trainer_->draws();
     EpochTotals totals;
     const Clock::time_point start = Clock::now();
     batches_.evaluation->seek(progress_.epoch * batches_.evaluation->batches());
     for (std::int64_t batch = 0; batch < batches_.evaluation->batches(); ++batch) {
       if (stop_signal()) {
-        trainer_.set_draws(progress_.draws);  // the evaluation will start again
+        trainer_->set_draws(progress_.draws);  // the evaluation will start again
         return checkpoint(), false;
       }
-      totals.add(trainer_.evaluate(batches_.evaluation->next()));
+      totals.add(trainer_->evaluate(batches_.evaluation->next()));
       report("evaluation", batch + 1, batches_.evaluation->batches(), batch + 1,
              seconds_since(start));
     }
@@ -193,16 +267,16 @@ class Search {
     p.steps = steps;
     p.phase = phase;
     p.steps_per_second = 1.0 / step_seconds;
-    const bool both_halves = p.phase == "search" && progress_.epoch >= options_.alpha_start_epoch;
+    const bool both_halves = p.phase == "search" && alpha_learns();
     p.images_per_second = p.steps_per_second * options_.batch_size * (both_halves ? 2 : 1);
     p.seconds_left = step_seconds * static_cast<double>(steps - step) + epoch_seconds * to_come;
     observer_.on_step(p);
   }
 
   double epoch_learning_rate() const {
-    return cosine_learning_rate(options_.learning_rate, options_.learning_rate_min,
-                                static_cast<int>(progress_.epoch), options_.epochs);
+    return weight_learning_rate(options_, stage(), progress_.epoch);
   }
+  bool alpha_learns() const { return drnas::alpha_learns(options_, stage(), progress_.epoch); }
 
   EpochRecord make_record(const EpochTotals& evaluated) const {
     EpochRecord r;
@@ -213,17 +287,19 @@ class Search {
     r.train_top1 = progress_.train.top1_percent();
     r.val_loss = evaluated.mean_loss();
     r.val_top1 = evaluated.top1_percent();
-    r.genotype = to_string(cell());
+    r.stage = static_cast<int>(progress_.stage);
+    r.genotype = genotype();
     r.concentrations = distribution_->concentrations();
     const double timed = static_cast<double>(std::max<std::int64_t>(1, steps_timed_));
     r.architecture_step_ms = architecture_ms_ / timed;
     r.weight_step_ms = weight_ms_ / timed;
-    const int halves = progress_.epoch >= options_.alpha_start_epoch ? 2 : 1;
+    const int halves = alpha_learns() ? 2 : 1;
     r.images_per_second = timed * halves * options_.batch_size / std::max(train_seconds_, 1e-9);
     r.peak_bytes = progress_.memory.total;
     for (int tag = 0; tag < memory_tag_count; ++tag)
       r.peak_bytes_by_tag[to_string(static_cast<MemoryTag>(tag))] = progress_.memory.by_tag[tag];
-    if (table_) r.table = table_->at(cell());
+    r.pinned_bytes = first_memory_.pinned_bytes();
+    r.table = table_entry();
     return r;
   }
 
@@ -238,21 +314,24 @@ class Search {
   }
 
   void checkpoint() {
-    progress_.draws = trainer_.draws();
+    progress_.draws = trainer_->draws();
     progress_.memory.update(Allocator::of(device_).counters());
-    save_search(directory_.checkpoint_path(), directory_.configuration(), progress_, supernet_,
+    save_search(directory_.checkpoint_path(), directory_.configuration(), progress_, *supernet_,
                 *distribution_);
     last_checkpoint_ = Clock::now();
   }
 
   const SearchOptions& options_;
+  const SearchInputs& inputs_;
+  const SearchMemory& first_memory_;  // of the first stage
   Device device_;
-  const std::optional<Nb201Table>& table_;
   const RunDirectory& directory_;
   SearchObserver& observer_;
-  Nb201Supernet supernet_;
+  ThetaShape theta_;
+  std::vector<Stage> stages_;
   std::unique_ptr<MixingDistribution> distribution_;
-  Trainer trainer_;
+  std::unique_ptr<Supernet> supernet_;
+  std::unique_ptr<Trainer> trainer_;
   BatchSources batches_;
   SearchProgress progress_;
   Clock::time_point last_checkpoint_;
@@ -271,7 +350,8 @@ SearchResult run_search(const SearchOptions& options, SearchObserver& observer) 
   const SearchMemory memory = inputs.plan(options, device);
   const Resources resources(options, device);
   const RunDirectory directory = RunDirectory::open(options);
-  if (!note.empty()) observer.on_message(note);
+  for (const std::string& line : {note, memory.note})
+    if (!line.empty()) observer.on_message(line);
   try {
     Search search(options, inputs, memory, directory, observer, device);
     if (options.resume) search.resume();

@@ -26,6 +26,7 @@ struct EpochRecord {
   double images_per_second = 0;                           ///< training images of both halves
   std::int64_t peak_bytes = 0;                            ///< of the run so far, see Allocator
   std::map<std::string, std::int64_t> peak_bytes_by_tag;  ///< at the moment of the total's peak
+  std::int64_t pinned_bytes = 0;  ///< of the host's memory that the device reads images from
   std::optional<TableAccuracy> table;
 };
 

@@ -19,12 +19,25 @@ DatasetOptions dataset_options(const SearchOptions& o, bool write_cache) {
   return d;
 }
 
-/// Sizes of the batches that `images` make.
-std::vector<int> batch_sizes(std::size_t images, int batch_size) {
-  const int tail = static_cast<int>(images % static_cast<std::size_t>(batch_size));
+/// Pixels and labels.
+std::int64_t image_bytes(const ImageSet& images) {
+  return static_cast<std::int64_t>(images.pixels.size() +
+                                   images.labels.size() * sizeof(images.labels[0]));
+}
+
+/// Sizes of the batches that both halves make.
+std::vector<int> batch_sizes(const SearchSplit& split, int batch_size) {
   std::vector<int> sizes;
-  if (images >= static_cast<std::size_t>(batch_size)) sizes.push_back(batch_size);
-  if (tail) sizes.push_back(tail);
+  const auto add = [&](std::size_t size) {
+    const int wanted = static_cast<int>(size);
+    if (wanted > 0 && std::find(sizes.begin(), sizes.end(), wanted) == sizes.end())
+      sizes.push_back(wanted);
+  };
+  for (const auto* half : {&split.weights, &split.architecture}) {
+    const auto whole = static_cast<std::size_t>(batch_size);
+    if (half->size() >= whole) add(whole);
+    add(half->size() % whole);
+  }
   return sizes;
 }
 
@@ -39,6 +52,9 @@ TrainerOptions trainer_options(const SearchOptions& o) {
   t.alpha_beta1 = o.alpha_beta1;
   t.alpha_beta2 = o.alpha_beta2;
   t.l2 = o.regulariser == "l2" ? o.lambda : 0.0;
+  t.alpha_grad_clip = o.alpha_grad_clip;
+  // The published NAS-Bench-201 code clips the gradients of all that the loss depends on.
+  t.clip_with_alpha = o.space == "nas-bench-201" && o.recipe == "published";
   t.kl = o.regulariser == "kl" ? o.lambda : 0.0;
   t.capture = !o.no_graph;
   return t;
@@ -65,6 +81,11 @@ LoaderOptions evaluation_loader_options(const SearchOptions& o) {
   return l;
 }
 
+SearchSpace search_space(const SearchOptions& o) {
+  if (o.space == "nas-bench-201") return SearchSpace::nas_bench_201;
+  return o.stem == "imagenet" ? SearchSpace::darts_imagenet : SearchSpace::darts;
+}
+
 Precision choose_precision(const std::string& name, Device device, int channels) {
   const bool gpu = device == Device::cuda;
   if (!gpu && (name == "tf32" || name == "bf16"))
@@ -73,8 +94,15 @@ Precision choose_precision(const std::string& name, Device device, int channels)
   return {half ? DType::bf16 : DType::f32, name == "tf32"};
 }
 
+Precision choose_precision(const SearchOptions& o, Device device) {
+  if (o.space == "nas-bench-201") return choose_precision(o.precision, device, o.channels);
+  if (o.precision == "bf16")
+    throw Error("--precision bf16: the DARTS space stores float32, expected fp32, tf32 or auto");
+  return choose_precision(o.precision == "auto" ? "fp32" : o.precision, device, o.channels);
+}
+
 Precision apply_precision(const SearchOptions& o, Device device) {
-  const Precision precision = choose_precision(o.precision, device, o.channels);
+  const Precision precision = choose_precision(o, device);
   kernels::set_conv_math(precision.tf32 ? kernels::ConvMath::tf32 : kernels::ConvMath::fp32);
   return precision;
 }
@@ -86,57 +114,149 @@ SearchInputs::SearchInputs(const SearchOptions& o, bool write_cache) {
 }
 
 MemoryQuestion SearchInputs::memory_question(const SearchOptions& o, Device device,
-                                             bool resident) const {
+                                             ImagePlace images) const {
   MemoryQuestion q;
-  q.supernet = {o.channels, o.cells, static_cast<int>(dataset.classes.size()), o.partial_channels};
-  q.supernet.storage = choose_precision(o.precision, device, o.channels).storage;
+  q.supernet = {o.channels, o.cells, static_cast<int>(dataset.classes.size()),
+                o.partial_channels[0]};
+  q.supernet.space = search_space(o);
+  q.supernet.storage = choose_precision(o, device).storage;
   q.method = o.method;
-  q.batch_sizes = batch_sizes(split.weights.size(), o.batch_size);
-  for (const int size : batch_sizes(split.architecture.size(), o.batch_size))
-    if (std::find(q.batch_sizes.begin(), q.batch_sizes.end(), size) == q.batch_sizes.end())
-      q.batch_sizes.push_back(size);
+  q.batch_sizes = batch_sizes(split, o.batch_size);
   q.image_size = dataset.train.size;
   q.device = device;
   q.trainer = trainer_options(o);
-  if (resident) q.sources = [this, o, device] { return batch_sources(o, device, true); };
+  if (images == ImagePlace::device)
+    q.sources = [this, o, device] {
+      return gathered(o, ImageBytes::resident(dataset.train, device));
+    };
+  if (images == ImagePlace::pinned)
+    q.sources = [this, o] { return gathered(o, ImageBytes::pinned(dataset.train)); };
   return q;
 }
 
-BatchSources SearchInputs::batch_sources(const SearchOptions& o, Device device,
-                                         bool resident) const {
-  std::function<std::unique_ptr<BatchSource>(const std::vector<std::int32_t>&,
-                                             const LoaderOptions&)>
-      make;
-  if (resident) {
-    const auto images = std::make_shared<const ResidentImages>(dataset.train, device);
-    make = [this, images](const auto& indices, const LoaderOptions& options) {
-      return std::make_unique<ResidentBatches>(BatchMaker(dataset.train, indices, dataset, options),
-                                               images);
-    };
-  } else {
-    const auto memory = std::make_shared<HostBatches::Memory>();
-    make = [this, memory, device](const auto& indices, const LoaderOptions& options) {
-      return std::make_unique<HostBatches>(
-          std::make_unique<Loader>(dataset.train, indices, dataset, options), memory, device);
-    };
-  }
+template <class Make>
+BatchSources SearchInputs::sources(const SearchOptions& o, const Make& make) const {
   return {make(split.weights, train_loader_options(o)),
           make(split.architecture, alpha_loader_options(o)),
           make(split.architecture, evaluation_loader_options(o))};
 }
 
+BatchSources SearchInputs::gathered(const SearchOptions& o,
+                                    std::shared_ptr<const ImageBytes> images) const {
+  return sources(o, [&](const auto& indices, const LoaderOptions& options) {
+    return std::make_unique<GatheredBatches>(BatchMaker(dataset.train, indices, dataset, options),
+                                             images);
+  });
+}
+
+BatchSources SearchInputs::copied(const SearchOptions& o, Device device) const {
+  const auto memory = std::make_shared<HostBatches::Memory>();
+  // All from the start, as planned: the pool does not count while recorded steps are replayed.
+  for (const int size : batch_sizes(split, o.batch_size))
+    memory->try_emplace(size, size, dataset.train.size, device);
+  return sources(o, [&](const auto& indices, const LoaderOptions& options) {
+    return std::make_unique<HostBatches>(
+        std::make_unique<Loader>(dataset.train, indices, dataset, options), memory, device);
+  });
+}
+
+BatchSources SearchInputs::batch_sources(const SearchOptions& o, Device device,
+                                         const SearchMemory& memory) const {
+  if (memory.images == ImagePlace::host) return copied(o, device);
+  return gathered(o, memory.pinned ? memory.pinned : ImageBytes::resident(dataset.train, device));
+}
+
 SearchMemory SearchInputs::plan(const SearchOptions& o, Device device) const {
-  const auto plan_with = [&](bool resident) -> SearchMemory {
-    MemoryQuestion question = memory_question(o, device, resident);
+  const SearchMemory first = plan_first_stage(o, device);
+  const SearchSpace space = first.network.space;
+  const std::vector<Stage> stages = stages_of(o, theta_shape(space).columns);
+  for (std::size_t i = 1; i < stages.size(); ++i)
+    plan_stage(o, device, first, stages[i], heaviest(space, stages[i].keep_ops));
+  return first;
+}
+
+SearchMemory SearchInputs::plan_first_stage(const SearchOptions& o, Device device) const {
+  const auto plan_with = [&](ImagePlace images) {
+    SearchMemory memory;
+    MemoryQuestion question = memory_question(o, device, images);
     question.supernet.raw_outputs = choose_raw_outputs(o.raw_outputs, question, o.memory_limit);
-    return {question.supernet, resident, plan_memory(question).peak};
+    memory.network = question.supernet;
+    memory.images = images;
+    memory.peak_bytes = plan_memory(question).peak;
+    return memory;
   };
-  if (device == Device::cpu) return plan_with(false);
+  if (device == Device::cpu) return plan_with(ImagePlace::host);
   try {
-    return plan_with(true);
-  } catch (const Error&) {
-    return plan_with(false);
+    return plan_with(ImagePlace::device);
+  } catch (const Error&) {  // does not fit: see the host's memory
   }
+  std::optional<SearchMemory> pinned;
+  try {
+    pinned = plan_with(ImagePlace::pinned);
+  } catch (const Error&) {  // the host's batches need a little less of the device
+    return plan_with(ImagePlace::host);
+  }
+  pinned->pinned = ImageBytes::pinned(dataset.train);
+  if (pinned->pinned) return *pinned;
+  SearchMemory host = plan_with(ImagePlace::host);
+  host.note = "no pinned memory for the " + format_bytes(image_bytes(dataset.train)) +
+              " of training images: the host makes the batches";
+  return host;
+}
+
+std::vector<std::uint8_t> SearchInputs::heaviest(SearchSpace space, int keep) {
+  const auto [rows, columns] = theta_shape(space);
+  // By raw outputs and what their backward pass needs: separable convolutions count twice.
+  const std::vector<int> order = space == SearchSpace::nas_bench_201
+                                     ? std::vector<int>{3, 2, 4, 1, 0}
+                                     : std::vector<int>{4, 3, 6, 5, 0, 1, 2};
+  std::vector<std::uint8_t> kept(static_cast<std::size_t>(rows) * columns, 0);
+  for (int row = 0; row < rows; ++row)
+    for (int i = 0; i < keep; ++i) kept[static_cast<std::size_t>(row * columns + order[i])] = 1;
+  return kept;
+}
+
+SearchMemory SearchInputs::plan_stage(const SearchOptions& o, Device device,
+                                      const SearchMemory& first, const Stage& stage,
+                                      const std::vector<std::uint8_t>& kept) const {
+  SearchMemory memory = first;
+  MemoryQuestion question = memory_question(o, device, first.images);
+  question.supernet = first.network;
+  question.supernet.partial_channels = stage.partial_channels;
+  question.supernet.kept = kept;
+  const auto peak_with = [&](int cells) {
+    question.supernet.rebuild_cells = cells;
+    return plan_memory(question).peak;
+  };
+  const std::int64_t limit = first.peak_bytes;
+  // The fewest cells whose rebuilding is enough; more of them never need more.
+  int enough = 0, most = cell_count(question.supernet);
+  memory.peak_bytes = peak_with(0);
+  if (memory.peak_bytes > limit) {
+    memory.peak_bytes = peak_with(most);
+    if (memory.peak_bytes > limit)
+      throw Error("stage " + std::to_string(stage.number) + ": needs " +
+                  format_bytes(memory.peak_bytes) + " even where all raw outputs are rebuilt, " +
+                  "more than the " + format_bytes(limit) +
+                  " of the first stage; expected fewer --keep-ops or more --partial-channels");
+    int few = 0;  // not enough
+    for (enough = most; enough - few > 1;) {
+      const int middle = (few + enough) / 2;
+      (peak_with(middle) > limit ? few : enough) = middle;
+    }
+    memory.peak_bytes = peak_with(enough);
+  }
+  memory.network = question.supernet;
+  memory.network.rebuild_cells = enough;
+  return memory;
+}
+
+std::string image_text(const SearchMemory& memory, const ImageSet& images) {
+  if (memory.images == ImagePlace::pinned)
+    return format_bytes(memory.pinned_bytes()) + " pinned on the host, read by the device";
+  const std::string bytes = format_bytes(image_bytes(images));
+  return bytes + (memory.images == ImagePlace::device ? " on the device, among its tensors"
+                                                      : " on the host, which makes the batches");
 }
 
 }  // namespace drnas

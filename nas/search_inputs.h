@@ -7,6 +7,7 @@
 #include "nas/memory_plan.h"
 #include "nas/nb201_table.h"
 #include "nas/search_options.h"
+#include "nas/stages.h"
 
 namespace drnas {
 
@@ -26,16 +27,31 @@ struct Precision {
   bool tf32 = false;
 };
 Precision choose_precision(const std::string& name, Device device, int channels);
+Precision choose_precision(const SearchOptions& options, Device device);
 /// The same, and makes this process's convolutions multiply so. Before memory is planned: the modes
 /// need different workspaces.
 Precision apply_precision(const SearchOptions& options, Device device);
 
+/// Where the training images lie: in the host's memory, where batches are made and copied; in
+/// pinned memory of the host, or on the device, where the device makes batches itself.
+enum class ImagePlace { host, pinned, device };
+
 /// How a search uses memory.
 struct SearchMemory {
   SupernetOptions network;
-  bool resident = false;
-  std::int64_t peak_bytes = 0;  ///< of tensors, planned
+  ImagePlace images = ImagePlace::host;
+  std::int64_t peak_bytes = 0;               ///< of the device's tensors, planned
+  std::shared_ptr<const ImageBytes> pinned;  ///< the images where they are pinned, else null
+  std::string note;                          ///< a line on what could not be had, or empty
+
+  /// Of the host's memory, beside `peak_bytes`.
+  std::int64_t pinned_bytes() const { return pinned ? pinned->pinned_bytes() : 0; }
 };
+/// "10.00 MiB pinned on the host, read by the device", and the like.
+std::string image_text(const SearchMemory& memory, const ImageSet& images);
+
+/// The search space and the stem that the options ask for.
+SearchSpace search_space(const SearchOptions& options);
 
 /// What a search reads before it starts.
 struct SearchInputs {
@@ -45,12 +61,31 @@ struct SearchInputs {
 
   SearchInputs(const SearchOptions& options, bool write_cache);
   /// The batches that this search will make, and everything else that decides its memory.
-  /// `resident`: the training images stay on the device as bytes.
-  MemoryQuestion memory_question(const SearchOptions& options, Device device, bool resident) const;
-  BatchSources batch_sources(const SearchOptions& options, Device device, bool resident) const;
-  /// What --raw-outputs and --memory-limit lead to. On a GPU the images are resident where the
-  /// limit allows. Throws Error where nothing fits.
+  MemoryQuestion memory_question(const SearchOptions& options, Device device,
+                                 ImagePlace images) const;
+  /// Sources that a search with this memory reads.
+  BatchSources batch_sources(const SearchOptions& options, Device device,
+                             const SearchMemory& memory) const;
+  /// What --raw-outputs and --memory-limit lead to. On a GPU the images lie on the device where the
+  /// limit allows, else in pinned memory of the host, which this call allocates, and where the
+  /// system gives none they are left to the host with a note. Throws Error where nothing fits, or
+  /// where a later stage could not, whatever it keeps.
   SearchMemory plan(const SearchOptions& options, Device device) const;
+  /// How a later stage that keeps the operations `kept` uses memory: raw outputs of as many cells
+  /// as needed are rebuilt, so that its peak stays within that of the first stage. Throws Error
+  /// where that is not enough.
+  SearchMemory plan_stage(const SearchOptions& options, Device device, const SearchMemory& first,
+                          const Stage& stage, const std::vector<std::uint8_t>& kept) const;
+  /// The operations of the most memory that an edge can keep, for plans before alpha is known.
+  static std::vector<std::uint8_t> heaviest(SearchSpace space, int keep);
+
+ private:
+  SearchMemory plan_first_stage(const SearchOptions& options, Device device) const;
+  BatchSources gathered(const SearchOptions& options,
+                        std::shared_ptr<const ImageBytes> images) const;
+  BatchSources copied(const SearchOptions& options, Device device) const;
+  template <class Make>
+  BatchSources sources(const SearchOptions& options, const Make& make) const;
 };
 
 }  // namespace drnas

@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 #include <initializer_list>
+#include <numeric>
 #include <set>
 
 #include "data/dataset.h"
@@ -21,14 +22,61 @@ SearchOptions quick_preset() {
   options.dataset = "fashion-mnist";
   options.limit_train = 8000;
   options.cells = 1;
-  options.partial_channels = 4;
+  options.partial_channels = {4};
   options.epochs = 6;
   return options;
 }
 
-constexpr std::array<Preset, 2> known_presets{{
+/// Widens once, from K 4 to 2, and prunes from 5 to 3 operations.
+SearchOptions nb201_progressive_preset() {
+  SearchOptions options;
+  options.partial_channels = {4, 2};
+  options.keep_ops = {5, 3};
+  options.stage_epochs = {50, 50};
+  options.alpha_start_epoch = 10;
+  return options;
+}
+
+SearchOptions darts_preset(std::string_view recipe) {
+  SearchOptions options;
+  options.space = "darts";
+  options.channels = 36;
+  options.cells = 20;
+  // The paper widens twice, by its text to a third of the channels; the published code to a
+  // quarter.
+  options.partial_channels = {6, recipe == "paper" ? 3 : 4};
+  options.keep_ops = {7, 4};
+  options.stage_epochs = {25, 25};
+  options.epochs = 50;
+  options.learning_rate = 0.1;
+  options.learning_rate_min = 0;
+  options.alpha_learning_rate = 6e-4;
+  options.alpha_start_epoch = 10;
+  return options;
+}
+
+SearchOptions darts_imagenet_preset(std::string_view recipe) {
+  SearchOptions options = darts_preset(recipe);
+  options.dataset = "image-folder";
+  options.image_size = 224;
+  options.stem = "imagenet";
+  options.channels = 48;
+  options.cells = 14;
+  options.partial_channels = {6, 3};
+  options.batch_size = 512;
+  options.learning_rate = 0.5;
+  options.warmup_epochs = 5;
+  options.alpha_learning_rate = 6e-3;
+  options.alpha_grad_clip = 5;
+  return options;
+}
+
+constexpr std::array<Preset, 5> known_presets{{
     {"quick", "a small search on Fashion-MNIST, minutes on two cores"},
     {"nb201", "the published NAS-Bench-201 recipe on CIFAR-10 (default)"},
+    {"nb201-progressive", "the same with progressive learning: K 4 to 2, 5 to 3 operations"},
+    {"darts-cifar10", "the published DARTS-space recipe on CIFAR-10: K 6 to 4, 7 to 4 operations"},
+    {"darts-imagenet", "the same on ImageNet: K 6 to 3, three stride-2 convolutions first"},
 }};
 
 std::string joined(const auto& names) {
@@ -96,12 +144,41 @@ void check_data(const SearchOptions& o, const Checker& check) {
 }
 
 void check_network(const SearchOptions& o, const Checker& check) {
-  check.one_of("space", o.space, Names{"nas-bench-201"});
+  check.one_of("space", o.space, Names{"nas-bench-201", "darts"});
+  check.one_of("stem", o.stem, Names{"cifar", "imagenet"});
+  check.require(o.stem == "cifar" || o.space == "darts", "stem", "cifar with --space " + o.space);
   check.integer("channels", o.channels, 1, 1024);
-  check.integer("cells", o.cells, 1, 100);
-  check.integer("partial-channels", o.partial_channels, 1, 1024);
-  check.require(o.channels % o.partial_channels == 0, "partial-channels",
-                "a divisor of --channels " + std::to_string(o.channels));
+  check.integer("cells", o.cells, o.space == "darts" ? 3 : 1, 100);
+  for (const int k : o.partial_channels)
+    check.require(k >= 1 && o.channels % k == 0, "partial-channels",
+                  "divisors of --channels " + std::to_string(o.channels));
+}
+
+/// One value a stage, each smaller than (or as large as) the one before.
+void check_stage_list(const Checker& check, std::string_view name, const std::vector<int>& values,
+                      std::size_t stages) {
+  check.require(values.size() == stages, name,
+                std::to_string(stages) + (stages == 1 ? " value" : " values") +
+                    ", one for each of --stage-epochs");
+  check.require(std::is_sorted(values.rbegin(), values.rend()), name,
+                "no value above the one before it");
+}
+
+void check_stages(const SearchOptions& o, const Checker& check) {
+  const int ops = o.space == "darts" ? 7 : 5;
+  for (const int keep : o.keep_ops)
+    check.require(keep >= 1 && keep <= ops, "keep-ops",
+                  "1 to the " + std::to_string(ops) + " operations of --space " + o.space);
+  for (const int epochs : o.stage_epochs)
+    check.require(epochs >= 1 && epochs <= 100000, "stage-epochs", "1 to 100000 epochs a stage");
+  const std::size_t stages = std::max<std::size_t>(1, o.stage_epochs.size());
+  check_stage_list(check, "partial-channels", o.partial_channels, stages);
+  if (!o.keep_ops.empty()) check_stage_list(check, "keep-ops", o.keep_ops, stages);
+  check.require(o.keep_ops.empty() || o.keep_ops[0] == ops, "keep-ops",
+                std::to_string(ops) + " operations, all of them, in the first stage");
+  const int sum = std::accumulate(o.stage_epochs.begin(), o.stage_epochs.end(), 0);
+  check.require(o.stage_epochs.empty() || sum == o.epochs, "stage-epochs",
+                "a sum of --epochs " + std::to_string(o.epochs));
 }
 
 void check_recipe(const SearchOptions& o, const Checker& check) {
@@ -117,7 +194,10 @@ void check_recipe(const SearchOptions& o, const Checker& check) {
   check.positive("alpha-learning-rate", o.alpha_learning_rate);
   check.fraction("alpha-beta1", o.alpha_beta1);
   check.fraction("alpha-beta2", o.alpha_beta2);
+  check.not_negative("alpha-grad-clip", o.alpha_grad_clip);
   check.integer("alpha-start-epoch", o.alpha_start_epoch, 0, o.epochs);
+  check.integer("warmup-epochs", o.warmup_epochs, 0, o.epochs - 1);
+  check.one_of("recipe", o.recipe, Names{"published", "paper"});
   check.one_of("regulariser", o.regulariser, Names{"l2", "kl", "none"});
   check.require(o.regulariser != "kl" || o.method == "drnas", "regulariser",
                 "l2 or none with --method " + o.method + " (kl needs a Dirichlet)");
@@ -154,29 +234,42 @@ void SearchOptions::validate() const {
   check_recipe(*this, check);
   check_data(*this, check);
   check_network(*this, check);
+  check_stages(*this, check);
   check_run(*this, check);
 }
 
 std::span<const Preset> presets() { return known_presets; }
 
-SearchOptions preset_options(std::string_view name) {
-  SearchOptions options;
+SearchOptions preset_options(std::string_view name, std::string_view recipe) {
+  SearchOptions options = name == "quick"               ? quick_preset()
+                          : name == "nb201-progressive" ? nb201_progressive_preset()
+                          : name == "darts-cifar10"     ? darts_preset(recipe)
+                          : name == "darts-imagenet"    ? darts_imagenet_preset(recipe)
+                                                        : SearchOptions{};
   options.preset = name;
+  options.recipe = recipe;
   check_preset(options, Checker(options));
-  return name == "quick" ? quick_preset() : options;
+  return options;
 }
 
 SearchOptions resolve_options(const std::vector<GivenOption>& config,
                               const std::vector<GivenOption>& command_line) {
-  std::string preset = "nb201";
+  std::string preset = "nb201", recipe = "published";
+  bool epochs_given = false, stages_given = false;
   for (const auto* given : {&config, &command_line}) {
     for (const GivenOption& option : *given) {
       if (option.name == "preset") preset = option.value;
+      if (option.name == "recipe") recipe = option.value;
+      if (option.name == "epochs") epochs_given = true;
+      if (option.name == "stage-epochs") stages_given = true;
     }
   }
-  SearchOptions options = preset_options(preset);
+  SearchOptions options = preset_options(preset, recipe);
   apply(options, config);
   apply(options, command_line);
+  // The stages say how long the search is where only they are given.
+  if (stages_given && !epochs_given && !options.stage_epochs.empty())
+    options.epochs = std::accumulate(options.stage_epochs.begin(), options.stage_epochs.end(), 0);
   return options;
 }
 

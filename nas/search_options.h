@@ -24,9 +24,12 @@ struct SearchOptions {
 
   std::string space = "nas-bench-201";
   std::string method = "drnas";  ///< drnas | darts
-  int channels = 16;             ///< C of the first stage
-  int cells = 5;                 ///< N per stage
-  int partial_channels = 1;      ///< K: candidate operations see C/K channels
+  int channels = 16;             ///< C of the first cells
+  int cells = 5;                 ///< N per stage of the network; DARTS space: all cells
+  std::string stem = "cifar";    ///< cifar | imagenet (DARTS space: three convolutions of stride 2)
+  std::vector<int> partial_channels{1};  ///< K of each stage: candidate operations see C/K channels
+  std::vector<int> keep_ops;      ///< operations that an edge keeps in each stage; empty: all
+  std::vector<int> stage_epochs;  ///< of progressive learning; empty: one stage of all epochs
 
   int epochs = 100;
   int batch_size = 64;
@@ -35,12 +38,15 @@ struct SearchOptions {
       seeds;                     ///< several searches one after the other; empty: one, with `seed`
   double learning_rate = 0.025;  ///< of the weights, first epoch; cosine schedule
   double learning_rate_min = 0.001;
+  int warmup_epochs = 0;             ///< linear rise of the learning rate in the first epochs
+  std::string recipe = "published";  ///< published (what the code does) | paper, where they differ
   double momentum = 0.9;
   double weight_decay = 3e-4;
   double grad_clip = 5;               ///< L2 norm of all weight gradients; 0: no clipping
   double alpha_learning_rate = 3e-4;  ///< Adam
   double alpha_beta1 = 0.5, alpha_beta2 = 0.999;
-  int alpha_start_epoch = 0;       ///< alpha rests for so many epochs
+  double alpha_grad_clip = 0;      ///< L2 norm of alpha's gradient; 0: no clipping
+  int alpha_start_epoch = 0;       ///< alpha rests for so many epochs of each stage
   std::string regulariser = "l2";  ///< l2 | kl | none: what draws the concentrations towards 1
   double lambda = 1e-3;            ///< its weight
 
@@ -75,8 +81,8 @@ struct Preset {
   std::string_view name, summary;
 };
 std::span<const Preset> presets();
-/// Throws Error that lists the known ones.
-SearchOptions preset_options(std::string_view name);
+/// Throws Error that lists the known ones. A preset may depend on --recipe.
+SearchOptions preset_options(std::string_view name, std::string_view recipe = "published");
 
 /// An option that was given: its name without dashes in front, its value, and where it stands for
 /// messages.

@@ -21,13 +21,20 @@ std::string plan_search(const SearchOptions& options) {
          std::to_string(inputs.split.weights.size()) + " images for weights, " +
          std::to_string(inputs.split.architecture.size()) + " for alpha, " +
          std::to_string(inputs.dataset.classes.size()) + " classes\n# supernet: " +
-         std::to_string(Nb201Supernet(memory.network, options.seed).parameters().count()) +
+         std::to_string(make_supernet(memory.network, options.seed)->parameters().count()) +
          " parameters, raw outputs: " + to_string(memory.network.raw_outputs) +
          "\n# tensors: " + format_bytes(memory.peak_bytes) +
-         " at the peak\n# each epoch: " + batches(inputs.split.weights.size()) + " search steps, " +
+         " at the peak\n# images: " + image_text(memory, inputs.dataset.train) +
+         (memory.note.empty() ? "" : "\n# note: " + memory.note) +
+         "\n# each epoch: " + batches(inputs.split.weights.size()) + " search steps, " +
          batches(inputs.split.architecture.size()) + " evaluation batches\n# would write to " +
          options.out.string() + "\n";
 }
+
+/// The table is made without data.
+constexpr const char* images_come_on_top =
+    "training images come on top: on the device, or pinned on the host where --memory-limit leaves "
+    "no room (--dry-run says which)\n";
 
 std::string plan_search_memory(const SearchOptions& options) {
   options.validate();
@@ -37,6 +44,7 @@ std::string plan_search_memory(const SearchOptions& options) {
   question.supernet.channels = options.channels;
   question.supernet.cells = options.cells;
   question.supernet.storage = apply_precision(options, question.device).storage;
+  question.supernet.space = search_space(options);
   question.supernet.classes = options.dataset == "cifar100" ? 100 : 10;
   question.method = options.method;
   question.batch_sizes = {options.batch_size};
@@ -45,7 +53,8 @@ std::string plan_search_memory(const SearchOptions& options) {
   return "C " + std::to_string(options.channels) + ", N " + std::to_string(options.cells) +
          ", batch " + std::to_string(options.batch_size) + ", " +
          (question.supernet.storage == DType::bf16 ? "bfloat16" : "float32") + ", device " +
-         (question.device == Device::cuda ? "cuda" : "cpu") + "\n" + memory_table(question);
+         (question.device == Device::cuda ? "cuda" : "cpu") + "\n" + memory_table(question) +
+         (question.device == Device::cuda ? images_come_on_top : "");
 }
 
 }  // namespace drnas

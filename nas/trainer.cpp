@@ -33,7 +33,7 @@ constexpr int loss_word = 0, norm_word = 2, rate_word = 3, record_words = 4;
 
 }  // namespace
 
-Trainer::Trainer(Nb201Supernet& supernet, MixingDistribution& distribution, TrainerOptions options)
+Trainer::Trainer(Supernet& supernet, MixingDistribution& distribution, TrainerOptions options)
     : supernet_(supernet), distribution_(distribution), options_(options) {
   const ArchitectureParameters& p = distribution.parameters();
   const Device device = p.alpha.device();
@@ -66,19 +66,25 @@ void Trainer::backward(Pass& pass, bool weights) {
   if (weights) wanted = supernet_.leaves();
   if (!weights || options_.clip_with_alpha) wanted.push_back(pass.theta);
   pass.tape.backward(pass.loss.loss, wanted);
-  if (!weights || options_.clip_with_alpha) distribution_.backward(dtheta_);
+  if (weights && options_.clip_with_alpha) distribution_.backward(dtheta_);
 }
 
 void Trainer::keep_statistics() {
   copy(supernet_.parameters().statistics_buffer(), statistics_before_);
 }
 
-void Trainer::measure_gradients(bool weights) {
+void Trainer::update_alpha() {
+  distribution_.update(dtheta_,
+                       {options_.alpha_learning_rate, options_.alpha_beta1, options_.alpha_beta2,
+                        options_.alpha_eps, options_.l2, options_.alpha_grad_clip},
+                       options_.kl, record_.slice(norm_word, {1, 1, 1, 1}));
+}
+
+void Trainer::measure_gradients() {
   const Tensor &g = supernet_.parameters().gradients(),
                &alpha = distribution_.parameters().gradient;
-  const bool with_alpha = !weights || options_.clip_with_alpha;
-  const kernels::SquaredNorm norm{weights ? g.elements() : 0, g.data(), alpha.elements(),
-                                  with_alpha ? alpha.data<double>() : nullptr,
+  const kernels::SquaredNorm norm{g.elements(), g.data(), alpha.elements(),
+                                  options_.clip_with_alpha ? alpha.data<double>() : nullptr,
                                   record_.data<double>() + norm_word};
   dispatch(g.device(), [&]<Device D>() {
     const Tensor scratch = workspace(D, kernels::squared_norm_workspace<D>(norm));
@@ -86,33 +92,20 @@ void Trainer::measure_gradients(bool weights) {
   });
 }
 
-void Trainer::update_alpha() {
-  if (options_.kl != 0) distribution_.add_kl_gradient(options_.kl);
-  measure_gradients(false);
-  ArchitectureParameters& p = distribution_.parameters();
-  const kernels::AdamStep step{p.alpha.elements(),
-                               options_.alpha_learning_rate,
-                               options_.alpha_beta1,
-                               options_.alpha_beta2,
-                               options_.alpha_eps,
-                               options_.l2,
-                               p.adam_steps.data<std::int64_t>(),
-                               p.alpha.data<double>(),
-                               p.first_moment.data<double>(),
-                               p.second_moment.data<double>(),
-                               p.gradient.data<double>()};
-  dispatch(p.alpha.device(),
-           [&]<Device D>() { execute([&] { kernels::adam_step<D>(step, compute_stream(D)); }); });
-}
-
 void Trainer::update_weights() {
-  measure_gradients(true);
+  measure_gradients();
   const ParameterStore& store = supernet_.parameters();
   const double* record = record_.data<double>();
-  const kernels::SgdStep step{
-      store.weights().elements(), record + rate_word,      record + norm_word,
-      options_.grad_clip,         options_.momentum,       options_.weight_decay,
-      store.weights().data(),     store.velocity().data(), store.gradients().data()};
+  const kernels::SgdStep step{store.weights().elements(),
+                              record + rate_word,
+                              record + norm_word,
+                              options_.grad_clip,
+                              options_.momentum,
+                              options_.weight_decay,
+                              store.weights().data(),
+                              store.velocity().data(),
+                              store.gradients().data(),
+                              store.rounded().empty() ? nullptr : store.rounded().data<bfloat16>()};
   dispatch(store.device(),
            [&]<Device D>() { execute([&] { kernels::sgd_step<D>(step, compute_stream(D)); }); });
 }

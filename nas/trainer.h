@@ -9,6 +9,7 @@
 
 #include "data/device_batch.h"
 #include "engine/captured_step.h"
+#include "engine/ops.h"
 #include "nas/distribution.h"
 #include "nas/supernet.h"
 
@@ -20,6 +21,7 @@ struct TrainerOptions {
   double grad_clip = 5.0;  ///< by the L2 norm of all weight gradients; 0 means none
   bool clip_with_alpha =
       true;  ///< the norm includes dL_train/dalpha, as the published NAS-Bench-201 code does
+  double alpha_grad_clip = 0;  ///< by the L2 norm of alpha's gradient; 0 means none
   double alpha_learning_rate = 3e-4, alpha_beta1 = 0.5, alpha_beta2 = 0.999, alpha_eps = 1e-8;
   double l2 = 1e-3;     ///< added to alpha's gradient as l2*alpha: draws beta towards 1
   double kl = 0.0;      ///< weight of sum over edges of KL(Dirichlet(beta) || Dirichlet(1))
@@ -42,7 +44,7 @@ struct StepResult {
 /// throws Error that names the operation.
 class Trainer {
  public:
-  Trainer(Nb201Supernet& supernet, MixingDistribution& distribution, TrainerOptions options);
+  Trainer(Supernet& supernet, MixingDistribution& distribution, TrainerOptions options);
 
   /// Gradient of the validation loss for alpha only, plus the anchor's, then Adam. No weight
   /// gradients are computed.
@@ -76,15 +78,15 @@ class Trainer {
   void backward(Pass& pass, bool weights);
   void update_alpha();
   void update_weights();
-  /// Squared norm of the gradients that a step has left; also says whether they are finite.
-  void measure_gradients(bool weights);
+  /// Squared norm of a weight step's gradients; also says whether they are finite.
+  void measure_gradients();
   void read_record(const DeviceBatch& batch, StepResult& result) const;
   void keep_statistics();
   /// Where a step's report is not finite: undoes the step, repeats it with every result checked and
   /// throws Error that names the operation.
   void require_finite(const StepResult& result, const DeviceBatch& batch, bool weights);
 
-  Nb201Supernet& supernet_;
+  Supernet& supernet_;
   MixingDistribution& distribution_;
   TrainerOptions options_;
   std::uint32_t draws_ = 0;

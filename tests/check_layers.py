@@ -12,7 +12,7 @@ VENDOR = {
     r"(oneapi/dnnl/)?dnnl.*": {"kernels/conv2d_plan.cpp"},
     r"(stb/)?stb_.*": {"data/decode_image.cpp", "tests"},
     r"cudnn.*": {"kernels/conv2d.cu"},
-    r"cublas.*": {"kernels/linear.cu"},
+    r"cublas.*": {"kernels/cublas_library.h"},
     r"cuda_runtime.*": {"engine/native_memory.cpp", "kernels/launch.h", "tests", ".cu"},
     r"CLI/.*": {"tools", "tests", "bench"},
 }

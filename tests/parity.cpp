@@ -26,7 +26,8 @@ struct Options {
 Options parse(int argc, char** argv) {
   Options o;
   CLI::App app("Replays reference files and compares", "parity");
-  app.add_option("FILE", o.files, "nb201_*.safetensors or beta_*.csv")->required();
+  app.add_option("FILE", o.files, "nb201_*.safetensors, darts_*.safetensors or beta_*.csv")
+      ->required();
   app.add_option("--tolerance", o.tolerance, "Largest relative error of float32 tensors")
       ->capture_default_str();
   app.add_option("--derivative-tolerance", o.derivative_tolerance,
@@ -63,7 +64,7 @@ bool report(const std::filesystem::path& file, const Options& options, Overall& 
   const Precision precision = choose_precision(options.precision, device, 8);
   if (precision.tf32) kernels::set_conv_math(kernels::ConvMath::tf32);
   const parity::Errors errors =
-      table ? parity::replay_beta(file) : parity::replay_supernet(file, device, precision.storage);
+      table ? parity::replay_beta(file) : parity::replay(file, device, precision.storage);
   const double allowed = table ? options.derivative_tolerance : options.tolerance;
   double worst = 0;
   std::printf("%s\n", file.filename().c_str());

@@ -19,12 +19,23 @@ inline void keep_worst(double& worst, double error) {
   if (std::isnan(error) || error > worst) worst = error;
 }
 
-/// Replays a NAS-Bench-201 reference file: one training forward and backward with given weights and
-/// mixing weights, one evaluation forward, then the recorded architecture and weight steps. Throws
-/// Error for a file of another kind.
-/// `storage` is that of the activations.
+/// Replays the reference file of a search network: one training forward and backward with given
+/// weights and mixing weights, one evaluation forward, then (NAS-Bench-201) the recorded
+/// architecture and weight steps. Throws Error for a file of another kind. `storage` is that of
+/// NAS-Bench-201 activations.
 Errors replay_supernet(const std::filesystem::path& file, Device device = Device::cpu,
                        DType storage = DType::f32);
+
+/// The same for a file of the DARTS space.
+Errors replay_darts_search(const std::filesystem::path& file, Device device = Device::cpu);
+
+/// Replays the reference file of a network of derived DARTS cells: one training forward and backward
+/// of the loss with the auxiliary head's share, one evaluation forward.
+Errors replay_derived(const std::filesystem::path& file, Device device = Device::cpu);
+
+/// Replays a reference file by the kind of network that it names.
+Errors replay(const std::filesystem::path& file, Device device = Device::cpu,
+              DType storage = DType::f32);
 
 /// Compares the derivative of a Beta sample with every row of a table x,a,b,...,dx_da.
 Errors replay_beta(const std::filesystem::path& file);

@@ -9,27 +9,53 @@ namespace drnas::parity {
 namespace {
 
 constexpr const char *edge_order = "1<-0,2<-0,2<-1,3<-0,3<-1,3<-2",
-                     *op_order = "none,skip_connect,nor_conv_1x1,nor_conv_3x3,avg_pool_3x3";
+                     *op_order = "none,skip_connect,nor_conv_1x1,nor_conv_3x3,avg_pool_3x3",
+                     *darts_op_order =
+                         "max_pool_3x3,avg_pool_3x3,skip_connect,sep_conv_3x3,"
+                         "sep_conv_5x5,dil_conv_3x3,dil_conv_5x5";
 
 }  // namespace
 
 ReferenceFile::ReferenceFile(const std::filesystem::path& path) : file_(path) {
-  expect_metadata("space", "nas-bench-201");
-  expect_metadata("edges", edge_order);
-  expect_metadata("ops", op_order);
   channels_ = count("c");
-  cells_ = count("n");
   classes_ = count("classes");
   partial_channels_ = count("k");
   steps_ = contains("trace.alpha0") ? count("steps") : 0;
-  // The network is allocated by these numbers, so they must be those of the tensors.
-  expect_extent("init.stem.0.weight", channels_);
   expect_extent("init.classifier.bias", classes_);
-  const auto last_cell = [](std::int64_t cells) {
-    return "init.cells." + std::to_string(3 * cells + 1) + ".edges.3<-2.3.op.1.weight";
+}
+
+std::string ReferenceFile::net() const {
+  if (file_.metadata_at("space") == "nas-bench-201") return "nas-bench-201";
+  expect_metadata("space", "darts");
+  return file_.metadata_at("net");
+}
+
+int ReferenceFile::check_nb201() const {
+  expect_metadata("space", "nas-bench-201");
+  expect_metadata("edges", edge_order);
+  expect_metadata("ops", op_order);
+  // The network is allocated by these numbers, so they must be those of the tensors.
+  const int cells = count("n");
+  expect_extent("init.stem.0.weight", channels_);
+  const auto last_cell = [](std::int64_t n) {
+    return "init.cells." + std::to_string(3 * n + 1) + ".edges.3<-2.3.op.1.weight";
   };
-  if (!contains(last_cell(cells_)) || contains(last_cell(std::int64_t{cells_} + 1)))
-    fail("metadata n = " + std::to_string(cells_) + " is not its number of cells a stage");
+  if (!contains(last_cell(cells)) || contains(last_cell(std::int64_t{cells} + 1)))
+    fail("metadata n = " + std::to_string(cells) + " is not its number of cells a stage");
+  return cells;
+}
+
+int ReferenceFile::check_darts() const {
+  expect_metadata("space", "darts");
+  if (contains("theta.normal")) expect_metadata("ops", darts_op_order);
+  const int layers = count("layers");
+  const auto cell = [](std::int64_t index) {
+    return "init.cells." + std::to_string(index) + ".preprocess1.op.1.weight";
+  };
+  if (!contains(cell(layers - 1)) || contains(cell(layers)))
+    fail("metadata layers = " + std::to_string(layers) + " is not its number of cells");
+  expect_extent(cell(0), channels_);
+  return layers;
 }
 
 void ReferenceFile::fail(const std::string& what) const {

@@ -11,19 +11,27 @@
 
 namespace drnas::parity {
 
-/// A NAS-Bench-201 reference file whose metadata and tensor sizes have been checked.
+/// A reference file: tensors of a network by their published names, and metadata that describe it.
 class ReferenceFile {
  public:
-  /// Throws Error for a file of another space, another order of edges or operations, or sizes that
-  /// its tensors do not have.
+  /// Throws Error for sizes in the metadata that its tensors do not have.
   explicit ReferenceFile(const std::filesystem::path& path);
 
+  /// nas-bench-201, or the kind of a network of the DARTS space.
+  std::string net() const;
+  /// Cells of a NAS-Bench-201 supernet a stage, of a DARTS network in all. Throw Error for a file
+  /// of another space, or with edges or operations in another order.
+  int check_nb201() const;
+  int check_darts() const;
+  const std::string& metadata(const std::string& key) const { return file_.metadata_at(key); }
+
   int channels() const { return channels_; }
-  int cells() const { return cells_; }
   int classes() const { return classes_; }
   int partial_channels() const { return partial_channels_; }
   int steps() const { return steps_; }
   double clip() const { return number("clip"); }
+  /// Of the auxiliary head's loss.
+  double auxiliary_weight() const { return number("auxiliary_weight"); }
   bool contains(const std::string& name) const { return file_.contains(name); }
 
   /// The values of a float32 tensor in this project's layout: activations NCHW -> NHWC,
@@ -48,7 +56,7 @@ class ReferenceFile {
   void expect_extent(const std::string& tensor, int extent) const;
 
   SafetensorsFile file_;
-  int channels_ = 0, cells_ = 0, classes_ = 0, partial_channels_ = 0, steps_ = 0;
+  int channels_ = 0, classes_ = 0, partial_channels_ = 0, steps_ = 0;
 };
 
 }  // namespace drnas::parity

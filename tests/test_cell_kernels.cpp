@@ -183,7 +183,7 @@ class KernelCell {
     const auto keep = [&](auto&& from) { return state.keep.emplace_back(buffer(from))->data(); };
     for (int s = 0; s < 2; ++s) {
       f.weight[s] = keep(cell_.weights[source][s]);
-      f.z[s] = keep(g.pixels() * f.bundle.z_channels());
+      f.z[s] = keep(g.pixels() * f.bundle.z_channels(s));
       f.mean[s] = keep(std::int64_t{cell_.rows(source)});
       f.inv_std[s] = keep(std::int64_t{cell_.rows(source)});
     }
@@ -198,7 +198,7 @@ class KernelCell {
       const kernels::ConvBundleForward& f = bundles_[i].f;
       const int first = (j - i - 1) * g.c, t = Cell::first_theta(j, i);
       for (int s = 0; s < 2; ++s)
-        mix.term[2 * i + s] = {f.z[s] + first, f.bundle.z_channels(), f.mean[s] + first,
+        mix.term[2 * i + s] = {f.z[s] + first, f.bundle.z_channels(s), f.mean[s] + first,
                                f.inv_std[s] + first, t + s};
       mix.source[i] = {*node_[i], t + 2, t + 3};
     }

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "engine/files.h"
+#include "nas/nb201_supernet.h"
 #include "nas/search_state.h"
 #include "tests/option_files.h"
 #include "tests/reference.h"

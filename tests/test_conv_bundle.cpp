@@ -21,11 +21,21 @@ struct Shape {
   Images g;
   int edges;
   std::vector<int> kernels;
+  std::vector<std::uint8_t> present = {};  // per size; empty: every edge has all
 
-  int rows() const { return edges * g.c; }
+  int sizes() const { return static_cast<int>(kernels.size()); }
+  /// The edges that have a size, in order: c rows each.
+  std::vector<int> edges_with(int size) const {
+    std::vector<int> out;
+    for (int e = 0; e < edges; ++e)
+      if (present.empty() || (present[size] & 1 << e)) out.push_back(e);
+    return out;
+  }
+  int rows(int size) const { return static_cast<int>(edges_with(size).size()) * g.c; }
   ConvBundle bundle() const {
-    ConvBundle b{g.n, g.h, g.w, g.c, g.channels, edges, static_cast<int>(kernels.size()), {}};
+    ConvBundle b{g.n, g.h, g.w, g.c, g.channels, edges, sizes(), {}};
     std::copy(kernels.begin(), kernels.end(), b.kernel);
+    std::copy(present.begin(), present.end(), b.present);
     return b;
   }
 };
@@ -37,8 +47,10 @@ void capture_and(const Shape& s, const std::function<void()>& body) {
   CAPTURE(s.g.c);
   CAPTURE(s.g.parts());
   CAPTURE(s.edges);
-  CAPTURE(s.kernels.size());
-  CAPTURE(s.kernels[0]);
+  std::string sizes;
+  for (int k = 0; k < s.sizes(); ++k)
+    sizes += " " + std::to_string(s.kernels[k]) + ":" + std::to_string(s.bundle().present[k]);
+  CAPTURE(sizes);
   body();
 }
 
@@ -56,8 +68,10 @@ struct Inputs {
   std::vector<Doubles> weight;
 
   Inputs(std::mt19937_64& rng, const Shape& s) : x(normals_and_zeros(rng, s.g.count())) {
-    for (const int k : s.kernels)
-      weight.push_back(normals(rng, std::int64_t{s.rows()} * k * k * s.g.c));
+    for (int size = 0; size < s.sizes(); ++size) {
+      const std::int64_t taps = s.kernels[size] * s.kernels[size];
+      weight.push_back(normals(rng, s.rows(size) * taps * s.g.c));
+    }
   }
 };
 
@@ -80,12 +94,12 @@ std::vector<SizeResult> forward(const Shape& s, const Inputs& in, bool training,
   };
   for (int k = 0; k < f.bundle.sizes; ++k) {
     f.weight[k] = buffer(in.weight[k]);
-    f.z[k] = buffer(f.bundle.pixels() * f.bundle.z_channels());
-    f.mean[k] = buffer(std::int64_t{s.rows()});
-    f.inv_std[k] = buffer(std::int64_t{s.rows()});
+    f.z[k] = buffer(f.bundle.pixels() * ((s.rows(k) + 7) / 8 * 8));
+    f.mean[k] = buffer(std::int64_t{s.rows(k)});
+    f.inv_std[k] = buffer(std::int64_t{s.rows(k)});
     if (running == Running::none) continue;
-    f.running_mean[k] = buffer(Doubles(s.rows(), 0.5));
-    f.running_var[k] = buffer(Doubles(s.rows(), 2.0));
+    f.running_mean[k] = buffer(Doubles(s.rows(k), 0.5));
+    f.running_var[k] = buffer(Doubles(s.rows(k), 2.0));
   }
   f.training = training;
   f.eps = eps;
@@ -104,12 +118,12 @@ std::vector<SizeResult> forward(const Shape& s, const Inputs& in, bool training,
 }
 
 /// The raw outputs without the padding, which must be zero.
-Doubles unpadded(const Shape& s, const std::vector<float>& z) {
-  const int stride = s.bundle().z_channels();
+Doubles unpadded(const Shape& s, int size, const std::vector<float>& z) {
+  const int stride = s.bundle().z_channels(size);
   Doubles out;
   bool padding_is_zero = true;
   for (std::size_t i = 0; i < z.size(); ++i)
-    if (static_cast<int>(i % stride) < s.rows())
+    if (static_cast<int>(i % stride) < s.rows(size))
       out.push_back(z[i]);
     else
       padding_is_zero = padding_is_zero && z[i] == 0.0f;
@@ -119,10 +133,10 @@ Doubles unpadded(const Shape& s, const std::vector<float>& z) {
 
 /// Statistics of a channel against those of its own raw outputs. They are float32 within an image:
 /// a mean is off by at most (hw + 2) u E|z|, a variance by 4 (hw + 8) u E[z^2].
-void check_statistics(const Shape& s, const SizeResult& r, const Doubles& z) {
-  const Moments moments(z, s.rows());
+void check_statistics(const Shape& s, int size, const SizeResult& r, const Doubles& z) {
+  const Moments moments(z, s.rows(size));
   const double m = static_cast<double>(s.g.pixels()), u = 0x1p-24, length = s.g.h * s.g.w + 8.0;
-  for (int ch = 0; ch < s.rows(); ++ch) {
+  for (int ch = 0; ch < s.rows(size); ++ch) {
     const double mean = moments.mean[ch], var = moments.var[ch], power = var + mean * mean + 1e-30;
     const double mean_bound = length * u * std::sqrt(power), var_bound = 4 * length * u * power;
     CHECK(std::abs(r.mean[ch] - mean) <= mean_bound);
@@ -138,21 +152,21 @@ void check_statistics(const Shape& s, const SizeResult& r, const Doubles& z) {
 
 void check_forward(const Shape& s, const Inputs& in) {
   const std::vector<SizeResult> r = forward(s, in, true, Running::start);
-  for (std::size_t k = 0; k < s.kernels.size(); ++k) {
-    const Doubles z = unpadded(s, r[k].z);
+  for (int k = 0; k < s.sizes(); ++k) {
+    const Doubles z = unpadded(s, k, r[k].z);
     const int terms = s.kernels[k] * s.kernels[k] * s.g.c;
-    check_sum(z, convolve(s.g, in.x, in.weight[k], s.rows(), s.kernels[k]), terms + 1,
+    check_sum(z, convolve(s.g, in.x, in.weight[k], s.rows(k), s.kernels[k]), terms + 1,
               s.kernels[k] == 3);
-    check_statistics(s, r[k], z);
+    check_statistics(s, k, r[k], z);
   }
   const std::vector<SizeResult> still = forward(s, in, true, Running::none);
   const std::vector<SizeResult> evaluation = forward(s, in, false, Running::start);
-  for (std::size_t k = 0; k < s.kernels.size(); ++k) {
+  for (int k = 0; k < s.sizes(); ++k) {
     CHECK(still[k].z == r[k].z);
     CHECK(still[k].mean == r[k].mean);
     CHECK(still[k].inv_std == r[k].inv_std);
     CHECK(evaluation[k].z == r[k].z);
-    const auto all = [&](float value) { return std::vector<float>(s.rows(), value); };
+    const auto all = [&](float value) { return std::vector<float>(s.rows(k), value); };
     CHECK(evaluation[k].mean == all(0.5f));
     CHECK(evaluation[k].running_mean == all(0.5f));
     CHECK(evaluation[k].running_var == all(2.0f));
@@ -167,12 +181,10 @@ struct Upstream {
   std::vector<std::optional<double>> skip, pool;   // per edge
 
   Upstream(std::mt19937_64& rng, const Shape& s) : coefficients(s.edges) {
-    for (std::size_t k = 0; k < s.kernels.size(); ++k)
-      z.push_back(normals(rng, s.g.pixels() * s.rows()));
+    for (int k = 0; k < s.sizes(); ++k) z.push_back(normals(rng, s.g.pixels() * s.rows(k)));
     for (int e = 0; e < s.edges; ++e) {
       dy.push_back(normals(rng, s.g.count()));
-      for (std::size_t k = 0; k < s.kernels.size(); ++k)
-        coefficients[e].push_back(normals(rng, 3 * s.g.c));
+      for (int k = 0; k < s.sizes(); ++k) coefficients[e].push_back(normals(rng, 3 * s.g.c));
       const auto weight = [&] {
         return rng() % 4 ? std::optional(normals(rng, 1)[0] + 0.1) : std::nullopt;
       };
@@ -181,13 +193,15 @@ struct Upstream {
     }
   }
 
-  /// dz = A dy + B z + C of one kernel size [pixels, edges*c].
+  /// dz = A dy + B z + C of one kernel size [pixels, rows].
   Bounded dz(const Shape& s, int size) const {
-    Bounded out(s.g.pixels() * s.rows());
-    for (std::int64_t i = 0; i < s.g.pixels() * s.rows(); ++i) {
-      const int e = static_cast<int>(i % s.rows()) / s.g.c, ch = static_cast<int>(i % s.g.c);
+    const std::vector<int> edges = s.edges_with(size);
+    const int rows = s.rows(size);
+    Bounded out(s.g.pixels() * rows);
+    for (std::int64_t i = 0; i < s.g.pixels() * rows; ++i) {
+      const int e = edges[i % rows / s.g.c], ch = static_cast<int>(i % s.g.c);
       const Doubles& a = coefficients[e][size];
-      out.add(i, a[ch] * dy[e][i / s.rows() * s.g.channels + s.g.shuffled(ch)]);
+      out.add(i, a[ch] * dy[e][i / rows * s.g.channels + s.g.shuffled(ch)]);
       out.add(i, a[s.g.c + ch] * z[size][i]);
       out.add(i, a[2 * s.g.c + ch]);
     }
@@ -219,10 +233,9 @@ Gradients backward(const Shape& s, const Inputs& in, const Upstream& up,
   };
   std::array<Guarded*, 2> dweight{};
   for (int k = 0; k < b.bundle.sizes; ++k) {
-    const int stride = b.bundle.z_channels();
+    const int stride = b.bundle.z_channels(k), rows = s.rows(k);
     Doubles z(s.g.pixels() * stride, 0.0);
-    for (std::size_t i = 0; i < up.z[k].size(); ++i)
-      z[i / s.rows() * stride + i % s.rows()] = up.z[k][i];
+    for (std::size_t i = 0; i < up.z[k].size(); ++i) z[i / rows * stride + i % rows] = up.z[k][i];
     b.weight[k] = buffer(in.weight[k]);
     b.z[k] = buffer(z);
     if (!wanted.dweight[k]) continue;
@@ -232,7 +245,7 @@ Gradients backward(const Shape& s, const Inputs& in, const Upstream& up,
   for (int e = 0; e < s.edges; ++e) {
     b.edge[e].dy = buffer(up.dy[e]);
     for (int k = 0; k < b.bundle.sizes; ++k)
-      b.edge[e].coefficients[k] = buffer(up.coefficients[e][k]);
+      if (b.bundle.has(k, e)) b.edge[e].coefficients[k] = buffer(up.coefficients[e][k]);
     if (up.skip[e]) b.edge[e].skip_weight = &*up.skip[e];
     if (up.pool[e]) b.edge[e].pool_weight = &*up.pool[e];
   }
@@ -248,22 +261,23 @@ Gradients backward(const Shape& s, const Inputs& in, const Upstream& up,
 void check_backward(const Shape& s, const Inputs& in, const Upstream& up) {
   const Gradients got = backward(s, in, up);
   Bounded dx(s.g.count());
-  const int sizes = static_cast<int>(s.kernels.size());
-  int taps = 0;
+  const int sizes = s.sizes();
+  int products = 0;
+  bool may_mix = false;
   for (int k = 0; k < sizes; ++k) {
     const int size = s.kernels[k];
     const Bounded dweight =
-        convolve_adjoint(s.g, in.x, in.weight[k], s.rows(), size, up.dz(s, k), dx);
+        convolve_adjoint(s.g, in.x, in.weight[k], s.rows(k), size, up.dz(s, k), dx);
     const std::vector<float>& d = got.dweight[k];
     check_sum(Doubles(d.begin(), d.end()), dweight, static_cast<double>(s.g.pixels()) + 4,
               size == 3);
-    taps += size * size;
+    products += size * size * s.rows(k);
+    may_mix = may_mix || size == 3;
   }
   for (int e = 0; e < s.edges; ++e)
     add_pass_through(s.g, up.dy[e], up.skip[e].value_or(0), up.pool[e].value_or(0), dx);
   // dz takes 3 roundings, the pool 8 and one an edge; then one addition a product.
-  check_sum(Doubles(got.dx.begin(), got.dx.end()), dx, taps * s.rows() + 2 * s.edges + 14,
-            taps >= 9);
+  check_sum(Doubles(got.dx.begin(), got.dx.end()), dx, products + 2 * s.edges + 14, may_mix);
   // Whatever is left out, the rest keeps its bits.
   for (const Wanted& wanted :
        {Wanted{false}, Wanted{true, {false, false}}, Wanted{true, {true, false}},
@@ -281,6 +295,23 @@ Shape random_shape(std::mt19937_64& rng, int parts, int c) {
            c * parts},
           pick(rng, {1, 2, 3}),
           sizes[rng() % 5]};
+}
+
+/// The same with up to eight edges, each of which lacks sizes by chance: one size or none at all
+/// among them.
+Shape ragged_shape(std::mt19937_64& rng, int parts, int c) {
+  Shape s = random_shape(rng, parts, c);
+  s.edges = pick(rng, {1, 2, 3, 8});
+  std::vector<int> candidates;
+  s.kernels.swap(candidates);
+  for (const int k : candidates) {
+    const unsigned all = (1u << s.edges) - 1, mask = rng() & all;
+    const unsigned behind = rng() & 0xff & ~all;  // means nothing
+    if (mask == 0) continue;
+    s.kernels.push_back(k);
+    s.present.push_back(static_cast<std::uint8_t>(mask | behind));
+  }
+  return s;
 }
 
 /// Shapes with several images a chunk and several chunks a thread.
@@ -321,6 +352,26 @@ TEST_CASE("conv bundle: backward against float64") {
     const Upstream up(rng, s);
     capture_and(s, [&] { check_backward(s, in, up); });
   }
+}
+
+TEST_CASE("conv bundle: edges without some sizes, and nodes without any, against float64") {
+  auto rng = generator(64);
+  const auto check = [&](const Shape& s) {
+    const Inputs in(rng, s);
+    const Upstream up(rng, s);
+    capture_and(s, [&] {
+      check_forward(s, in);
+      check_backward(s, in, up);
+    });
+  };
+  for (const int parts : {1, 2, 4, 8})
+    for (const int c : {2, 3, 4, 6, 8, 16})
+      for (int trial = 0; trial < 3; ++trial) check(ragged_shape(rng, parts, c));
+  for (Shape s : large_shapes) {
+    s.present = {1, 2};
+    check(s);
+  }
+  check({{2, 5, 3, 4, 8}, 2, {}});
 }
 
 TEST_CASE("conv bundle: repeats bit by bit; only weight gradients may depend on the thread count") {

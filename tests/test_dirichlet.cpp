@@ -256,45 +256,4 @@ TEST_CASE("dirichlet: rows with nothing kept, one entry, bad sizes, NaN") {
                        drnas::Error);
 }
 
-TEST_CASE("dirichlet: KL to the uniform Dirichlet, value and gradient") {
-  constexpr int edges = 4, ops = 5;
-  std::mt19937_64 random(7);
-  Values alpha = random_values(random, edges * ops, -2.0, 3.0);
-  std::fill(alpha.begin(), alpha.begin() + ops, 0.0);  // beta = 1: the anchor itself
-  const auto evaluate = [&](const Values& at, Values& rows, Values& dalpha, double lambda) {
-    Values beta;
-    for (double v : at) beta.push_back(kernels::concentration_of(v));
-    double total = -1.0;
-    kernels::kl_to_uniform<Device::cpu>(
-        {at.data(), beta.data(), lambda, rows.data(), &total, dalpha.data(), edges, ops}, nullptr);
-    return total;
-  };
-  Values rows(edges), dalpha(edges * ops, 10.0), unused(edges * ops);
-  const double total = evaluate(alpha, rows, dalpha, 0.5);
-  CHECK(std::fabs(rows[0]) < 1e-14);
-  CHECK(total == ((rows[0] + rows[1]) + rows[2]) + rows[3]);
-  for (int i = 0; i < edges * ops; ++i) {
-    Values up = alpha, down = alpha, scratch(edges);
-    const double h = 1e-5;
-    up[i] += h;
-    down[i] -= h;
-    const double expected =
-        (evaluate(up, scratch, unused, 0.0) - evaluate(down, scratch, unused, 0.0)) / (2 * h);
-    // h^2 times third derivative of order ten, plus eps times the value of order ten over h
-    // (the slope jumps at alpha = 0 only in its derivative).
-    CHECK(std::fabs(dalpha[i] - 10.0 - 0.5 * expected) < 1e-8);
-  }
-  // Two entries: E[ln density] by the midpoint rule.
-  const double beta[2] = {2.5, 3.5};
-  const double log_norm = std::lgamma(6.0) - std::lgamma(2.5) - std::lgamma(3.5);
-  double integral = 0.0;
-  constexpr int cells = 20000;
-  for (int i = 0; i < cells; ++i) {
-    const double x = (i + 0.5) / cells;
-    const double log_density = log_norm + 1.5 * std::log(x) + 2.5 * std::log1p(-x);
-    integral += std::exp(log_density) * log_density / cells;
-  }
-  CHECK(std::fabs(kernels::kl_to_uniform_row(beta, 2) - integral) < 1e-7);
-}
-
 }  // namespace

@@ -33,25 +33,22 @@ Values random_values(std::mt19937_64& random, std::size_t count, double lo, doub
   return out;
 }
 
-TEST_CASE("dirichlet: digamma, trigamma and their difference against extended precision") {
+TEST_CASE("dirichlet: trigamma and differences of digamma against extended precision") {
   std::mt19937_64 random(1);
-  double worst[3] = {};
+  double worst[2] = {};
   for (int i = 0; i < 3000; ++i) {
     const Values e = random_values(random, 2, -3.0, 4.0);
     const double a = std::pow(10.0, e[0]), b = std::pow(10.0, e[1]);
     const long double psi = test::psi_reference(a);
-    worst[0] = std::max(worst[0], static_cast<double>(std::fabs(kernels::digamma(a) - psi) /
-                                                      (1.0L + std::fabs(psi))));
-    worst[1] = std::max(worst[1], relative(kernels::trigamma(a), test::trigamma_reference(a)));
+    worst[0] = std::max(worst[0], relative(kernels::trigamma(a), test::trigamma_reference(a)));
     // The reference subtracts, and so loses some eps80 (1 + |psi|) of absolute precision.
     const long double difference = test::psi_reference(static_cast<long double>(a) + b) - psi;
     const long double lost = 20 * 1.1e-19L * (1.0L + std::fabs(psi));
     const long double error = std::fabs(kernels::digamma_difference(a, b) - difference) - lost;
-    worst[2] = std::max(worst[2], static_cast<double>(error / difference));
+    worst[1] = std::max(worst[1], static_cast<double>(error / difference));
   }
-  MESSAGE("largest errors: digamma ", worst[0], ", trigamma ", worst[1], ", difference ", worst[2]);
+  MESSAGE("largest errors: trigamma ", worst[0], ", difference ", worst[1]);
   for (double w : worst) CHECK(w < 20 * 2.3e-16);  // about twenty rounded operations
-  CHECK(relative(kernels::digamma(1.0), -0.577215664901532861) < 1e-14);
   CHECK(relative(kernels::trigamma(1.0), 1.644934066848226436) < 1e-14);
 }
 

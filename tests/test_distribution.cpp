@@ -161,22 +161,35 @@ TEST_CASE("distributions: mean of the Dirichlet gradient is the gradient of the 
   CHECK(most > 20 * error);  // or the comparison would say nothing
 }
 
-TEST_CASE("distributions: the anchor's gradient by finite differences, for a Dirichlet alone") {
+TEST_CASE("distributions: an update adds the anchor's gradient, and moves alpha by its sign") {
   auto rng = generator(85);
   Doubles alpha = normals(rng, count, 1.5);
-  const Doubles start = normals(rng, count);
+  const Tensor dtheta = table_of(normals(rng, count)),
+               norm = Tensor::zeros({1, 1, 1, 1}, MemoryTag::optimizer, Device::cpu, DType::f64);
   // The second derivative of elu jumps at 0: a difference across it is off by its step.
   for (double& a : alpha)
     if (std::abs(a) < 1e-3) a = 1e-3;
-  const auto d = make("drnas", alpha);
-  d->sample(0);
-  std::copy(start.begin(), start.end(), d->parameters().gradient.data<double>());
-  constexpr double lambda = 0.3;
-  d->add_kl_gradient(lambda);
-  Doubles expected = finite_differences(anchor_of, alpha, 1e-4);
-  for (int i = 0; i < count; ++i) expected[i] = start[i] + lambda * expected[i];
-  CHECK(max_error(values_of(d->parameters().gradient), expected) < 1e-8);
-  test_files::check_fails([&] { make("darts", alpha)->add_kl_gradient(lambda); },
+  const kernels::AdamRule rule{0.01, 0.5, 0.999, 0.0, 0.0};
+  const Doubles anchor = finite_differences(anchor_of, alpha, 1e-4);
+  for (const auto& [method, lambda] : {std::pair{"drnas", 0.3}, {"drnas", 0.0}, {"darts", 0.0}}) {
+    CAPTURE(method);
+    CAPTURE(lambda);
+    const auto d = make(method, alpha), twin = make(method, alpha);
+    d->sample(0);
+    twin->sample(0);
+    twin->backward(dtheta);
+    Doubles expected = values_of(twin->parameters().gradient);
+    for (int i = 0; i < count; ++i) expected[i] += lambda * anchor[i];
+    d->update(dtheta, rule, lambda, norm);
+    const Doubles gradient = values_of(d->parameters().gradient),
+                  moved = values_of(d->parameters().alpha);
+    CHECK(max_error(gradient, expected) < 1e-8);
+    CHECK(norm.data<double>()[0] == doctest::Approx(dot(gradient, gradient)).epsilon(1e-14));
+    // Adam's first step has the learning rate's length everywhere.
+    for (int i = 0; i < count; ++i)
+      CHECK(moved[i] - alpha[i] == doctest::Approx(gradient[i] > 0 ? -0.01 : 0.01).epsilon(1e-9));
+  }
+  test_files::check_fails([&] { make("darts", alpha)->update(dtheta, rule, 0.3, norm); },
                           {"--regulariser kl", "drnas"});
 }
 

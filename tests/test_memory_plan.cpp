@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "nas/memory_plan.h"
+#include "nas/nb201_supernet.h"
 
 #include "engine/planning.h"
+#include "tests/pruned.h"
 #include "tests/reference.h"
 
 using namespace drnas;
@@ -30,6 +32,7 @@ struct Run {
         distribution(make_distribution(q.method,
                                        {Nb201Supernet::edges, Nb201Supernet::ops, 0, q.device}, 0)),
         trainer(supernet, *distribution, q.trainer) {
+    if (!q.supernet.kept.empty()) distribution->parameters().prune(q.supernet.kept);
     auto rng = generator(61);
     batches.reserve(q.batch_sizes.size());
     for (const int size : q.batch_sizes) {
@@ -45,27 +48,52 @@ struct Run {
   }
 };
 
+/// The plan, which allocates nothing, against what a run of it holds.
+void check_plan(const MemoryQuestion& q) {
+  Allocator& pool = Allocator::of(Device::cpu);
+  const bool checks = pool.set_checks(false);
+  const std::int64_t before = pool.counters().live;
+  pool.reset_peak();
+  const std::int64_t allocations = pool.counters().native_allocations;
+  const MemoryCounters planned = plan_memory(q);
+  CHECK(pool.counters().peak == before);
+  CHECK(pool.counters().native_allocations == allocations);
+  const Run run(q);
+  CHECK(pool.counters().peak - before == planned.peak);
+  for (int tag = 0; tag < memory_tag_count; ++tag)
+    CHECK(pool.counters().by_tag_at_peak[tag] == planned.by_tag_at_peak[tag]);
+  pool.set_checks(checks);
+}
+
 }  // namespace
 
 TEST_CASE("memory plan: equals what a run holds at its peak, to the byte and by tag") {
-  Allocator& pool = Allocator::of(Device::cpu);
   for (const RawOutputs mode : {RawOutputs::store, RawOutputs::rebuild_1x1, RawOutputs::rebuild})
     for (const int parts : {1, 4}) {
-      const MemoryQuestion q = question(8, 2, parts, mode);
       CAPTURE(to_string(mode));
       CAPTURE(parts);
-      const bool checks = pool.set_checks(false);
-      const std::int64_t before = pool.counters().live;
-      pool.reset_peak();
-      const std::int64_t allocations = pool.counters().native_allocations;
-      const MemoryCounters planned = plan_memory(q);
-      CHECK(pool.counters().peak == before);
-      CHECK(pool.counters().native_allocations == allocations);
-      const Run run(q);
-      CHECK(pool.counters().peak - before == planned.peak);
-      for (int tag = 0; tag < memory_tag_count; ++tag)
-        CHECK(pool.counters().by_tag_at_peak[tag] == planned.by_tag_at_peak[tag]);
-      pool.set_checks(checks);
+      check_plan(question(8, 2, parts, mode));
+    }
+}
+
+TEST_CASE("memory plan: of pruned networks too, which need less and less") {
+  constexpr int edges = Nb201Supernet::edges, ops = Nb201Supernet::ops;
+  auto rng = generator(62);
+  for (const RawOutputs mode : {RawOutputs::store, RawOutputs::rebuild_1x1, RawOutputs::rebuild})
+    for (const int parts : {1, 4}) {
+      CAPTURE(to_string(mode));
+      CAPTURE(parts);
+      MemoryQuestion q = question(8, 1, parts, mode);
+      q.supernet.kept = random_kept(rng, edges, ops);
+      check_plan(q);
+      std::int64_t last = plan_memory(question(8, 1, parts, mode)).peak;
+      for (const std::vector<int>& of_edge : {std::vector{0, 1, 3, 4}, {0, 1, 2}, {1, 4}}) {
+        q.supernet.kept = kept_everywhere(edges, ops, of_edge);
+        check_plan(q);
+        const std::int64_t bytes = plan_memory(q).peak;
+        CHECK(bytes < last);
+        last = bytes;
+      }
     }
 }
 

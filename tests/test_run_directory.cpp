@@ -44,6 +44,7 @@ EpochRecord record(int epoch) {
   r.images_per_second = 1000.5;
   r.peak_bytes = 5'000'000'000;
   r.peak_bytes_by_tag = {{"weights", 1}, {"activations", 4'999'999'999}};
+  r.pinned_bytes = 150'000'256;
   return r;
 }
 
@@ -108,7 +109,7 @@ TEST_CASE("run directory: a line of the log has exactly the documented keys") {
   CHECK(keys == std::vector<std::string>{"epoch", "stage", "learning_rate", "train_loss",
                                          "train_top1", "val_loss", "val_top1", "genotype",
                                          "concentrations", "step_ms", "images_per_second",
-                                         "peak_bytes"});
+                                         "peak_bytes", "pinned_bytes"});
   CHECK(json["epoch"] == 3);
   CHECK(json["stage"] == 2);
   CHECK(json["learning_rate"].get<double>() == r.learning_rate);
@@ -123,6 +124,7 @@ TEST_CASE("run directory: a line of the log has exactly the documented keys") {
   CHECK(json["peak_bytes"]["total"] == r.peak_bytes);
   CHECK(json["peak_bytes"]["by_tag"].get<std::map<std::string, std::int64_t>>() ==
         r.peak_bytes_by_tag);
+  CHECK(json["pinned_bytes"] == r.pinned_bytes);
   r.table = drnas::TableAccuracy{94.36, 73.51, 46.34};
   const auto with_table = nlohmann::ordered_json::parse(drnas::to_json(r));
   CHECK(with_table.size() == keys.size() + 1);

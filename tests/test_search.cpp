@@ -3,104 +3,18 @@
 // something goes wrong.
 #include "nas/search.h"
 
-#include <doctest/doctest.h>
-#include <unistd.h>
+#include <algorithm>
 
-#include <csignal>
-#include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
-
-#include "engine/files.h"
 #include "engine/gpu.h"
-#include "kernels/error.h"
 #include "nas/search_inputs.h"
-#include "nas/signals.h"
-
-namespace fs = std::filesystem;
-using namespace drnas;
-
-namespace {
-
-class ScratchFolder {
- public:
-  ScratchFolder()
-      : path_(fs::temp_directory_path() / ("drnas-search-" + std::to_string(::getpid()))) {
-    fs::remove_all(path_);
-    fs::create_directories(path_);
-  }
-  ~ScratchFolder() { fs::remove_all(path_); }
-  fs::path operator/(const char* name) const { return path_ / name; }
-
- private:
-  fs::path path_;
-};
-
-SearchOptions small_search(const fs::path& out) {
-  SearchOptions o;
-  o.dataset = "synthetic";
-  o.image_size = 16;
-  o.limit_train = 80;  // 40 images a half: batches of 16, 16 and 8
-  o.batch_size = 16;
-  o.channels = 4;
-  o.cells = 1;
-  o.partial_channels = 2;
-  o.epochs = 3;
-  o.threads = 2;
+#include "tests/search_runs.h"
 #ifdef DRNAS_SIMT
-  o.device = "cuda";  // the host executor runs this file as well
+#include "engine/safetensors.h"
+#include "executor.h"
 #endif
-  o.out = out;
-  return o;
-}
 
-/// Sends the process a signal when `at` search steps have been reported.
-struct Interrupter : SearchObserver {
-  int at, seen = 0;
-  const char* phase;
-  explicit Interrupter(int steps, const char* in = "search") : at(steps), phase(in) {}
-  void on_step(const StepProgress& p) override {
-    if (p.phase == phase && ++seen == at) std::raise(SIGINT);
-  }
-};
-
-/// The log without what a clock decides.
-std::vector<nlohmann::json> comparable_log(const fs::path& run) {
-  std::vector<nlohmann::json> epochs;
-  std::ifstream in(run / "log.jsonl");
-  for (std::string line; std::getline(in, line);) {
-    nlohmann::json epoch = nlohmann::json::parse(line);
-    for (const char* timing : {"step_ms", "images_per_second"}) CHECK(epoch.erase(timing) == 1);
-    epochs.push_back(std::move(epoch));
-  }
-  return epochs;
-}
-
-void check_same_run(const fs::path& a, const fs::path& b) {
-  CHECK(comparable_log(a) == comparable_log(b));
-  CHECK(read_file(a / "checkpoint.safetensors") == read_file(b / "checkpoint.safetensors"));
-  CHECK(read_text_file(a / "genotype.txt") == read_text_file(b / "genotype.txt"));
-}
-
-SearchResult search(const SearchOptions& options, SearchObserver&& observer = {}) {
-  catch_stop_signals();
-  return run_search(options, observer);
-}
-
-std::string failure_of(const SearchOptions& options) {
-  try {
-    search(options);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != text.npos;
-}
-
-}  // namespace
+using namespace drnas;
+using namespace drnas::test;
 
 TEST_CASE("search: two runs with one seed are bit-equal, another seed differs") {
   const ScratchFolder scratch;
@@ -159,6 +73,87 @@ TEST_CASE("search: tensors peak where the plan says") {
   Allocator::of(choose_device(o.device, note)).set_checks(checks);
   CHECK(comparable_log(o.out).back()["peak_bytes"]["total"] == plan.peak_bytes);
 }
+
+#ifdef DRNAS_SIMT
+namespace {
+
+struct Listener : SearchObserver {
+  std::string lines;
+  void on_message(const std::string& line) override { lines += line + "\n"; }
+};
+
+/// One limit below what resident images would need, in the one mode that the search may take.
+SearchOptions without_resident_images(const SearchOptions& whole, const fs::path& out) {
+  SearchOptions o = whole;
+  o.memory_limit = SearchInputs(o, false).plan(o, Device::cuda).peak_bytes - 1;
+  o.out = out;
+  return o;
+}
+
+/// The same epochs and the same state, memory apart.
+void check_same_results(const fs::path& a, const fs::path& b) {
+  std::vector<nlohmann::json> first_log = comparable_log(a), second_log = comparable_log(b);
+  for (auto* log : {&first_log, &second_log})
+    for (nlohmann::json& epoch : *log)
+      for (const char* key : {"peak_bytes", "pinned_bytes"}) CHECK(epoch.erase(key) == 1);
+  CHECK(first_log.size() == 3);
+  CHECK(first_log == second_log);
+  CHECK(read_text_file(a / "genotype.txt") == read_text_file(b / "genotype.txt"));
+  const SafetensorsFile first(a / "checkpoint.safetensors"), second(b / "checkpoint.safetensors");
+  CHECK(first.entries().size() == second.entries().size());
+  for (const auto& [name, entry] : first.entries()) {
+    CAPTURE(name);
+    if (name != "progress.memory_peak") CHECK(std::ranges::equal(entry.data, second.at(name).data));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("search: images that exceed the memory limit are read from pinned memory, or copied") {
+  const ScratchFolder scratch;
+  SearchOptions whole = small_search(scratch / "resident");
+  whole.raw_outputs = "store";
+  search(whole);
+  const SearchOptions pinned = without_resident_images(whole, scratch / "pinned");
+  const bool checks = Allocator::of(Device::cuda).set_checks(false);
+  struct Case {
+    const char* name;
+    std::size_t lockable;
+    ImagePlace place;
+  };
+  for (const Case& c : {Case{"pinned", simt::Card{}.pinned_bytes, ImagePlace::pinned},
+                        Case{"copied", 0, ImagePlace::host}}) {
+    CAPTURE(std::string(c.name));
+    SearchOptions o = pinned;
+    o.out = scratch / c.name;
+    simt::set_card({.pinned_bytes = c.lockable});
+    std::int64_t planned = 0, bytes = 0;
+    {
+      const SearchMemory memory = SearchInputs(o, false).plan(o, Device::cuda);
+      CHECK(memory.images == c.place);
+      CHECK(memory.note.empty() == (c.place == ImagePlace::pinned));
+      planned = memory.peak_bytes;
+      bytes = memory.pinned_bytes();
+    }
+    CHECK(contains(plan_search(o),
+                   c.place == ImagePlace::pinned ? "pinned on the host" : "# note: "));
+    Listener listener;
+    catch_stop_signals();
+    run_search(o, listener);
+    simt::set_card({});
+    CHECK(simt::pinned_bytes() == 0);
+    CHECK(contains(listener.lines, "no pinned memory for the 1.51 MiB") ==
+          (c.place == ImagePlace::host));
+    const nlohmann::json last = comparable_log(o.out).back();
+    CHECK(last["peak_bytes"]["total"] == planned);
+    CHECK(planned <= o.memory_limit);
+    CHECK(last["pinned_bytes"] == bytes);
+    CHECK((bytes > 0) == (c.place == ImagePlace::pinned));
+    check_same_results(whole.out, o.out);
+  }
+  Allocator::of(Device::cuda).set_checks(checks);
+}
+#endif
 
 TEST_CASE("search: a memory budget that is too small is one line and leaves no folder") {
   const ScratchFolder scratch;

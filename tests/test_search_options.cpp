@@ -41,7 +41,7 @@ TEST_CASE("search options: nb201 is the published recipe and the default") {
   CHECK(o.preset == "nb201");
   CHECK(o.dataset == "cifar10");
   CHECK(o.method == "drnas");
-  CHECK((o.channels == 16 && o.cells == 5 && o.partial_channels == 1));
+  CHECK((o.channels == 16 && o.cells == 5 && o.partial_channels == std::vector<int>{1}));
   CHECK((o.batch_size == 64 && o.epochs == 100 && o.alpha_start_epoch == 0));
   CHECK((o.regulariser == "l2" && o.lambda == 1e-3));
   CHECK((o.learning_rate == 0.025 && o.learning_rate_min == 0.001 && o.momentum == 0.9));
@@ -59,7 +59,8 @@ TEST_CASE("search options: each preset keeps its name and is valid") {
     CHECK_NOTHROW(o.validate());
     names.insert(preset.name);
   }
-  CHECK(names == std::set<std::string_view>{"nb201", "quick"});
+  CHECK(names == std::set<std::string_view>{"nb201", "nb201-progressive", "quick", "darts-cifar10",
+                                            "darts-imagenet"});
   CHECK(drnas::preset_options("quick").dataset == "fashion-mnist");
   check_fails([] { drnas::preset_options("fast"); }, {"--preset fast", "quick", "nb201"});
 }
@@ -226,7 +227,7 @@ TEST_CASE("search options: validate names option, value and expectation") {
   const std::vector<Case> cases = {
       {"preset", "fast", {"quick, nb201"}},
       {"dataset", "imagenet", {"cifar10", "fashion-mnist", "image-folder", "synthetic"}},
-      {"space", "darts", {"nas-bench-201"}},
+      {"space", "nats", {"nas-bench-201", "darts"}},
       {"method", "gdas", {"drnas, darts"}},
       {"device", "gpu", {"cpu, cuda, auto"}},
       {"regulariser", "l1", {"l2, kl, none"}},
@@ -241,8 +242,8 @@ TEST_CASE("search options: validate names option, value and expectation") {
       {"channels", "0", {"1 to 1024"}},
       {"channels", "1025", {"1 to 1024"}},
       {"cells", "0", {"1 to 100"}},
-      {"partial-channels", "0", {"1 to 1024"}},
-      {"partial-channels", "3", {"divisor of --channels 16"}},
+      {"partial-channels", "0", {"divisors of --channels 16"}},
+      {"partial-channels", "3", {"divisors of --channels 16"}},
       {"epochs", "0", {"1 to"}},
       {"batch-size", "0", {"1 to"}},
       {"learning-rate", "0", {"above 0"}},

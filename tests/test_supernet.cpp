@@ -4,6 +4,7 @@
 #include <cstring>
 #include <set>
 
+#include "nas/nb201_supernet.h"
 #include "nas/trainer.h"
 #include "tests/reference.h"
 

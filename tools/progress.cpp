@@ -51,6 +51,8 @@ std::string memory_text(const EpochRecord& record) {
     text += separator + tag + " " + fixed(static_cast<double>(bytes) / (1 << 20), 1);
     separator = ", ";
   }
+  if (record.pinned_bytes > 0)
+    text += "; images pinned on the host: " + mebibytes(record.pinned_bytes);
   return text;
 }
 

@@ -72,13 +72,33 @@ class Arrays {
 };
 
 inline ConvBundle make_bundle(int n, int h, int w, int c, int parts, int edges,
-                              const std::vector<int>& kernels) {
+                              const std::vector<int>& kernels,
+                              const std::vector<std::uint8_t>& present = {}) {
   ConvBundle b{n, h, w, c, c * parts, edges, static_cast<int>(kernels.size()), {}};
   std::copy(kernels.begin(), kernels.end(), b.kernel);
+  std::copy(present.begin(), present.end(), b.present);
   return b;
 }
 
-inline int rows(const ConvBundle& b) { return b.edges * b.c; }
+/// A bundle of which each edge lacks sizes by chance; sizes without edges are left out.
+inline ConvBundle ragged(std::mt19937& rng, const ConvBundle& full) {
+  ConvBundle b = full;
+  b.sizes = 0;
+  for (int s = 0; s < full.sizes; ++s) {
+    const unsigned every = (1u << b.edges) - 1, present = rng() & every;
+    if (present == 0) continue;
+    b.kernel[b.sizes] = full.kernel[s];
+    b.present[b.sizes++] = static_cast<std::uint8_t>(present | (rng() & 0xff & ~every));
+  }
+  return b;
+}
+
+/// Products that an element of dx is made of, edges' sums included.
+inline int products_of_dx(const ConvBundle& b) {
+  int products = 2 * b.edges;
+  for (int s = 0; s < b.sizes; ++s) products += b.kernel[s] * b.kernel[s] * b.rows(s);
+  return products;
+}
 
 /// Results one after the other, and where they lie.
 struct Results {
@@ -153,13 +173,13 @@ Results forward(const ConvBundle& b, const Inputs& in, Mode mode, Run run = Run:
   f.bundle = b;
   f.x = arrays.add(stored<T>(in.x));
   for (int s = 0; s < b.sizes; ++s) {
-    f.weight[s] = arrays.add(in.weight[s]);
-    f.z[s] = arrays.template output<T>(b.pixels() * b.z_channels());
-    f.mean[s] = arrays.template output<float>(rows(b));
-    f.inv_std[s] = arrays.template output<float>(rows(b));
+    f.weight[s] = arrays.add(stored<T>(in.weight[s]));
+    f.z[s] = arrays.template output<T>(b.pixels() * b.z_channels(s));
+    f.mean[s] = arrays.template output<float>(b.rows(s));
+    f.inv_std[s] = arrays.template output<float>(b.rows(s));
     if (mode == Mode::no_running) continue;
-    f.running_mean[s] = arrays.add(Floats(rows(b), 0.5f));
-    f.running_var[s] = arrays.add(Floats(rows(b), 2.0f));
+    f.running_mean[s] = arrays.add(Floats(b.rows(s), 0.5f));
+    f.running_var[s] = arrays.add(Floats(b.rows(s), 2.0f));
   }
   f.training = mode != Mode::evaluation;
   f.eps = eps;
@@ -182,17 +202,18 @@ inline double tolerance(double terms) { return unit * (terms + 48); }
 inline void check_statistics(const ConvBundle& b, const Results& r, int size) {
   const Floats z = r.at(5 * size), mean = r.at(5 * size + 1), inv_std = r.at(5 * size + 2),
                running_mean = r.at(5 * size + 3), running_var = r.at(5 * size + 4);
+  const int rows = b.rows(size);
   Doubles kept;
   bool padding_is_zero = true;
   for (std::size_t i = 0; i < z.size(); ++i)
-    if (static_cast<int>(i % b.z_channels()) < rows(b))
+    if (static_cast<int>(i % b.z_channels(size)) < rows)
       kept.push_back(z[i]);
     else
       padding_is_zero = padding_is_zero && z[i] == 0.0f;
   CHECK(padding_is_zero);
-  const Moments moments(kept, rows(b));
+  const Moments moments(kept, rows);
   const double m = static_cast<double>(b.pixels());
-  for (int ch = 0; ch < rows(b); ++ch) {
+  for (int ch = 0; ch < rows; ++ch) {
     // A thread adds up eight values and merges a few sums of eight; the rest is in double.
     const double expected = moments.mean[ch], var = moments.var[ch],
                  power = var + expected * expected + 1e-30, bound = 16 * unit * std::sqrt(power),
@@ -214,9 +235,9 @@ struct Upstream {
 
   Upstream(std::mt19937& rng, const ConvBundle& b) : coefficients(b.edges) {
     for (int s = 0; s < b.sizes; ++s) {
-      z.push_back(normals(rng, b.pixels() * b.z_channels()));
+      z.push_back(normals(rng, b.pixels() * b.z_channels(s)));
       for (std::size_t i = 0; i < z[s].size(); ++i)
-        if (static_cast<int>(i % b.z_channels()) >= rows(b)) z[s][i] = 0;
+        if (static_cast<int>(i % b.z_channels(s)) >= b.rows(s)) z[s][i] = 0;
     }
     for (int e = 0; e < b.edges; ++e) {
       dy.push_back(normals(rng, b.pixels() * b.x_channels));
@@ -244,13 +265,14 @@ Results backward(const ConvBundle& b, const Inputs& in, const Upstream& up,
   k.x = arrays.add(stored<T>(in.x));
   if (wanted.dx) k.dx = arrays.template output<T>(b.pixels() * b.x_channels);
   for (int s = 0; s < b.sizes; ++s) {
-    k.weight[s] = arrays.add(in.weight[s]);
+    k.weight[s] = arrays.add(stored<T>(in.weight[s]));
     k.z[s] = arrays.add(stored<T>(up.z[s]));
     if (wanted.dweight[s]) k.dweight[s] = arrays.template output<float>(b.weight_count(s));
   }
   for (int e = 0; e < b.edges; ++e) {
     k.edge[e].dy = arrays.add(stored<T>(up.dy[e]));
-    for (int s = 0; s < b.sizes; ++s) k.edge[e].coefficients[s] = arrays.add(up.coefficients[e][s]);
+    for (int s = 0; s < b.sizes; ++s)
+      if (b.has(s, e)) k.edge[e].coefficients[s] = arrays.add(up.coefficients[e][s]);
     if (up.skip[e]) k.edge[e].skip_weight = arrays.add(std::vector{*up.skip[e]});
     if (up.pool[e]) k.edge[e].pool_weight = arrays.add(std::vector{*up.pool[e]});
   }
@@ -271,8 +293,11 @@ void capture_and(const ConvBundle& b, const Body& body) {
   CAPTURE(b.c);
   CAPTURE(b.parts());
   CAPTURE(b.edges);
+  CAPTURE(b.sizes);
   CAPTURE(b.kernel[0]);
   CAPTURE(b.kernel[1]);
+  CAPTURE(static_cast<int>(b.present[0]));
+  CAPTURE(static_cast<int>(b.present[1]));
   body();
 }
 

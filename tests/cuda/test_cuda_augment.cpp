@@ -110,6 +110,8 @@ TEST_CASE("cuda: augment has the bits of the CPU's") {
         Case{20, 4, false, 1, 11, 40, wanted, true}, Case{7, 9, true, 7, 6, 5, wanted, true},
         Case{33, 0, true, 40, 3, 6, wanted, false}, Case{2, 1, true, 1, 9, 7, wanted, true},
         Case{1, 0, true, 0, 8, 8, wanted, true}, Case{6, 2, true, 3, 1, 4, wanted, true},
-        Case{10, 2, true, 3, 17, 4, wanted, true}})
+        Case{10, 2, true, 3, 17, 4, wanted, true}, Case{64, 8, true, 16, 5, 3, wanted, true},
+        Case{46, 5, true, 9, 4, 12, wanted, true}, Case{47, 40, true, 9, 4, 12, wanted, true},
+        Case{690, 86, true, 100, 1, 5, wanted, true}})
     compare(c, engine);
 }

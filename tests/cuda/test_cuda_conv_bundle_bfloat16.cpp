@@ -16,7 +16,7 @@ Results device_backward(const ConvBundle& b, const Inputs& in, const Upstream& u
   return backward<Device::cuda, bfloat16>(b, in, up, wanted, run);
 }
 
-/// What the kernels see of these: given weights are float32, but are rounded before use.
+/// What the kernels see of these.
 Inputs seen(Inputs in) {
   in.x = rounded<bfloat16>(in.x);
   for (Floats& weight : in.weight) weight = rounded<bfloat16>(weight);
@@ -72,7 +72,8 @@ void check_backward(const ConvBundle& b, const Inputs& in, const Upstream& up) {
     // On the way to dx: dz, its convolution and the sum are rounded; to dweight: dz and the result.
     // Their products cost less than a hundredth more; float32's sums come on top.
     const double store = (i == 0 ? 3.0 : 2.0) * bfloat16_rounding * 1.01;
-    const double terms = i == 0 ? 18.0 * rows(b) + 2 * b.edges : static_cast<double>(b.pixels());
+    const double terms =
+        i == 0 ? 18.0 * b.edges * b.c + 2 * b.edges : static_cast<double>(b.pixels());
     const Floats got = device.at(i), expected = cpu.at(i), magnitude = size.at(i);
     REQUIRE(got.size() == expected.size());
     const double floats = 2 * tolerance(terms) * largest(magnitude);
@@ -118,6 +119,22 @@ TEST_CASE("cuda: conv bundle backward on bfloat16") {
     const Inputs in(rng, b);
     check_backward(b, in, Upstream(rng, b));
   });
+}
+
+TEST_CASE("cuda: conv bundles on bfloat16 of edges without some sizes, and of none at all") {
+  auto rng = random_engine(84);
+  const auto check = [&](const ConvBundle& b) {
+    const Inputs in(rng, b);
+    check_forward(b, in);
+    check_backward(b, in, Upstream(rng, b));
+  };
+  each_bfloat16_shape([&](const ConvBundle& full) {
+    const ConvBundle b = ragged(rng, full);
+    capture_and(b, [&] { check(b); });
+  });
+  for (const ConvBundle& b :
+       {make_bundle(2, 9, 8, 16, 1, 8, {1, 3}, {0x04, 0xff}), make_bundle(2, 5, 4, 4, 4, 3, {})})
+    capture_and(b, [&] { check(b); });
 }
 
 TEST_CASE("cuda: conv bundles on bfloat16 replay from a graph") {

@@ -5,6 +5,7 @@
 
 #include "kernels/optimizer.h"
 #include "kernels/softmax_rows.h"
+#include "tests/cuda/bfloat16.h"
 #include "tests/cuda/harness.h"
 
 using namespace drnas;
@@ -82,7 +83,8 @@ namespace {
 struct SgdCase {
   int count;
   double squared_norm, max_norm;
-  int skipped[3];  // first values of weights, velocity and gradient that do not take part
+  int skipped[4];  // first values of weights, velocity, gradient and copy that do not take part
+  bool copies = true;
 };
 
 void compare_sgd(std::mt19937& engine, const SgdCase& c) {
@@ -98,19 +100,29 @@ void compare_sgd(std::mt19937& engine, const SgdCase& c) {
       {c.count, &rate, &c.squared_norm, c.max_norm, momentum, decay,
        expected_w.data() + c.skipped[0], expected_v.data() + c.skipped[1], g.data() + c.skipped[2]},
       nullptr);
+  const std::vector<float> old_copy(c.count + c.skipped[3], 7.0f);
   const auto got = in_every_order([&] {
     const DeviceArray<float> weights(w), velocity(v), gradient(g);
     const DeviceArray<double> scalars(std::vector<double>{rate, c.squared_norm});
+    const DeviceArray<bfloat16> rounded(stored<bfloat16>(old_copy));
     kernels::sgd_step<Device::cuda>(
         {c.count, scalars, scalars + 1, c.max_norm, momentum, decay, weights + c.skipped[0],
-         velocity + c.skipped[1], gradient + c.skipped[2]},
+         velocity + c.skipped[1], gradient + c.skipped[2],
+         c.copies ? rounded + c.skipped[3] : nullptr},
         nullptr);
-    std::vector<float> all = weights.read(), second = velocity.read();
-    all.insert(all.end(), second.begin(), second.end());
+    std::vector<float> all = weights.read();
+    for (const auto& part : {velocity.read(), widened(rounded.read())})
+      all.insert(all.end(), part.begin(), part.end());
     return all;
   });
   const std::vector<float> got_w(got.begin(), got.begin() + w.size()),
-      got_v(got.begin() + w.size(), got.end());
+      got_v(got.begin() + w.size(), got.begin() + w.size() + v.size()),
+      got_copy(got.begin() + w.size() + v.size(), got.end());
+  std::vector<float> expected_copy = old_copy;
+  if (c.copies && std::isfinite(c.squared_norm))
+    for (int i = 0; i < c.count; ++i)
+      expected_copy[c.skipped[3] + i] = bfloat16(got_w[c.skipped[0] + i]);
+  CHECK(same_bits(got_copy, expected_copy));
   if (!std::isfinite(c.squared_norm)) {
     CHECK(same_bits(got_w, w));
     CHECK(same_bits(got_v, v));
@@ -145,81 +157,11 @@ TEST_CASE("cuda: sgd_step agrees with the CPU's") {
     compare_sgd(engine, {count, 1e300, 5, {}});     // clipped to almost nothing
     compare_sgd(engine, {count, 4, 0, {0, 0, 1}});  // no clipping, and no quads
     compare_sgd(engine, {count, 4, 5, {1, 2, 3}});  // a short gradient
+    compare_sgd(engine, {count, 4, 5, {0, 0, 0, 1}});
+    compare_sgd(engine, {count, 4, 5, {0, 0, 0, 0}, false});
     compare_sgd(engine, {count, not_a_number, 5, {}});
     compare_sgd(engine, {count, infinity, 0, {}});
   }
-}
-
-namespace {
-
-/// Everything that Adam keeps: weights, both moments, and the count of steps.
-struct AdamState {
-  std::vector<double> values;  // [3, count]
-  std::int64_t steps;
-};
-
-AdamState random_state(std::mt19937& engine, int count, std::int64_t steps) {
-  AdamState s{double_normals(engine, 3 * std::size_t(count)), steps};
-  for (std::size_t i = 2 * std::size_t(count); i < s.values.size(); ++i)
-    s.values[i] *= s.values[i];  // a second moment
-  return s;
-}
-
-template <Device D>
-void adam(std::int64_t count, std::int64_t* steps, double* values, const double* gradient) {
-  kernels::adam_step<D>({count, 3e-4, 0.5, 0.999, 1e-8, 1e-3, steps, values, values + count,
-                         values + 2 * count, gradient},
-                        nullptr);
-}
-
-AdamState device_adam(const AdamState& from, const std::vector<double>& gradient) {
-  const auto words = in_every_order([&] {
-    const DeviceArray<double> values(from.values), g(gradient);
-    const DeviceArray<std::int64_t> steps(std::vector<std::int64_t>{from.steps});
-    adam<Device::cuda>(static_cast<std::int64_t>(gradient.size()), steps, values, g);
-    std::vector<double> all = values.read();
-    all.push_back(static_cast<double>(steps.read()[0]));
-    return all;
-  });
-  return {{words.begin(), words.end() - 1}, static_cast<std::int64_t>(words.back())};
-}
-
-}  // namespace
-
-TEST_CASE("cuda: adam_step agrees with the CPU's") {
-  auto engine = random_engine(44);
-  for (const int count : {1, 30, 196, 256, 257, 700})
-    for (const int steps : {0, 1, 1000}) {
-      CAPTURE(count);
-      const AdamState before = random_state(engine, count, steps);
-      const std::vector<double> gradient = double_normals(engine, count);
-      AdamState expected = before;
-      adam<Device::cpu>(count, &expected.steps, expected.values.data(), gradient.data());
-      const AdamState got = device_adam(before, gradient);
-      CHECK(got.steps == steps + 1);
-      CHECK(relative_error(got.values, expected.values) <= 1e-14);
-      // The step itself, which the weights' size hides.
-      std::vector<double> got_step, expected_step;
-      for (int i = 0; i < count; ++i) {
-        got_step.push_back(got.values[i] - before.values[i]);
-        expected_step.push_back(expected.values[i] - before.values[i]);
-      }
-      CHECK(relative_error(got_step, expected_step) <= 1e-11);
-    }
-}
-
-TEST_CASE("cuda: adam_step leaves everything as it was where one gradient is not finite") {
-  auto engine = random_engine(45);
-  for (const int count : {1, 30, 257, 700})
-    for (const double fault : {not_a_number, infinity, -infinity})
-      for (const int place : {0, count / 2, count - 1}) {
-        const AdamState before = random_state(engine, count, 7);
-        std::vector<double> gradient = double_normals(engine, count);
-        gradient[place] = fault;
-        const AdamState got = device_adam(before, gradient);
-        CHECK(got.steps == 7);
-        CHECK(same_bits(got.values, before.values));
-      }
 }
 
 TEST_CASE("cuda: softmax_rows and its gradient agree with the CPU's") {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/ops.h"
+#include "nas/nb201_supernet.h"
 #include "nas/trainer.h"
 
 namespace {

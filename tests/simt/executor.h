@@ -5,6 +5,7 @@
 // the order of threads or blocks has a race: tests run it under several orders.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -22,14 +23,19 @@ void set_order(Order order);
 std::vector<std::string> take_faults();
 void report_fault(const std::string& what);
 
-/// Checks the guard zones of all live device memory; what is wrong becomes a fault.
+/// Checks the guard zones of all live device memory and pinned memory; what is wrong becomes a
+/// fault.
 void check_device_memory();
 
-/// What the stand-in of the runtime says it runs on.
+/// What the stand-in of the runtime says it runs on; `pinned_bytes`: most that cudaHostAlloc gives
+/// in all.
 struct Card {
   int devices = 1, driver = 13000, capability_major = 9;
+  std::size_t pinned_bytes = std::size_t{1} << 34;
 };
 void set_card(Card card);
+/// Live bytes from cudaHostAlloc.
+std::size_t pinned_bytes();
 
 /// Kernels, copies and fills run so far.
 struct Counts {

@@ -38,8 +38,13 @@ bool allocation_forbidden() { return forbidden() && thread_mode != cudaStreamCap
 Stream default_stream;
 Stream& of(cudaStream_t stream) { return stream ? *stream : default_stream; }
 
-std::map<unsigned char*, std::size_t>& device_memory() {
-  static auto* blocks = new std::map<unsigned char*, std::size_t>;
+using Blocks = std::map<unsigned char*, std::size_t>;
+Blocks& device_memory() {
+  static auto* blocks = new Blocks;
+  return *blocks;
+}
+Blocks& pinned_memory() {
+  static auto* blocks = new Blocks;
   return *blocks;
 }
 
@@ -50,6 +55,24 @@ bool untouched(const unsigned char* from) {
 void check_block(unsigned char* data, std::size_t bytes) {
   if (!untouched(data - guard_bytes) || !untouched(data + bytes))
     report_fault("a write outside device memory of " + std::to_string(bytes) + " bytes");
+}
+
+/// Poisoned memory between guard zones; null where there is none.
+void* guarded_block(Blocks& blocks, std::size_t bytes) {
+  const std::size_t whole = (bytes + 2 * guard_bytes + 255) / 256 * 256;
+  auto* memory = static_cast<unsigned char*>(std::aligned_alloc(256, whole));
+  if (!memory) return nullptr;
+  unsigned char* data = memory + guard_bytes;
+  std::memset(memory, guard_value, whole);
+  std::memset(data, poison_value, bytes);
+  blocks[data] = bytes;
+  return data;
+}
+
+void free_block(Blocks& blocks, Blocks::iterator block) {
+  check_block(block->first, block->second);
+  std::free(block->first - guard_bytes);
+  blocks.erase(block);
 }
 
 }  // namespace
@@ -64,7 +87,14 @@ cudaError_t enqueue(cudaStream_t stream, std::function<void()> work) {
 }
 
 void check_device_memory() {
-  for (const auto& [data, bytes] : device_memory()) check_block(data, bytes);
+  for (const Blocks* blocks : {&device_memory(), &pinned_memory()})
+    for (const auto& [data, bytes] : *blocks) check_block(data, bytes);
+}
+
+std::size_t pinned_bytes() {
+  std::size_t sum = 0;
+  for (const auto& [data, bytes] : pinned_memory()) sum += bytes;
+  return sum;
 }
 
 }  // namespace simt
@@ -116,15 +146,8 @@ cudaError_t cudaDeviceSynchronize() {
 
 cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
   if (simt::allocation_forbidden()) return cudaErrorStreamCaptureInvalidated;
-  const std::size_t whole = (bytes + 2 * simt::guard_bytes + 255) / 256 * 256;
-  auto* memory = static_cast<unsigned char*>(std::aligned_alloc(256, whole));
-  if (!memory) return cudaErrorMemoryAllocation;
-  unsigned char* data = memory + simt::guard_bytes;
-  std::memset(memory, simt::guard_value, whole);
-  std::memset(data, simt::poison_value, bytes);
-  simt::device_memory()[data] = bytes;
-  *pointer = data;
-  return cudaSuccess;
+  *pointer = simt::guarded_block(simt::device_memory(), bytes);
+  return *pointer ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 
 cudaError_t cudaFree(void* pointer) {
@@ -136,9 +159,7 @@ cudaError_t cudaFree(void* pointer) {
     simt::report_fault("cudaFree of an unknown pointer");
     return cudaErrorInvalidValue;
   }
-  simt::check_block(found->first, found->second);
-  std::free(found->first - simt::guard_bytes);
-  blocks.erase(found);
+  simt::free_block(blocks, found);
   return cudaSuccess;
 }
 
@@ -147,7 +168,25 @@ cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) {
   return *pointer ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 cudaError_t cudaFreeHost(void* pointer) {
-  std::free(pointer);
+  auto& blocks = simt::pinned_memory();
+  const auto found = blocks.find(static_cast<unsigned char*>(pointer));
+  if (found == blocks.end())
+    std::free(pointer);  // of cudaMallocHost
+  else
+    simt::free_block(blocks, found);
+  return cudaSuccess;
+}
+cudaError_t cudaHostAlloc(void** pointer, std::size_t bytes, unsigned flags) {
+  if (flags != cudaHostAllocMapped) return cudaErrorInvalidValue;
+  if (simt::allocation_forbidden()) return cudaErrorStreamCaptureInvalidated;
+  if (simt::pinned_bytes() + bytes > simt::card.pinned_bytes) return cudaErrorMemoryAllocation;
+  *pointer = simt::guarded_block(simt::pinned_memory(), bytes);
+  return *pointer ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+cudaError_t cudaHostGetDevicePointer(void** device, void* host, unsigned flags) {
+  const auto& blocks = simt::pinned_memory();
+  if (flags != 0 || !blocks.count(static_cast<unsigned char*>(host))) return cudaErrorInvalidValue;
+  *device = host;
   return cudaSuccess;
 }
 

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/derived_ops.h"
+#include "nas/network_builder.h"
+
+namespace drnas {
+
+/// What networks of the DARTS space have outside their cells' operations.
+
+/// Statistics, and weights where `affine`.
+NormParameters build_norm(NetworkBuilder& builder, const std::string& name, int channels,
+                          bool affine = true);
+/// Of planes or NHWC, whichever x is.
+Variable run_norm(Tape& tape, const std::string& name, const NormParameters& norm,
+                  const Variable& x, bool training);
+
+/// 3x3 convolutions with BN in front of the cells: one, or three of stride 2.
+struct DartsStemLayer {
+  std::string name;
+  Variable weight;
+  NormParameters norm;
+  int stride;
+  bool relu;  ///< of the convolution's input
+};
+std::vector<DartsStemLayer> build_cifar_stem(NetworkBuilder& builder, int width);
+std::vector<DartsStemLayer> build_imagenet_stem(NetworkBuilder& builder, int first, int width);
+/// The two inputs of the first cell, as planes: the last two results, or the only one twice.
+std::array<Variable, 2> run_stem(Tape& tape, const std::vector<DartsStemLayer>& layers,
+                                 const Variable& images, bool training);
+
+/// Brings an input of a cell to its width: ReLU, a 1x1 convolution or the two of a factorised
+/// reduction, BN.
+struct DartsPreprocess {
+  std::string name;
+  std::vector<Variable> weights;
+  NormParameters norm;
+  bool factorized = false;
+};
+DartsPreprocess build_preprocess(NetworkBuilder& builder, const std::string& name, int in, int out,
+                                 bool factorized, bool affine = true);
+/// The results of several that read x: those alike run together.
+std::vector<Variable> run_preprocess(Tape& tape, const Variable& x,
+                                     const std::vector<const DartsPreprocess*>& readers,
+                                     bool training);
+
+/// A factorised reduction without its BN.
+Variable run_reduction(Tape& tape, const std::string& name, const Variable& x,
+                       const std::vector<Variable>& weights);
+
+/// x / 2 rounded up: pixels behind a convolution of stride 2 that pads.
+constexpr int halved(int pixels) { return (pixels + 1) / 2; }
+
+}  // namespace drnas

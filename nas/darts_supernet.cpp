@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: MIT
+#include "nas/darts_supernet.h"
+
+namespace drnas {
+namespace {
+
+constexpr int max_pool_op = 0, average_pool_op = 1, skip_op = 2, first_separable_op = 3;
+
+/// sep_conv_3x3, sep_conv_5x5, dil_conv_3x3, dil_conv_5x5.
+struct SeparableKind {
+  int kernel, dilation, halves;
+};
+constexpr std::array<SeparableKind, 4> separable_kinds{
+    {{3, 1, 2}, {5, 1, 2}, {3, 2, 1}, {5, 2, 1}}};
+
+/// Row of the edge from `source` to node `node` (states 0 and 1 are the inputs, node i is state
+/// 2 + i).
+constexpr int edge_row(int node, int source) { return node * (node + 3) / 2 + source; }
+
+std::string number(int value) { return std::to_string(value); }
+
+}  // namespace
+
+const std::array<std::string, DartsSupernet::ops>& DartsSupernet::op_names() {
+  static const std::array<std::string, ops> names{"max_pool_3x3", "avg_pool_3x3", "skip_connect",
+                                                  "sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3",
+                                                  "dil_conv_5x5"};
+  return names;
+}
+
+DartsSupernet::DartsSupernet(const SupernetOptions& options, std::uint64_t seed, Device device)
+    : Supernet(options, device), builder_(parameters_) {
+  if (options.cells < 3)
+    throw Error("supernet: " + number(options.cells) + " cells, expected at least 3");
+  if (options.storage != DType::f32)
+    throw Error(
+        "supernet: the DARTS space stores activations in float32, expected --precision "
+        "fp32 or tf32");
+  build();
+  builder_.allocate(seed);
+  build();
+}
+
+void DartsSupernet::build() {
+  stem_.clear();
+  cells_.clear();
+  build_stem();
+  int before = 3 * options_.channels, last = before, c = options_.channels;
+  bool reduced = options_.space == SearchSpace::darts_imagenet;
+  for (int i = 0; i < options_.cells; ++i) {
+    const bool reduction = i == options_.cells / 3 || i == 2 * options_.cells / 3;
+    if (reduction) c *= 2;
+    Cell cell{"cells." + number(i), reduction, c, {}, {}};
+    cell.preprocess = {build_preprocess(cell.name + ".preprocess0", before, c, reduced),
+                       build_preprocess(cell.name + ".preprocess1", last, c, false)};
+    build_bundles(cell, options_.raw_outputs == RawOutputs::rebuild || i < options_.rebuild_cells);
+    cells_.push_back(std::move(cell));
+    before = last;
+    last = nodes * c;
+    reduced = reduction;
+  }
+  classifier_weight_ =
+      builder_.weight("classifier.weight", {1, 1, options_.classes, last}, Initial::uniform(last));
+  classifier_bias_ =
+      builder_.weight("classifier.bias", {1, 1, 1, options_.classes}, Initial::uniform(last));
+}
+
+DartsSupernet::Norm DartsSupernet::build_norm(const std::string& name, int channels, bool affine,
+                                              const std::string& axis) {
+  Norm norm;
+  const Shape shape{1, 1, 1, channels};
+  if (affine) {
+    norm.gamma = builder_.weight(name + ".weight", shape, Initial::value(1));
+    norm.beta = builder_.weight(name + ".bias", shape, Initial::value(0));
+  }
+  norm.mean = builder_.statistic(name + ".running_mean", channels, 0, axis);
+  norm.var = builder_.statistic(name + ".running_var", channels, 1, axis);
+  return norm;
+}
+
+void DartsSupernet::build_stem() {
+  const int width = 3 * options_.channels;
+  const auto add = [&](const std::string& prefix, int at, int in, int out, int stride, bool relu) {
+    const std::string name = prefix + "." + number(at);
+    Variable weight = builder_.weight(name + ".weight", {out, 3, 3, in}, Initial::uniform(9 * in));
+    stem_.push_back(
+        {name, weight, build_norm(prefix + "." + number(at + 1), out, true), stride, relu});
+  };
+  if (options_.space == SearchSpace::darts) return add("stem", 0, 3, width, 1, false);
+  add("stem0", 0, 3, width / 2, 2, false);
+  add("stem0", 3, width / 2, width, 2, true);
+  add("stem1", 1, width, width, 2, true);
+}
+
+DartsSupernet::Preprocess DartsSupernet::build_preprocess(const std::string& name, int in, int out,
+                                                          bool factorized) {
+  Preprocess p{name, {}, {}, factorized};
+  if (factorized) {
+    for (const char* half : {".conv_1.weight", ".conv_2.weight"})
+      p.weights.push_back(builder_.weight(name + half, {out / 2, 1, 1, in}, Initial::uniform(in)));
+    p.norm = build_norm(name + ".bn", out, false);
+  } else {
+    p.weights.push_back(
+        builder_.weight(name + ".op.1.weight", {out, 1, 1, in}, Initial::uniform(in)));
+    p.norm = build_norm(name + ".op.2", out, false);
+  }
+  return p;
+}
+
+void DartsSupernet::build_bundles(Cell& cell, bool rebuild) {
+  const int c = cell.channels / options_.partial_channels;
+  for (int source = 0; source <= nodes; ++source) {
+    PlaneBundleParameters& bundle = cell.bundles[source];
+    bundle.channels = c;
+    bundle.stride = cell.reduction && source < 2 ? 2 : 1;
+    bundle.rebuild = rebuild;
+    bundle.rebuild_pools = options_.raw_outputs == RawOutputs::rebuild_1x1;
+    for (int node = std::max(0, source - 1); node < nodes; ++node) {
+      const int row = edge_row(node, source);
+      bundle.edges.push_back(build_edge(cell.name + "._ops." + number(row) + "._ops.",
+                                        row + (cell.reduction ? cell_edges : 0), c, bundle.stride));
+    }
+    build_pools(cell, source, bundle);
+  }
+}
+
+PlaneBundleEdge DartsSupernet::build_edge(const std::string& name, int row, int c, int stride) {
+  PlaneBundleEdge edge;
+  const auto theta = [&](int op) { return kept(row, op) ? row * ops + op : -1; };
+  edge.max_pool_theta = theta(max_pool_op);
+  edge.average_pool_theta = theta(average_pool_op);
+  if (stride == 1) edge.skip_theta = theta(skip_op);
+  if (stride == 2 && kept(row, skip_op)) {
+    edge.reduction = build_reduction(name + number(skip_op), c);
+    edge.reduction->theta = theta(skip_op);
+  }
+  for (int op = first_separable_op; op < ops; ++op) {
+    if (!kept(row, op)) continue;
+    edge.separable.push_back(build_separable(name + number(op) + ".op.", op, c));
+    edge.separable.back().theta = theta(op);
+  }
+  return edge;
+}
+
+SeparableCandidate DartsSupernet::build_separable(const std::string& name, int op, int c) {
+  const SeparableKind kind = separable_kinds[static_cast<std::size_t>(op - first_separable_op)];
+  SeparableCandidate candidate{kind.kernel, kind.dilation, {}, -1};
+  for (int half = 0; half < kind.halves; ++half) {
+    const int at = 1 + 4 * half;
+    const std::int64_t k = kind.kernel;
+    const std::string in = name + number(half), out = name + number(half + 1);
+    SeparableCandidate::Half h;
+    h.depthwise = builder_.weight(name + number(at) + ".weight", {c, k, k, 1},
+                                  Initial::uniform(k * k), {in, {}});
+    h.pointwise = builder_.weight(name + number(at + 1) + ".weight", {c, 1, 1, c},
+                                  Initial::uniform(c), {out, in});
+    const Norm norm = build_norm(name + number(at + 2), c, false, out);
+    h.running = {norm.mean, norm.var};
+    candidate.halves.push_back(std::move(h));
+  }
+  return candidate;
+}
+
+FactorizedReduction DartsSupernet::build_reduction(const std::string& name, int c) {
+  FactorizedReduction r;
+  const auto half = [&](const std::string& suffix) {
+    return builder_.weight(name + suffix + ".weight", {c / 2, 1, 1, c}, Initial::uniform(c),
+                           {name + suffix, name + ".in"});
+  };
+  r.conv_1 = half(".conv_1");
+  r.conv_2 = half(".conv_2");
+  const Norm norm = build_norm(name + ".bn", c, false, name + ".conv_1|" + name + ".conv_2");
+  r.running = {norm.mean, norm.var};
+  return r;
+}
+
+/// The pools of a state are the same on all its edges, and so are their statistics.
+void DartsSupernet::build_pools(const Cell& cell, int source, PlaneBundleParameters& bundle) {
+  for (const int op : {max_pool_op, average_pool_op}) {
+    std::vector<std::string> names;
+    for (int e = 0; e < static_cast<int>(bundle.edges.size()); ++e) {
+      const PlaneBundleEdge& edge = bundle.edges[e];
+      if ((op == max_pool_op ? edge.max_pool_theta : edge.average_pool_theta) >= 0)
+        names.push_back(cell.name + "._ops." +
+                        number(edge_row(std::max(0, source - 1) + e, source)) + "._ops." +
+                        number(op) + ".op.1.");
+    }
+    if (names.empty()) continue;
+    const std::string axis = cell.name + ".state" + number(source);
+    const auto statistic = [&](const std::string& suffix, float initial) {
+      std::vector<std::string> aliases;
+      for (std::size_t i = 1; i < names.size(); ++i) aliases.push_back(names[i] + suffix);
+      return builder_.statistic(names[0] + suffix, bundle.channels, initial, axis, aliases);
+    };
+    RunningStatistics& running = op == max_pool_op ? bundle.max_pool : bundle.average_pool;
+    running.mean = statistic("running_mean", 0);
+    running.var = statistic("running_var", 1);
+  }
+}
+
+Variable DartsSupernet::run_norm(Tape& tape, const std::string& name, const Norm& norm,
+                                 const Variable& x, bool training) const {
+  return batch_norm(tape, name, x, norm.gamma, norm.beta, norm.mean, norm.var,
+                    {.training = training});
+}
+
+/// The inputs of the first cell.
+std::array<Variable, 2> DartsSupernet::run_stem(Tape& tape, const Variable& images,
+                                                bool training) const {
+  std::array<Variable, 2> results;
+  Variable x = images;
+  for (std::size_t i = 0; i < stem_.size(); ++i) {
+    const StemConvolution& s = stem_[i];
+    x = conv2d(tape, s.name, x, s.weight, {.stride = s.stride, .padding = 1, .relu_input = s.relu});
+    x = run_norm(tape, s.name + ".norm", s.norm, x, training);
+    if (i + 2 >= stem_.size())
+      results[stem_.size() == 1 ? 0 : i + 2 - stem_.size()] =
+          to_planes(tape, s.name + ".planes", x);
+  }
+  if (stem_.size() == 1) results[1] = results[0];
+  return results;
+}
+
+/// Every preprocessing that reads x: those alike run together.
+void DartsSupernet::preprocess(Tape& tape, const Variable& x,
+                               const std::vector<const Preprocess*>& readers,
+                               std::vector<Variable>& results, bool training) const {
+  std::vector<PointwiseResult> together;
+  for (const Preprocess* p : readers)
+    if (!p->factorized) together.push_back({{{p->weights[0], 0}}});
+  std::vector<Variable> plain;
+  if (!together.empty())
+    plain = pointwise_planes(tape, readers[0]->name, x, together, {.relu = true, .stride = 1});
+  std::size_t next = 0;
+  for (const Preprocess* p : readers) {
+    Variable z;
+    if (p->factorized)
+      z = pointwise_planes(tape, p->name, x, {{{{p->weights[0], 0}, {p->weights[1], 1}}}},
+                           {.relu = true, .stride = 2})[0];
+    else
+      z = plain[next++];
+    results.push_back(plane_norm_in_place(tape, p->name + ".norm", z, p->norm.mean, p->norm.var,
+                                          {.training = training}));
+  }
+}
+
+Variable DartsSupernet::run_cell(Tape& tape, const Cell& cell,
+                                 const std::array<Variable, 2>& inputs, const Variable& theta,
+                                 bool training) const {
+  std::vector<Variable> states(inputs.begin(), inputs.end()), results;
+  std::vector<PlaneBundle> bundles;
+  const Shape in = inputs[0].value().shape();
+  const int stride = cell.reduction ? 2 : 1;
+  const Tensor whole({in.n, in.h / stride, in.w / stride, std::int64_t{nodes} * cell.channels},
+                     MemoryTag::activations, tape.device(), DType::f32, Layout::planes);
+  for (int node = 0; node < nodes; ++node) {
+    while (bundles.size() < states.size()) {
+      const std::size_t source = bundles.size();
+      bundles.push_back(plane_bundle(tape,
+                                     cell.name + ".state" + std::to_string(source) + ".candidates",
+                                     states[source], cell.bundles[source], training));
+    }
+    std::vector<PlaneNodeEdge> edges;
+    for (int source = 0; source < node + 2; ++source)
+      edges.push_back({bundles[source], node - std::max(0, source - 1)});
+    const Variable y =
+        plane_node(tape, cell.name + ".node" + number(node), edges, theta,
+                   whole.channels(std::int64_t{node} * cell.channels, cell.channels));
+    states.push_back(y);
+    results.push_back(y);
+  }
+  for (const PlaneBundle& bundle : bundles) bundle.release();
+  return join_planes(tape, cell.name, whole, results);
+}
+
+Variable DartsSupernet::forward(Tape& tape, const Variable& images, const Variable& theta,
+                                bool training) const {
+  if (theta.value().elements() != edges * ops)
+    throw Error("supernet: theta must be [28, 7], got " + to_string(theta.value().shape()));
+  const int layers = options_.cells;
+  std::vector<std::array<Variable, 2>> inputs(static_cast<std::size_t>(layers));
+  // A cell's output is preprocessed for all its readers at once.
+  const auto serve = [&](const Variable& x, std::vector<std::pair<int, int>> readers) {
+    std::vector<const Preprocess*> list;
+    std::vector<Variable> results;
+    std::erase_if(readers, [&](const auto& r) { return r.first >= layers; });
+    for (const auto& [cell, input] : readers) list.push_back(&cells_[cell].preprocess[input]);
+    if (!list.empty()) preprocess(tape, x, list, results, training);
+    for (std::size_t i = 0; i < readers.size(); ++i)
+      inputs[readers[i].first][readers[i].second] = results[i];
+  };
+  const auto [before, last] = run_stem(tape, images, training);
+  if (options_.space == SearchSpace::darts) {
+    serve(last, {{0, 0}, {0, 1}, {1, 0}});
+  } else {
+    serve(before, {{0, 0}});
+    serve(last, {{0, 1}, {1, 0}});
+  }
+  Variable x;
+  for (int i = 0; i < layers; ++i) {
+    x = run_cell(tape, cells_[i], inputs[i], theta, training);
+    inputs[i] = {};
+    serve(x, {{i + 1, 1}, {i + 2, 0}});
+  }
+  x = average_planes(tape, "pool", x);
+  return linear(tape, "classifier", x, classifier_weight_, classifier_bias_);
+}
+
+}  // namespace drnas

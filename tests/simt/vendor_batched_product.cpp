@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+// Batched products on the host executor: plain loops stand in for cuBLAS.
+#include "kernels/batched_product.h"
+#include "kernels/launch.h"
+
+namespace drnas::kernels {
+namespace {
+
+float element(const BatchedOperand& operand, int matrix, int row, int column) {
+  if (operand.transposed) std::swap(row, column);
+  return operand
+      .data[matrix * operand.batch_stride + std::int64_t{row} * operand.row_stride + column];
+}
+
+void multiply(const BatchedProduct& p) {
+  for (int i = 0; i < p.batch; ++i)
+    for (int row = 0; row < p.rows; ++row)
+      for (int column = 0; column < p.columns; ++column) {
+        float sum = 0.0f;
+        for (int k = 0; k < p.depth; ++k)
+          sum += element(p.left, i, row, k) * element(p.right, i, k, column);
+        float& out = p.out[i * p.out_stride + std::int64_t{row} * p.columns + column];
+        out = p.accumulate ? out + sum : sum;
+      }
+}
+
+}  // namespace
+
+void batched_product(const char* name, const BatchedProduct& p, Stream stream) {
+  require_cuda(simt::enqueue(static_cast<cudaStream_t>(stream), [p] { multiply(p); }), name);
+}
+
+}  // namespace drnas::kernels
