@@ -6,7 +6,7 @@ JOBS ?= $(shell nproc)
 RUN ?= runs/quick-$(shell date +%Y%m%d-%H%M%S)
 
 .DEFAULT_GOAL := all
-.PHONY: all deps search test test-sanitize test-torture check bench bench-peers gpu-check install format lint clean help
+.PHONY: all deps search test test-sanitize test-torture check bench bench-peers bench-peers-darts gpu-check install format lint clean help
 
 all: ## build everything into build/ and ./drnas_search
 	@mkdir -p $(BUILD)
@@ -43,6 +43,9 @@ bench: all ## step and kernel benchmarks on this machine
 bench-peers: all ## both steps beside PyTorch, K 1, 2, 4, 8
 	python3 bench/peers/compare.py
 
+bench-peers-darts: all ## the same in the DARTS space: search steps, a derived network's training step
+	python3 bench/peers/compare.py --space darts
+
 gpu-check: ## tests and measures on this machine's GPU, ten minutes (GPU_CHECK_ARGS: options of tools/gpu_check.sh)
 	@tools/gpu_check.sh $(GPU_CHECK_ARGS)
 
@@ -62,4 +65,4 @@ clean: ## remove build folders
 	rm -rf build build-sanitize drnas_search
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-18s %s\n", $$1, $$2}'

@@ -3,20 +3,23 @@
 #include <omp.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <cstdio>
+#include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <string>
 #include <vector>
 
+#include "bench/bench_report.h"
+#include "bench/bench_step_flops.h"
 #include "bench/machine.h"
 #include "engine/files.h"
 #include "engine/gpu.h"
 #include "kernels/conv2d.h"
 #include "kernels/conv2d_plan.h"
-#include "kernels/philox_fill.h"
 #include "nas/memory_plan.h"
-#include "nas/nb201_supernet.h"
 #include "nas/search_inputs.h"
+#include "nas/supernet.h"
 #include "nas/trainer.h"
 #include "nas/version.h"
 
@@ -25,10 +28,15 @@ namespace {
 using namespace drnas;
 using nlohmann::ordered_json;
 
+const std::map<std::string, SearchSpace> spaces{{"nas-bench-201", SearchSpace::nas_bench_201},
+                                                {"darts", SearchSpace::darts},
+                                                {"darts-imagenet", SearchSpace::darts_imagenet}};
+
 struct Options {
   std::string space = "nas-bench-201", json, device_name = "cpu", raw_outputs = "auto",
               precision = "auto";
-  int channels = 16, cells = 5, batch_size = 64, partial_channels = 1, steps = 9, threads = 0;
+  int channels = 16, cells = 5, batch_size = 64, partial_channels = 1, steps = 9, threads = 0,
+      image_size = 0;
   bool no_graph = false;
   Device device = Device::cpu;  ///< what device_name stands for
 };
@@ -36,15 +44,16 @@ struct Options {
 Options parse(int argc, char** argv) {
   Options o;
   CLI::App app("Times both search steps on random images", "bench_step");
-  app.add_option("--space", o.space)
-      ->check(CLI::IsMember({"nas-bench-201"}))
-      ->capture_default_str();
+  app.add_option("--space", o.space)->check(CLI::IsMember(spaces))->capture_default_str();
   app.add_option("--channels", o.channels)->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--cells", o.cells)->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--cells", o.cells, "of a stage; in the DARTS space in all")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   app.add_option("--batch-size", o.batch_size)->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--partial-channels", o.partial_channels)
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  app.add_option("--image-size", o.image_size, "pixels; 0: 32, with the ImageNet stem 224");
   app.add_option("--steps", o.steps, "timed steps of each kind")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -52,7 +61,8 @@ Options parse(int argc, char** argv) {
   app.add_option("--device", o.device_name, "cpu, cuda or auto")
       ->check(CLI::IsMember({"cpu", "cuda", "auto"}))
       ->capture_default_str();
-  app.add_option("--precision", o.precision, "fp32, tf32, bf16 or auto: bf16 on CUDA, else fp32")
+  app.add_option("--precision", o.precision,
+                 "fp32, tf32, bf16 or auto: bf16 on CUDA in NAS-Bench-201, else fp32")
       ->check(CLI::IsMember({"auto", "fp32", "tf32", "bf16"}));
   app.add_option("--raw-outputs", o.raw_outputs, "store, rebuild-1x1, rebuild or auto")
       ->check(CLI::IsMember({"auto", "store", "rebuild-1x1", "rebuild"}))
@@ -66,72 +76,31 @@ Options parse(int argc, char** argv) {
   } catch (const CLI::ParseError& failure) {
     throw Error(failure.what());
   }
+  if (o.image_size <= 0) o.image_size = o.space == "darts-imagenet" ? 224 : 32;
   if (o.threads <= 0) o.threads = omp_get_max_threads();
   std::string note;
   o.device = choose_device(o.device_name, note);
   if (!note.empty()) std::printf("%s\n", note.c_str());
+  if (o.precision == "auto" && o.space != "nas-bench-201") o.precision = "fp32";
   if (choose_precision(o.precision, o.device, o.channels).tf32)
     kernels::set_conv_math(kernels::ConvMath::tf32);
   return o;
 }
 
-/// FLOPs of the convolutions of one forward pass (multiply-adds times two): every cell 60 C^2 a
-/// pixel, stem, residual blocks.
-double forward_flops(const Options& o) {
-  double macs = 27.0 * o.channels * 1024;
-  for (int stage = 0; stage < 3; ++stage) {
-    const double c = o.channels << stage, pixels = 1024 >> (2 * stage),
-                 mixed = c / o.partial_channels;
-    macs += 60.0 * o.cells * mixed * mixed * pixels;
-    if (stage) macs += (9.0 * c * c / 2 + 9.0 * c * c + c * c / 2) * pixels;
-  }
-  return 2.0 * macs * o.batch_size;
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
-ordered_json summary(const std::vector<StepResult>& steps) {
-  const auto values = [&](auto get) {
-    std::vector<double> all;
-    for (const StepResult& s : steps) all.push_back(get(s));
-    return all;
-  };
-  const auto total = values([](const StepResult& s) { return s.total_ms; });
-  return {{"median", median(total)},
-          {"min", *std::min_element(total.begin(), total.end())},
-          {"max", *std::max_element(total.begin(), total.end())},
-          {"phases",
-           {{"forward", median(values([](const StepResult& s) { return s.forward_ms; }))},
-            {"backward", median(values([](const StepResult& s) { return s.backward_ms; }))},
-            {"optimizer", median(values([](const StepResult& s) { return s.optimizer_ms; }))}}}};
-}
-
-DeviceBatch random_batch(int count, Device device) {
-  std::vector<float> images(static_cast<std::size_t>(count) * 32 * 32 * 3);
-  kernels::fill_normal<Device::cpu>(images.data(), static_cast<std::int64_t>(images.size()), 0, 1,
-                                    1, kernels::Purpose::synthetic, 0, nullptr);
-  std::vector<std::int32_t> labels(count);
-  for (int i = 0; i < count; ++i) labels[i] = i % 10;
-  return {images, labels, 32, device};
-}
-
-ordered_json memory_of(const MemoryCounters& counters) {
-  ordered_json by_tag;
-  for (int t = 0; t < memory_tag_count; ++t)
-    by_tag[to_string(static_cast<MemoryTag>(t))] = counters.by_tag_at_peak[t];
-  return {{"total", counters.peak}, {"by_tag", by_tag}};
-}
-
 MemoryQuestion question_of(const Options& o) {
   MemoryQuestion question;
-  question.supernet = {o.channels, o.cells, 10, o.partial_channels};
+  question.supernet = {.channels = o.channels,
+                       .cells = o.cells,
+                       .classes = 10,
+                       .partial_channels = o.partial_channels,
+                       .space = spaces.at(o.space)};
+  question.image_size = o.image_size;
   question.supernet.storage = choose_precision(o.precision, o.device, o.channels).storage;
   question.batch_sizes = {o.batch_size};
   question.device = o.device;
   question.trainer.capture = !o.no_graph;
+  if (question.supernet.space != SearchSpace::nas_bench_201)
+    question.trainer.clip_with_alpha = false;  // as published
   question.supernet.raw_outputs = choose_raw_outputs(o.raw_outputs, question, 0);
   return question;
 }
@@ -170,6 +139,7 @@ ordered_json measure(const Options& o) {
                       {"channels", o.channels},
                       {"cells", o.cells},
                       {"batch_size", o.batch_size},
+                      {"image_size", o.image_size},
                       {"partial_channels", o.partial_channels},
                       {"threads", o.threads},
                       {"device", cuda ? "cuda" : "cpu"},
@@ -180,18 +150,18 @@ ordered_json measure(const Options& o) {
   if (cuda) report["gpu"] = describe_gpu();
   const bench::CardMemory card = cuda ? bench::card_memory() : bench::CardMemory{};
   report["process_start_bytes"] = bench::process_bytes("VmRSS");
-  Nb201Supernet supernet(question.supernet, 1, o.device);
-  const auto distribution =
-      make_dirichlet({Nb201Supernet::edges, Nb201Supernet::ops, 1, o.device}, 1);
-  Trainer trainer(supernet, *distribution, question.trainer);
-  const DeviceBatch batch = random_batch(o.batch_size, o.device);
+  const std::unique_ptr<Supernet> supernet = make_supernet(question.supernet, 1, o.device);
+  const auto [rows, columns] = theta_shape(question.supernet.space);
+  const auto distribution = make_dirichlet({rows, columns, 1, o.device}, 1);
+  Trainer trainer(*supernet, *distribution, question.trainer);
+  const DeviceBatch batch = bench::random_batch(o.batch_size, o.image_size, o.device);
   // On CUDA the first step builds plans, the second is recorded, the third replayed.
   const Timed timed(trainer, batch, o.device, cuda ? 4 : 1, o.steps);
   const MemoryCounters counters = Allocator::of(o.device).counters();
   report["process_peak_bytes"] = bench::process_bytes("VmHWM");
-  report["architecture_step_ms"] = summary(timed.architecture);
-  report["weight_step_ms"] = summary(timed.weight);
-  report["peak_bytes"] = memory_of(counters);
+  report["architecture_step_ms"] = bench::summary(timed.architecture);
+  report["weight_step_ms"] = bench::summary(timed.weight);
+  report["peak_bytes"] = bench::memory_of(counters);
   report["reserved_bytes"] = counters.reserved;
   report["native_allocations"] = counters.native_allocations;
   report["native_allocations_after_warmup"] = counters.native_allocations - timed.warm_allocations;
@@ -205,7 +175,8 @@ ordered_json measure(const Options& o) {
 }
 
 void add_rates(ordered_json& report, const Options& o) {
-  const double forward = forward_flops(o);
+  const double forward =
+      2.0 * o.batch_size * bench::forward_macs(question_of(o).supernet, o.image_size);
   const auto rate = [&](const char* step, double passes) {
     return passes * forward / report[step]["median"].get<double>() / 1e6;
   };

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Times the steps of this project beside a plain PyTorch supernet, one program after the other.
+"""Times the steps of this project beside plain PyTorch networks, one program after the other: the
+search steps of a space, and in the DARTS space the training step of a derived network too.
 
 Ratios are peer / ours: above 1, ours is faster or smaller. Memory is the peak of the process
 above what it held before the model was built, so the size of the libraries does not count.
@@ -16,10 +17,54 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-BENCH = os.path.join(ROOT, "build", "bench", "bench_step")
-PEER = os.path.join(HERE, "torch_supernet.py")
 LAYOUTS = ("published", "channels_last")
-STEPS = ("architecture_step_ms", "weight_step_ms")
+
+
+class Pair:
+    """Our program, the peer's, and the steps that both report; forward and backward pass of the
+    last one are compared by themselves as well."""
+
+    def __init__(self, ours, peer, steps):
+        self.ours = ours
+        self.peer = os.path.join(HERE, peer)
+        self.steps = steps
+
+
+PAIRS = {
+    "search": Pair("bench_step", "torch_supernet.py", ("architecture_step_ms", "weight_step_ms")),
+    "derived": Pair("bench_train", "torch_derived.py", ("training_step_ms",)),
+}
+
+# What is measured of each space unless the options say otherwise.
+DEFAULTS = {
+    "nas-bench-201": {
+        "networks": ["search"],
+        "channels": 16,
+        "cells": 5,
+        "batch_size": 64,
+        "partial_channels": [1, 2, 4, 8],
+    },
+    "darts": {
+        "networks": ["search", "derived"],
+        "channels": 36,
+        "cells": 20,
+        "batch_size": 16,
+        "partial_channels": [6],
+        "derived_batch_size": 32,
+        "drop_path": 0.3,
+        "genotype": "DrNAS_cifar10",
+    },
+    "darts-imagenet": {
+        "networks": ["search", "derived"],
+        "channels": 48,
+        "cells": 14,
+        "batch_size": 8,
+        "partial_channels": [6],
+        "derived_batch_size": 8,
+        "drop_path": 0.0,
+        "genotype": "DrNAS_imagenet",
+    },
+}
 
 
 class CompareError(Exception):
@@ -72,7 +117,7 @@ def run_json(command):
         )
         if done.returncode != 0:
             lines = (done.stderr.strip() or done.stdout.strip()).split("\n")
-            name = os.path.basename(command[1] if command[0] != BENCH else command[0])
+            name = os.path.basename(command[1] if command[1].endswith(".py") else command[0])
             raise CompareError(f"{name}: {lines[-1].removeprefix('error: ')}")
         try:
             with open(path, encoding="utf-8") as stream:
@@ -85,44 +130,102 @@ def memory(report):
     return report["process_peak_bytes"] - report["process_start_bytes"]
 
 
-def sizes(options, partial, steps):
-    named = {
-        "channels": options.channels,
-        "cells": options.cells,
-        "batch-size": options.batch_size,
-        "partial-channels": partial,
-        "steps": steps,
-        "threads": options.threads,
-    }
+def flags(named):
     return [part for key, value in named.items() for part in (f"--{key}", str(value))]
 
 
-def compare_one(options, interpreters, partial):
-    """Ours and every peer at one K; each peer gets its ratios to ours."""
-    space = ["--space", "nas-bench-201"]
-    ours = run_json([BENCH] + space + sizes(options, partial, options.steps))
-    print_row(partial, "drnas", ours, None)
+def search_arguments(options, partial):
+    return flags(
+        {
+            "space": options.space,
+            "channels": options.channels,
+            "cells": options.cells,
+            "batch-size": options.batch_size,
+            "partial-channels": partial,
+            "threads": options.threads,
+        }
+    )
+
+
+def derived_arguments(options):
+    named = {
+        "genotype": options.genotype,
+        "channels": options.channels,
+        "layers": options.cells,
+        "batch-size": options.derived_batch_size,
+        "drop-path": options.drop_path,
+        "threads": options.threads,
+    }
+    return flags(named) + (["--imagenet"] if options.space == "darts-imagenet" else [])
+
+
+def passes_ms(report, step):
+    """Forward and backward pass of a step without the optimiser."""
+    phases = report[step]["phases"]
+    return phases["forward"] + phases["backward"]
+
+
+def ratios(pair, ours, peer):
+    """peer / ours of every step, of the last one's passes and of the memory."""
+    ratio = {key: peer[key]["median"] / ours[key]["median"] for key in pair.steps}
+    last = pair.steps[-1]
+    ratio["passes"] = passes_ms(peer, last) / passes_ms(ours, last)
+    ratio["memory"] = memory(peer) / max(memory(ours), 1)
+    return ratio
+
+
+def compare_one(options, interpreters, network, arguments, label):
+    """Ours and every peer on one network; each peer gets its ratios to ours."""
+    pair = PAIRS[network]
+    program = os.path.join(options.programs, pair.ours)
+    ours = run_json([program] + arguments + flags({"steps": options.steps}))
+    print_row(pair, label, "drnas", ours, None)
     peers = []
     for python, version in interpreters:
         for layout in LAYOUTS:
-            arguments = sizes(options, partial, options.peer_steps) + ["--layout", layout]
-            peer = run_json([python, PEER] + arguments)
-            ratio = {key: peer[key]["median"] / ours[key]["median"] for key in STEPS}
-            ratio["memory"] = memory(peer) / max(memory(ours), 1)
-            peer["ratio"] = ratio
+            extra = flags({"steps": options.peer_steps, "layout": layout})
+            peer = run_json([python, pair.peer] + arguments + extra)
+            peer["ratio"] = ratios(pair, ours, peer)
             peers.append(peer)
-            print_row(partial, f"torch {version} {layout}", peer, ratio)
-    return {"partial_channels": partial, "ours": ours, "peers": peers}
+            print_row(pair, label, f"torch {version} {layout}", peer, peer["ratio"])
+    return {"ours": ours, "peers": peers}
 
 
-def print_row(partial, name, report, ratio):
-    cells = [f"{partial:>2}", f"{name:<34}"]
-    for key in STEPS:
+def print_row(pair, label, name, report, ratio):
+    """Medians with their ratios; what was spread how far is in the JSON."""
+    cells = [f"{label:>2}", f"{name:<34}"]
+    for key in pair.steps:
         factor = f"{ratio[key]:.2f}x" if ratio else ""
         cells.append(f"{report[key]['median']:>9.1f} {factor:>8}")
+    factor = f"{ratio['passes']:.2f}x" if ratio else ""
+    cells.append(f"{passes_ms(report, pair.steps[-1]):>9.1f} {factor:>8}")
     factor = f"{ratio['memory']:.2f}x" if ratio else ""
     cells.append(f"{memory(report) / 2**20:>9.1f} {factor:>8}")
     print("  ".join(cells), flush=True)
+
+
+def print_head(options, network):
+    batch = options.batch_size if network == "search" else options.derived_batch_size
+    print(
+        f"{options.space}, {network}: C {options.channels}, N {options.cells}, batch {batch}, "
+        f"{options.threads} threads; median ms, MiB above start, ratio peer / ours"
+    )
+    names = [key.removesuffix("_step_ms") for key in PAIRS[network].steps]
+    heads = names + [names[-1] + " passes", "memory"]
+    print("  ".join([" K", f"{'program':<34}"] + [f"{head:>18}" for head in heads]))
+
+
+def compare_network(options, interpreters, network):
+    print_head(options, network)
+    if network == "derived":
+        entry = compare_one(options, interpreters, network, derived_arguments(options), "")
+        return [{"network": network, **entry}]
+    results = []
+    for partial in options.partial_channels:
+        arguments = search_arguments(options, partial)
+        entry = compare_one(options, interpreters, network, arguments, str(partial))
+        results.append({"network": network, "partial_channels": partial, **entry})
+    return results
 
 
 def positive_list(text):
@@ -134,24 +237,47 @@ def positive_list(text):
 
 def parse_options():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--channels", type=int, default=16, metavar="C")
-    parser.add_argument("--cells", type=int, default=5, metavar="N", help="cells a stage")
-    parser.add_argument("--batch-size", type=int, default=64, metavar="B")
+    parser.add_argument("--space", choices=tuple(DEFAULTS), default="nas-bench-201")
     parser.add_argument(
-        "--partial-channels", type=positive_list, default=[1, 2, 4, 8], metavar="K,K,..."
+        "--networks",
+        type=lambda text: text.split(","),
+        metavar="search,derived",
+        help="default: both where the space has both",
     )
+    parser.add_argument("--channels", type=int, metavar="C")
+    parser.add_argument("--cells", type=int, metavar="N", help="a stage; DARTS space: in all")
+    parser.add_argument("--batch-size", type=int, metavar="B", help="of the search")
+    parser.add_argument("--partial-channels", type=positive_list, metavar="K,K,...")
+    parser.add_argument("--derived-batch-size", type=int, metavar="B")
+    parser.add_argument("--drop-path", type=float, metavar="P", help="of the derived network")
+    parser.add_argument("--genotype", help="of the derived network")
     parser.add_argument("--steps", type=int, default=9, help="timed steps of ours")
     parser.add_argument("--peer-steps", type=int, default=3, help="timed steps of the peer")
     parser.add_argument("--threads", type=int, default=cores(), help="default: all cores")
     parser.add_argument("--python", default="/usr/bin/python3", help="interpreter with torch")
     parser.add_argument("--extra-python", metavar="PATH", help="one with a second torch release")
+    parser.add_argument(
+        "--programs",
+        default=os.path.join(ROOT, "build", "bench"),
+        metavar="DIR",
+        help="where bench_step and bench_train are (default: build/bench)",
+    )
     parser.add_argument("--json", metavar="FILE", help="write all figures to FILE")
-    return parser.parse_args()
+    options = parser.parse_args()
+    for name, value in DEFAULTS[options.space].items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    for network in options.networks:
+        if network not in DEFAULTS[options.space]["networks"]:
+            raise CompareError(f"--networks {network}: not measured in {options.space}")
+    return options
 
 
 def compare(options):
-    if not os.access(BENCH, os.X_OK):
-        raise CompareError("build/bench/bench_step: no such program: run make first")
+    for network in options.networks:
+        program = os.path.join(options.programs, PAIRS[network].ours)
+        if not os.access(program, os.X_OK):
+            raise CompareError(f"{os.path.relpath(program)}: no such program: run make first")
     pythons = [options.python] + ([options.extra_python] if options.extra_python else [])
     interpreters = [(python, torch_version(python)) for python in pythons]
     report = {
@@ -160,16 +286,11 @@ def compare(options):
         "git_commit": first_line(["git", "describe", "--always", "--dirty", "--abbrev=40"]),
         "torch": [version for _, version in interpreters],
         "threads": options.threads,
+        "space": options.space,
         "results": [],
     }
-    print(
-        f"C {options.channels}, N {options.cells}, batch {options.batch_size}, "
-        f"{options.threads} threads; median ms, MiB above start, ratio peer / ours"
-    )
-    heads = ("architecture", "weight", "memory")
-    print("  ".join([" K", f"{'program':<34}"] + [f"{head:>18}" for head in heads]))
-    for partial in options.partial_channels:
-        report["results"].append(compare_one(options, interpreters, partial))
+    for network in options.networks:
+        report["results"] += compare_network(options, interpreters, network)
     if options.json:
         with open(options.json, "w", encoding="utf-8") as stream:
             json.dump(report, stream, indent=2)

@@ -110,8 +110,23 @@ class ResidualBlock(nn.Module):
         return self.downsample(x) + self.conv_b(self.conv_a(x))
 
 
-class Supernet(nn.Module):
-    """Stem, N cells, block, N cells, block, N cells, head; alpha [edges, ops] is a parameter."""
+class SearchNetwork(nn.Module):
+    """A supernet with alpha [edges, ops] as a parameter; one theta a pass serves all its cells."""
+
+    def weights(self):
+        """All parameters but alpha, as (name, parameter) pairs."""
+        return [(name, value) for name, value in self.named_parameters() if name != "alpha"]
+
+    def concentration(self):
+        return functional.elu(self.alpha) + 1
+
+    def draw(self):
+        """One theta [edges, ops], a pathwise Dirichlet sample on each edge."""
+        return Dirichlet(self.concentration()).rsample()
+
+
+class Supernet(SearchNetwork):
+    """Stem, N cells, block, N cells, block, N cells, head."""
 
     def __init__(self, channels, cells, partial, classes=10, channels_last=False):
         super().__init__()
@@ -132,17 +147,6 @@ class Supernet(nn.Module):
         self.classifier = nn.Linear(width, classes)
         self.alpha = nn.Parameter(1e-3 * torch.randn(len(EDGES), len(OPS)))
 
-    def weights(self):
-        """All parameters but alpha, as (name, parameter) pairs."""
-        return [(name, value) for name, value in self.named_parameters() if name != "alpha"]
-
-    def concentration(self):
-        return functional.elu(self.alpha) + 1
-
-    def draw(self):
-        """One theta [edges, ops], a pathwise Dirichlet sample on each edge."""
-        return Dirichlet(self.concentration()).rsample()
-
     def forward(self, x, theta=None):
         """Logits [B, classes]; one theta, drawn here unless given, serves all cells."""
         theta = self.draw() if theta is None else theta
@@ -153,34 +157,46 @@ class Supernet(nn.Module):
         return self.classifier(x.view(x.size(0), -1))
 
 
-class Search:
-    """Both optimisers with the published settings."""
+def no_lap(phase):
+    """Takes the end of a phase of a step; here nobody wants it."""
+    del phase
 
-    def __init__(self, model, clip=5.0):
+
+class Search:
+    """Both optimisers with the published settings: those of NAS-Bench-201 by default."""
+
+    def __init__(self, model, clip=5.0, learning_rate=0.025, alpha_rate=3e-4, clip_with_alpha=True):
         self.model = model
         self.clip = clip
-        self.parameters = list(model.parameters())
         self.weights = [value for _, value in model.weights()]
+        self.clipped = list(model.parameters()) if clip_with_alpha else self.weights
         self.weight_optimizer = torch.optim.SGD(
-            self.weights, lr=0.025, momentum=0.9, weight_decay=3e-4
+            self.weights, lr=learning_rate, momentum=0.9, weight_decay=3e-4
         )
         self.alpha_optimizer = torch.optim.Adam(
-            [model.alpha], lr=3e-4, betas=(0.5, 0.999), weight_decay=1e-3
+            [model.alpha], lr=alpha_rate, betas=(0.5, 0.999), weight_decay=1e-3
         )
 
-    def architecture_step(self, images, target):
+    def architecture_step(self, images, target, lap=no_lap):
         """Adam on alpha; autograd fills the weights' gradients too, and nobody reads them."""
         self.alpha_optimizer.zero_grad()
         loss = functional.cross_entropy(self.model(images), target)
+        lap("forward")
         loss.backward()
+        lap("backward")
         self.alpha_optimizer.step()
+        lap("optimizer")
         return loss
 
-    def weight_step(self, images, target):
-        """SGD on the weights; as published, the clipped norm counts alpha's gradient too."""
+    def weight_step(self, images, target, lap=no_lap):
+        """SGD on the weights; the published code clips by a norm that counts alpha's gradient too
+        in NAS-Bench-201 and does not in the DARTS space."""
         self.weight_optimizer.zero_grad()
         loss = functional.cross_entropy(self.model(images), target)
+        lap("forward")
         loss.backward()
-        nn.utils.clip_grad_norm_(self.parameters, self.clip)
+        lap("backward")
+        nn.utils.clip_grad_norm_(self.clipped, self.clip)
         self.weight_optimizer.step()
+        lap("optimizer")
         return loss

@@ -146,6 +146,19 @@ def relative_errors(result, reference):
     return errors
 
 
+def judge(result, reference, path, bound=BUG):
+    """Prints the largest relative error of each group; true if all stay within the bound."""
+    derived = {name for name in reference if group_of(name) in {group_of(n) for n in result}}
+    if derived != set(result):
+        raise ValueError(f"{path}: tensor {sorted(derived ^ set(result))[0]} has no counterpart")
+    errors = relative_errors(result, reference)
+    for group, error in errors.items():
+        print(f"{group:<20} {error:.2e}")
+    worst = max(errors.values())
+    print(f"{'largest':<20} {worst:.2e}  {'ok' if worst <= bound else 'FAILED'}")
+    return worst <= bound
+
+
 def verify(path, channels_last, dtype):
     """Replays a file and prints the largest relative error of each group; true if all are small.
 
@@ -155,16 +168,7 @@ def verify(path, channels_last, dtype):
     reference, metadata = tensor_file.load(path)
     if metadata.get("space") != "nas-bench-201":
         raise ValueError(f"{path}: metadata space must be nas-bench-201")
-    result = replay(dict(reference), metadata, dtype, channels_last)
-    derived = {name for name in reference if group_of(name) in {group_of(n) for n in result}}
-    if derived != set(result):
-        raise ValueError(f"{path}: tensor {sorted(derived ^ set(result))[0]} has no counterpart")
-    errors = relative_errors(result, reference)
-    for group, error in errors.items():
-        print(f"{group:<20} {error:.2e}")
-    worst = max(errors.values())
-    print(f"{'largest':<20} {worst:.2e}  {'ok' if worst <= BUG else 'FAILED'}")
-    return worst <= BUG
+    return judge(replay(dict(reference), metadata, dtype, channels_last), reference, path)
 
 
 def random_start(metadata, seed):
