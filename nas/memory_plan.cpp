@@ -93,7 +93,7 @@ std::string memory_table(const MemoryQuestion& question) {
   }
   text += "\n";
   for (const RawOutputs mode : modes)
-    for (const int parts : {1, 2, 4, 8}) {
+    for (const int parts : {1, 2, 3, 4, 6, 8}) {
       MemoryQuestion q = question;
       q.supernet.partial_channels = parts;
       q.supernet.raw_outputs = mode;

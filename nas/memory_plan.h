@@ -35,7 +35,7 @@ MemoryCounters plan_memory(const MemoryQuestion& question);
 /// store on a GPU). Throws Error where none of those allowed does.
 RawOutputs choose_raw_outputs(const std::string& name, MemoryQuestion question, std::int64_t limit);
 
-/// A table of peak bytes by tag for K 1, 2, 4, 8 (as far as they divide C) in each mode.
+/// A table of peak bytes by tag for K 1, 2, 3, 4, 6, 8 (as far as they divide C) in each mode.
 std::string memory_table(const MemoryQuestion& question);
 
 }  // namespace drnas

@@ -37,7 +37,7 @@ const std::array<OptionInfo, 47> table{{
     {"quiet", &O::quiet, run, "", reporting, "print the result only"},
     {"dry-run", &O::dry_run, run, "", action, "check everything, print the plan, do nothing"},
     {"plan", &O::plan, run, "", action,
-     "print the memory that K 1, 2, 4, 8 will need, by use and mode, and do nothing"},
+     "print the memory that K 1, 2, 3, 4, 6, 8 will need, by use and mode, and do nothing"},
 
     {"dataset", &O::dataset, data, "NAME", result,
      "cifar10, cifar100, fashion-mnist, mnist, image-folder or synthetic"},

@@ -16,8 +16,8 @@ SearchResult run_search(const SearchOptions& options, SearchObserver& observer);
 
 /// Reads and checks all that run_search would, writes nothing, and says what would be done.
 std::string plan_search(const SearchOptions& options);
-/// The memory that this network's steps will need for K 1, 2, 4, 8, without data and without a run
-/// directory.
+/// The memory that this network's steps will need for K 1, 2, 3, 4, 6, 8, without data and without
+/// a run directory.
 std::string plan_search_memory(const SearchOptions& options);
 
 }  // namespace drnas
