@@ -53,7 +53,11 @@ void DartsSupernet::build() {
     Cell cell{"cells." + number(i), reduction, c, {}, {}};
     cell.preprocess = {build_preprocess(cell.name + ".preprocess0", before, c, reduced),
                        build_preprocess(cell.name + ".preprocess1", last, c, false)};
-    build_bundles(cell, options_.raw_outputs == RawOutputs::rebuild || i < options_.rebuild_cells);
+    // The widest planes lie before the first reduction: a third of the cells, two thirds of the
+    // bytes.
+    const bool early = options_.raw_outputs == RawOutputs::rebuild_1x1 && i < options_.cells / 3;
+    build_bundles(
+        cell, early || options_.raw_outputs == RawOutputs::rebuild || i < options_.rebuild_cells);
     cells_.push_back(std::move(cell));
     before = last;
     last = nodes * c;

@@ -15,8 +15,10 @@ namespace drnas {
 enum class SearchSpace { nas_bench_201, darts, darts_imagenet };
 
 /// What happens to raw outputs between the forward and the backward pass: kept, the cheap ones
-/// rebuilt from the nodes (those of 1x1 convolutions: a tenth of the FLOPs, two fifths of the
-/// bytes; in the DARTS space those of pools), or all rebuilt. The results are the same bit by bit.
+/// rebuilt from the nodes (NAS-Bench-201: those of 1x1 convolutions, a tenth of the FLOPs and two
+/// fifths of the bytes; DARTS space: those of pools, and all of the cells before the first
+/// reduction, a third of the FLOPs and two thirds of the bytes), or all rebuilt. The results are
+/// the same bit by bit.
 enum class RawOutputs { store, rebuild_1x1, rebuild };
 /// store, rebuild-1x1, rebuild.
 const char* to_string(RawOutputs mode);

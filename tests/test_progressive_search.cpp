@@ -30,6 +30,7 @@ SearchOptions progressive(const fs::path& out, const std::string& space) {
   o.epochs = 4;
   o.alpha_start_epoch = 1;
   o.limit_train = darts ? 48 : 80;
+  if (darts) o.raw_outputs = "store";  // leaves room for the wider stage
   return o;
 }
 
