@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "data/batch_maker.h"
 
+#include <omp.h>
+
 #include <algorithm>
 #include <limits>
 
@@ -11,7 +13,10 @@ namespace drnas {
 
 BatchMaker::BatchMaker(const ImageSet& images, std::vector<std::int32_t> indices,
                        const Dataset& constants, const LoaderOptions& options)
-    : images_(images), indices_(std::move(indices)), options_(options) {
+    : images_(images),
+      indices_(std::move(indices)),
+      options_(options),
+      threads_(omp_get_max_threads()) {
   std::copy(constants.mean.begin(), constants.mean.end(), mean_);
   std::copy(constants.deviation.begin(), constants.deviation.end(), deviation_);
   check();
@@ -25,6 +30,10 @@ void BatchMaker::check() const {
   if (options_.prefetch < 0 || options_.cutout < 0) {
     throw Error("loader: prefetch " + std::to_string(options_.prefetch) + " and cutout " +
                 std::to_string(options_.cutout) + ", expected 0 or more");
+  }
+  if (images_.on_disk() ? options_.cutout != 0 : options_.colour_jitter) {
+    throw Error(images_.on_disk() ? "loader: cutout, expected none for images on disk"
+                                  : "loader: colour jitter, expected none for images in memory");
   }
   if (indices_.empty()) throw Error("loader: no images, expected at least one");
   if (options_.replacement && options_.batch_size > count()) {
@@ -62,6 +71,10 @@ std::vector<std::int32_t> BatchMaker::choose(std::int64_t position) const {
   return chosen;
 }
 
+kernels::Purpose BatchMaker::augment_purpose() const {
+  return options_.replacement ? kernels::Purpose::validation : kernels::Purpose::augment;
+}
+
 kernels::Augment BatchMaker::transform() const {
   kernels::Augment p{};
   p.size = images_.size;
@@ -71,8 +84,7 @@ kernels::Augment BatchMaker::transform() const {
   std::copy(mean_, mean_ + 3, p.mean);
   std::copy(deviation_, deviation_ + 3, p.deviation);
   p.seed = options_.seed;
-  p.purpose = static_cast<std::uint32_t>(options_.replacement ? kernels::Purpose::validation
-                                                              : kernels::Purpose::augment);
+  p.purpose = static_cast<std::uint32_t>(augment_purpose());
   return p;
 }
 
@@ -83,6 +95,7 @@ void BatchMaker::make(std::int64_t position, Batch& batch) const {
   const std::size_t side = static_cast<std::size_t>(images_.size);
   batch.images.resize(chosen.size() * side * side * 3);
   batch.labels.resize(chosen.size());
+  if (images_.on_disk()) return make_from_files(position, chosen, batch);
   const auto step = static_cast<std::uint32_t>(position);
   kernels::Augment p = transform();
   p.pixels = images_.pixels.data();

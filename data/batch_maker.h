@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "data/loader.h"
 #include "kernels/augment.h"
+#include "kernels/philox.h"
 
 namespace drnas {
 
@@ -21,7 +23,7 @@ class BatchMaker {
   /// to the batch alone.
   std::vector<std::int32_t> choose(std::int64_t position) const;
   /// Size, crop, flip, cutout, normalisation and seed; pixels, indices, outputs and steps are left
-  /// empty.
+  /// empty. For images in memory.
   kernels::Augment transform() const;
   const LoaderOptions& options() const { return options_; }
   int image_size() const { return images_.size; }
@@ -32,11 +34,17 @@ class BatchMaker {
  private:
   std::int64_t count() const { return static_cast<std::int64_t>(indices_.size()); }
   void check() const;
+  kernels::Purpose augment_purpose() const;
+  void make_from_files(std::int64_t position, const std::vector<std::int32_t>& chosen,
+                       Batch& batch) const;
+  /// One image, [size, size, 3].
+  void fill_from_file(const std::string& file, std::int64_t position, int slot, float* out) const;
 
   const ImageSet& images_;
   std::vector<std::int32_t> indices_;
   LoaderOptions options_;
   float mean_[3], deviation_[3];
+  int threads_;  ///< that decode; batches do not depend on it
 };
 
 }  // namespace drnas

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // CIFAR-10 and CIFAR-100, binary version: records of one (CIFAR-10) or two (CIFAR-100: coarse,
 // fine) label bytes and 3072 pixel bytes [3, 32, 32]. Format:
-// https://www.cs.toronto.edu/~kriz/cifar.html
+// https://www.cs.toronto.edu/~kriz/cifar.html. Converted sets take the same form.
 #include <algorithm>
 #include <sstream>
 
@@ -12,32 +12,27 @@
 namespace drnas::readers {
 namespace {
 
-constexpr int image_side = 32;
-constexpr std::int64_t plane = image_side * image_side;
-
-std::int64_t record_bytes(bool fine) { return (fine ? 2 : 1) + 3 * plane; }
-
 /// Records of one file, appended to `set`. Returns how many there were.
-std::int64_t append_records(const Path& file, bool fine, ImageSet& set) {
+std::int64_t append_records(const Path& file, const RecordFiles& format, ImageSet& set) {
   const std::vector<std::byte> bytes = read_file(file);
-  const std::int64_t record = record_bytes(fine);
+  const std::int64_t plane = std::int64_t{format.side} * format.side;
+  const std::int64_t record = format.label_bytes + 3 * plane;
   const auto total = static_cast<std::int64_t>(bytes.size());
   if (total == 0 || total % record != 0) {
     throw Error(file.string() + ": truncated: " + std::to_string(total) +
                 " bytes, expected a multiple of " + std::to_string(record));
   }
   const std::int64_t count = total / record;
-  const int classes = fine ? 100 : 10;
   set.pixels.resize(static_cast<std::size_t>((set.count + count) * 3 * plane));
   for (std::int64_t r = 0; r < count; ++r) {
     const auto* in = reinterpret_cast<const std::uint8_t*>(bytes.data()) + r * record;
-    const int label = in[fine ? 1 : 0];
-    if (label >= classes) {
+    const int label = in[format.label_bytes - 1];
+    if (label >= format.classes) {
       throw Error(file.string() + ": record " + std::to_string(r) + ": label " +
-                  std::to_string(label) + ", expected 0 to " + std::to_string(classes - 1));
+                  std::to_string(label) + ", expected 0 to " + std::to_string(format.classes - 1));
     }
     set.labels.push_back(label);
-    const std::uint8_t* planes = in + (fine ? 2 : 1);
+    const std::uint8_t* planes = in + format.label_bytes;
     std::uint8_t* out = set.pixels.data() + (set.count + r) * 3 * plane;
     for (std::int64_t i = 0; i < plane; ++i) {
       for (std::int64_t c = 0; c < 3; ++c) out[3 * i + c] = planes[c * plane + i];
@@ -47,8 +42,17 @@ std::int64_t append_records(const Path& file, bool fine, ImageSet& set) {
   return count;
 }
 
-std::vector<std::string> read_class_names(const CifarFiles& files) {
-  if (!files.fine) {
+void require_all(const RecordFiles& files, const std::string& name) {
+  for (const Path& file : files.train) {
+    if (!std::filesystem::exists(file)) fail_missing(file, name);
+  }
+  if (!std::filesystem::exists(files.test)) fail_missing(files.test, name);
+}
+
+}  // namespace
+
+std::vector<std::string> cifar_class_names(const RecordFiles& files) {
+  if (files.classes == 10) {
     return {"airplane", "automobile", "bird",  "cat",  "deer",
             "dog",      "frog",       "horse", "ship", "truck"};
   }
@@ -68,14 +72,17 @@ std::vector<std::string> read_class_names(const CifarFiles& files) {
   return names;
 }
 
-}  // namespace
-
-CifarFiles list_cifar(const Path& folder, const std::string& name) {
-  CifarFiles files;
-  files.fine = name == "cifar100";
-  const Path unpacked = folder / (files.fine ? "cifar-100-binary" : "cifar-10-batches-bin");
+RecordFiles list_cifar(const Path& folder, const std::string& name) {
+  RecordFiles files;
+  const bool fine = name == "cifar100";
+  files.classes = fine ? 100 : 10;
+  files.label_bytes = fine ? 2 : 1;
+  // Both releases have five training images for each test image: this finds a file cut between two
+  // records.
+  files.train_per_test = fine ? 5 : 1;
+  const Path unpacked = folder / (fine ? "cifar-100-binary" : "cifar-10-batches-bin");
   const Path base = std::filesystem::is_directory(unpacked) ? unpacked : folder;
-  if (files.fine) {
+  if (fine) {
     files.train = {base / "train.bin"};
     files.test = base / "test.bin";
     const Path names = base / "fine_label_names.txt";
@@ -86,23 +93,30 @@ CifarFiles list_cifar(const Path& folder, const std::string& name) {
     }
     files.test = base / "test_batch.bin";
   }
-  for (const Path& file : files.train) {
-    if (!std::filesystem::exists(file)) fail_missing(file, name);
-  }
-  if (!std::filesystem::exists(files.test)) fail_missing(files.test, name);
+  require_all(files, name);
   return files;
 }
 
-Dataset read_cifar(const CifarFiles& files) {
+RecordFiles list_converted(const Path& folder, const std::string& name) {
+  RecordFiles files;
+  files.train = {folder / "train.bin"};
+  files.test = folder / "test.bin";
+  if (name == "imagenet16-120") {
+    files.side = 16;
+    files.classes = 120;
+  }
+  require_all(files, name);
+  return files;
+}
+
+Dataset read_records(const RecordFiles& files) {
   Dataset dataset;
-  dataset.classes = read_class_names(files);
-  const std::int64_t test = append_records(files.test, files.fine, dataset.test);
-  // Both releases have five training images for each test image: this finds a file cut between two
-  // records.
-  const std::int64_t expected = files.fine ? 5 * test : test;
+  dataset.train.size = dataset.test.size = files.side;
+  const std::int64_t test = append_records(files.test, files, dataset.test);
+  const std::int64_t expected = files.train_per_test * test;
   for (const Path& file : files.train) {
-    const std::int64_t count = append_records(file, files.fine, dataset.train);
-    if (count != expected) {
+    const std::int64_t count = append_records(file, files, dataset.train);
+    if (expected != 0 && count != expected) {
       throw Error(file.string() + ": " + std::to_string(count) + " records, expected " +
                   std::to_string(expected) + " because " + files.test.filename().string() +
                   " has " + std::to_string(test));

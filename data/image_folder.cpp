@@ -6,6 +6,7 @@
 #include <string_view>
 #include <tuple>
 
+#include "data/decode_image.h"
 #include "data/readers.h"
 #include "kernels/error.h"
 
@@ -78,7 +79,7 @@ std::vector<FolderImage> list_images(const Path& folder, const std::vector<std::
   images.reserve(entries.size());
   for (const Entry& entry : entries) {
     const std::string& name = classes[static_cast<std::size_t>(entry.label)];
-    images.push_back({folder / name / entry.name, entry.label});
+    images.push_back({(folder / name / entry.name).string(), entry.label});
   }
   return images;
 }
@@ -98,13 +99,23 @@ void require_same_classes(const Path& test, const std::vector<std::string>& expe
   }
 }
 
-ImageSet decode_all(const std::vector<FolderImage>& images, int size) {
+ImageSet refer_to(const std::vector<FolderImage>& images, int size) {
   ImageSet set;
   set.count = static_cast<std::int64_t>(images.size());
   set.size = size;
+  set.files.reserve(images.size());
+  set.labels.reserve(images.size());
+  for (const FolderImage& image : images) {
+    set.files.push_back(image.file);
+    set.labels.push_back(image.label);
+  }
+  return set;
+}
+
+ImageSet decode_all(const std::vector<FolderImage>& images, int size) {
+  ImageSet set = refer_to(images, size);
   const std::size_t image_bytes = static_cast<std::size_t>(size) * size * 3;
   set.pixels.resize(images.size() * image_bytes);
-  for (const FolderImage& image : images) set.labels.push_back(image.label);
   std::exception_ptr failure;
   std::size_t failed = images.size();
   // An exception must not leave the loop; of several, the first in order is kept whatever the
@@ -128,7 +139,8 @@ ImageSet decode_all(const std::vector<FolderImage>& images, int size) {
 }  // namespace
 
 ImageFolder list_image_folder(const Path& folder, const std::string& name) {
-  const Path train = folder / "train", test = folder / "test";
+  const bool only_val = !fs::is_directory(folder / "test") && fs::is_directory(folder / "val");
+  const Path train = folder / "train", test = folder / (only_val ? "val" : "test");
   for (const Path& part : {folder, train, test}) {
     if (!fs::is_directory(part)) fail_missing(part, name);
   }
@@ -145,6 +157,14 @@ Dataset read_image_folder(const ImageFolder& listing, int size) {
   dataset.classes = listing.classes;
   dataset.train = decode_all(listing.train, size);
   dataset.test = decode_all(listing.test, size);
+  return dataset;
+}
+
+Dataset refer_to_image_folder(const ImageFolder& listing, int size) {
+  Dataset dataset;
+  dataset.classes = listing.classes;
+  dataset.train = refer_to(listing.train, size);
+  dataset.test = refer_to(listing.test, size);
   return dataset;
 }
 

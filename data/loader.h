@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <span>
 #include <vector>
@@ -19,14 +20,25 @@ struct SearchSplit {
 /// `limit` > 0 keeps that many training images (both halves together, from the front) before
 /// splitting; more than there are keeps all. Throws Error when fewer than two images are left.
 SearchSplit split_for_search(const Dataset& dataset, std::int64_t limit);
+/// Lists in place of the halves, for an image folder: text files with a line <class>/<image> for
+/// each image of `folder`/train. Throws Error that names the line: a file that does not exist, that
+/// is no image of a class folder, or that is listed twice (in both lists, too); and an empty list.
+SearchSplit split_from_lists(const Dataset& dataset, const std::filesystem::path& folder,
+                             const std::filesystem::path& weights,
+                             const std::filesystem::path& architecture);
 
-/// How batches are made from a list of images.
+/// How batches are made from a list of images. Images in memory: random crop and flip, or as they
+/// are. Images on disk: random resized crop (8 % to all of the area, 3/4 to 4/3) and flip, or the
+/// shorter side resized to size * 256 / 224 and the centre; decoded on as many threads as OpenMP
+/// has where the loader is made.
 struct LoaderOptions {
   int batch_size = 64;
   bool shuffle = true;  ///< a new permutation each epoch
   bool augment = true;  ///< random crop (padding size / 8: 4 at 32 pixels, 2 at 16) and horizontal
                         ///< flip; always normalised
-  int cutout = 0;       ///< side of the erased square, 0 for none
+  bool colour_jitter = false;  ///< with augment, images on disk only: brightness, contrast and
+                               ///< saturation by 0.6 to 1.4, hue by 0.2 of the circle, in any order
+  int cutout = 0;              ///< side of the erased square, 0 for none; images in memory only
   bool replacement = false;  ///< each batch is a fresh random draw without repeats inside the batch
                              ///< (alpha's batches)
   std::uint64_t seed = 0;

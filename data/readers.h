@@ -20,19 +20,27 @@ using Path = std::filesystem::path;
 /// The sums are exact integers; a constant channel gets a deviation of one grey level.
 void compute_constants(const ImageSet& images, Dataset& dataset);
 
-/// CIFAR's binary files: cifar10 = data_batch_1..5.bin and test_batch.bin, cifar100 = train.bin and
-/// test.bin.
-struct CifarFiles {
+/// Files of binary records: label bytes, then pixel bytes [3, side, side].
+struct RecordFiles {
   std::vector<Path> train;
   Path test;
-  Path class_names;   ///< empty when the folder has none
-  bool fine = false;  ///< CIFAR-100: two label bytes, the second one is read
+  Path class_names;        ///< empty when the folder has none
+  int side = 32;           ///< pixels
+  int classes = 10;        ///< labels are 0 .. classes - 1
+  int label_bytes = 1;     ///< the last one is read: CIFAR-100 has the coarse class before it
+  int train_per_test = 0;  ///< records of each training file for one of the test file; 0: any
 };
+/// CIFAR: cifar10 = data_batch_1..5.bin and test_batch.bin, cifar100 = train.bin and test.bin, in
 /// `folder` or its subfolder as unpacked from the archive. Throws Error when a file is missing.
-CifarFiles list_cifar(const Path& folder, const std::string& name);
-/// Throws Error: truncated file, files that disagree in length, label out of range (names the
-/// record).
-Dataset read_cifar(const CifarFiles& files);
+RecordFiles list_cifar(const Path& folder, const std::string& name);
+/// train.bin and test.bin as tools/convert_imagenet16.py (imagenet16-120) and tools/convert_svhn.py
+/// (svhn) write them: CIFAR-10's records, of 16 x 16 pixels and 120 classes in imagenet16-120.
+RecordFiles list_converted(const Path& folder, const std::string& name);
+/// Class names are left empty. Throws Error: truncated file, files that disagree in length, label
+/// out of range (names the record).
+Dataset read_records(const RecordFiles& files);
+/// Of CIFAR. Throws Error when the file of names does not hold one for each class.
+std::vector<std::string> cifar_class_names(const RecordFiles& files);
 
 /// The four IDX files of MNIST and its drop-in replacements, each plain or with ".gz".
 struct IdxFiles {
@@ -46,10 +54,11 @@ Dataset read_idx(const IdxFiles& files);
 
 /// One image of an image folder.
 struct FolderImage {
-  Path file;
+  std::string file;  ///< not a Path, which takes five times the memory
   std::int32_t label;
 };
-/// `train/<class>/*` and `test/<class>/*`; the class is the directory's name, classes are sorted.
+/// `train/<class>/*` and `test/<class>/*` (or `val/<class>/*` where there is no test); the class is
+/// the directory's name, classes are sorted.
 struct ImageFolder {
   std::vector<std::string> classes;
   /// Ordered by file number, then class, then name, so that every prefix is as class-balanced as it
@@ -62,11 +71,8 @@ struct ImageFolder {
 ImageFolder list_image_folder(const Path& folder, const std::string& name);
 /// Decodes on all OpenMP threads. Throws Error naming the first image that does not decode.
 Dataset read_image_folder(const ImageFolder& listing, int size);
-
-/// Decodes any format of stb_image into `out`, uint8 [size, size, 3]. Another size is resized with
-/// a triangle filter (bilinear; widened when shrinking) to the shorter side and cropped at the
-/// centre. Throws Error naming the file.
-void decode_image(const Path& file, int size, std::uint8_t* out);
+/// Files and labels only; the images are decoded when a batch wants them.
+Dataset refer_to_image_folder(const ImageFolder& listing, int size);
 
 /// Ten classes, each a coloured grating of its own direction and frequency at a random phase, with
 /// noise. Label of image i is i mod 10; image i depends only on (seed, i) and whether it is a test

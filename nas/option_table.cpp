@@ -19,7 +19,7 @@ using enum OptionRole;
 constexpr std::string_view recipe = "Recipe", network = "Network", data = "Data",
                            machine = "Machine", run = "Run";
 
-const std::array<OptionInfo, 47> table{{
+const std::array<OptionInfo, 51> table{{
     {"preset", &O::preset, run, "NAME", result,
      "start from a named set of options: quick, nb201, nb201-progressive, darts-cifar10 or "
      "darts-imagenet"},
@@ -40,7 +40,7 @@ const std::array<OptionInfo, 47> table{{
      "print the memory that K 1, 2, 3, 4, 6, 8 will need, by use and mode, and do nothing"},
 
     {"dataset", &O::dataset, data, "NAME", result,
-     "cifar10, cifar100, fashion-mnist, mnist, image-folder or synthetic"},
+     "cifar10, cifar100, fashion-mnist, mnist, imagenet16-120, svhn, image-folder or synthetic"},
     {"data", &O::data, data, "DIR", result, "folder of the data set"},
     {"cache", &O::cache, data, "FILE", reporting,
      "packed copy of the decoded data (default: beside the data)"},
@@ -50,6 +50,17 @@ const std::array<OptionInfo, 47> table{{
      "use N training images, both halves together; 0: all"},
     {"cutout", &O::cutout, data, "PIXELS", result,
      "side of the square erased from each training image; 0: none"},
+    {"augment", &O::augment, data, "NAME", result,
+     "crop-flip (padded crop and flip of images held decoded) or resized-crop (image-folder: "
+     "random "
+     "resized crop and flip of images decoded for each batch, evaluation at their centre)"},
+    {"colour-jitter", &O::colour_jitter, data, "", result,
+     "with resized-crop: change brightness, contrast, saturation and hue"},
+    {"train-list", &O::train_list, data, "FILE", result,
+     "image-folder: train weights on these images, a line CLASS/IMAGE for each (see "
+     "tools/make_subset.py), in place of the first half"},
+    {"alpha-list", &O::alpha_list, data, "FILE", result,
+     "the same for the architecture, in place of the second half"},
 
     {"space", &O::space, network, "NAME", result, "search space: nas-bench-201 or darts"},
     {"channels", &O::channels, network, "C", result, "channels of the first cells"},

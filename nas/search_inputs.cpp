@@ -16,6 +16,7 @@ DatasetOptions dataset_options(const SearchOptions& o, bool write_cache) {
   d.image_size = o.image_size;
   d.seed = o.seed;
   d.write_cache = write_cache;
+  d.decode = o.augment != "resized-crop";
   return d;
 }
 
@@ -64,6 +65,7 @@ LoaderOptions train_loader_options(const SearchOptions& o) {
   LoaderOptions l;
   l.batch_size = o.batch_size;
   l.cutout = o.cutout;
+  l.colour_jitter = o.colour_jitter;
   l.seed = o.seed;
   return l;
 }
@@ -77,6 +79,7 @@ LoaderOptions alpha_loader_options(const SearchOptions& o) {
 LoaderOptions evaluation_loader_options(const SearchOptions& o) {
   LoaderOptions l = train_loader_options(o);
   l.shuffle = false;
+  l.augment = o.augment != "resized-crop";
   l.seed = ~o.seed;
   return l;
 }
@@ -110,7 +113,8 @@ Precision apply_precision(const SearchOptions& o, Device device) {
 SearchInputs::SearchInputs(const SearchOptions& o, bool write_cache) {
   if (!o.nb201_table.empty()) table.emplace(o.nb201_table);
   dataset = read_dataset(dataset_options(o, write_cache));
-  split = split_for_search(dataset, o.limit_train);
+  split = o.train_list.empty() ? split_for_search(dataset, o.limit_train)
+                               : split_from_lists(dataset, o.data, o.train_list, o.alpha_list);
 }
 
 MemoryQuestion SearchInputs::memory_question(const SearchOptions& o, Device device,
@@ -185,7 +189,7 @@ SearchMemory SearchInputs::plan_first_stage(const SearchOptions& o, Device devic
     memory.peak_bytes = plan_memory(question).peak;
     return memory;
   };
-  if (device == Device::cpu) return plan_with(ImagePlace::host);
+  if (device == Device::cpu || dataset.train.on_disk()) return plan_with(ImagePlace::host);
   try {
     return plan_with(ImagePlace::device);
   } catch (const Error&) {  // does not fit: see the host's memory
@@ -254,6 +258,8 @@ SearchMemory SearchInputs::plan_stage(const SearchOptions& o, Device device,
 std::string image_text(const SearchMemory& memory, const ImageSet& images) {
   if (memory.images == ImagePlace::pinned)
     return format_bytes(memory.pinned_bytes()) + " pinned on the host, read by the device";
+  if (images.on_disk())
+    return std::to_string(images.count) + " on disk, decoded by the host for each batch";
   const std::string bytes = format_bytes(image_bytes(images));
   return bytes + (memory.images == ImagePlace::device ? " on the device, among its tensors"
                                                       : " on the host, which makes the batches");

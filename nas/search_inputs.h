@@ -16,7 +16,8 @@ TrainerOptions trainer_options(const SearchOptions& options);
 LoaderOptions train_loader_options(const SearchOptions& options);
 /// Alpha's batches: fresh draws from the second half.
 LoaderOptions alpha_loader_options(const SearchOptions& options);
-/// Evaluation: the second half in order, with the training transform under words of its own.
+/// Evaluation: the second half in order, with the training transform under words of its own; images
+/// on disk at their centre.
 LoaderOptions evaluation_loader_options(const SearchOptions& options);
 
 /// Storage type of activations that --precision asks for on this device, and whether convolutions

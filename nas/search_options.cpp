@@ -59,6 +59,8 @@ SearchOptions darts_imagenet_preset(std::string_view recipe) {
   SearchOptions options = darts_preset(recipe);
   options.dataset = "image-folder";
   options.image_size = 224;
+  options.augment = "resized-crop";
+  options.colour_jitter = true;
   options.stem = "imagenet";
   options.channels = 48;
   options.cells = 14;
@@ -128,19 +130,46 @@ void check_preset(const SearchOptions& o, const Checker& check) {
   check.one_of("preset", o.preset, names);
 }
 
+/// Side of a data set's images; 0 where --image-size chooses it.
+int own_image_size(std::string_view dataset) {
+  if (dataset == "image-folder" || dataset == "synthetic") return 0;
+  return dataset == "imagenet16-120" ? 16 : 32;
+}
+
+/// What only image folders have.
+void check_image_folder(const SearchOptions& o, const Checker& check) {
+  const bool folder = o.dataset == "image-folder", resized = o.augment == "resized-crop";
+  check.one_of("augment", o.augment, Names{"crop-flip", "resized-crop"});
+  check.require(folder || !resized, "augment", "crop-flip with --dataset " + o.dataset);
+  check.require(resized || !o.colour_jitter, "colour-jitter",
+                "false without --augment resized-crop");
+  check.require(!resized || o.cutout == 0, "cutout", "0 with --augment resized-crop");
+  for (const char* name : {"train-list", "alpha-list"}) {
+    const bool train = name == std::string_view("train-list");
+    const auto& list = train ? o.train_list : o.alpha_list;
+    const auto& other = train ? o.alpha_list : o.train_list;
+    check.require(folder || list.empty(), name, "none with --dataset " + o.dataset);
+    check.require(list.empty() || !other.empty(), name,
+                  std::string("none, or --") + (train ? "alpha-list" : "train-list") + " as well");
+  }
+  check.require(o.train_list.empty() || o.limit_train == 0, "limit-train", "0 with --train-list");
+}
+
 void check_data(const SearchOptions& o, const Checker& check) {
   check.one_of("dataset", o.dataset, dataset_names());
   // Two halvings by stride 2, exact.
   check.require(o.image_size >= 8 && o.image_size <= 512 && o.image_size % 4 == 0, "image-size",
                 "a multiple of 4 of 8 to 512");
-  check.require(o.image_size == 32 || o.dataset == "image-folder" || o.dataset == "synthetic",
-                "image-size",
-                "32, the size of " + o.dataset + " (others are for image-folder and synthetic)");
+  const int own_size = own_image_size(o.dataset);
+  check.require(own_size == 0 || o.image_size == own_size, "image-size",
+                std::to_string(own_size) + ", the size of " + o.dataset +
+                    " (others are for image-folder and synthetic)");
   check.require(o.limit_train == 0 || o.limit_train >= 2 * std::int64_t{o.batch_size},
                 "limit-train",
                 "0 (all) or at least " + std::to_string(2 * std::int64_t{o.batch_size}) +
                     ", a batch for each half");
   check.integer("cutout", o.cutout, 0, o.image_size);
+  check_image_folder(o, check);
 }
 
 void check_network(const SearchOptions& o, const Checker& check) {
@@ -218,6 +247,16 @@ void check_run(const SearchOptions& o, const Checker& check) {
   check.require(!o.out.empty(), "out", "a run directory");
 }
 
+/// What a preset says of another data set's images does not hold for this one.
+void fit_to_dataset(SearchOptions& options, const std::set<std::string_view>& given) {
+  if (!given.contains("image-size") && own_image_size(options.dataset) != 0)
+    options.image_size = own_image_size(options.dataset);
+  if (!given.contains("augment") && options.dataset != "image-folder")
+    options.augment = SearchOptions{}.augment;
+  if (!given.contains("colour-jitter") && options.augment != "resized-crop")
+    options.colour_jitter = false;
+}
+
 void apply(SearchOptions& options, const std::vector<GivenOption>& given) {
   for (const GivenOption& option : given) {
     const OptionInfo* info = find_option(option.name);
@@ -256,12 +295,14 @@ SearchOptions resolve_options(const std::vector<GivenOption>& config,
                               const std::vector<GivenOption>& command_line) {
   std::string preset = "nb201", recipe = "published";
   bool epochs_given = false, stages_given = false;
+  std::set<std::string_view> given_names;
   for (const auto* given : {&config, &command_line}) {
     for (const GivenOption& option : *given) {
       if (option.name == "preset") preset = option.value;
       if (option.name == "recipe") recipe = option.value;
       if (option.name == "epochs") epochs_given = true;
       if (option.name == "stage-epochs") stages_given = true;
+      given_names.insert(option.name);
     }
   }
   SearchOptions options = preset_options(preset, recipe);
@@ -270,6 +311,7 @@ SearchOptions resolve_options(const std::vector<GivenOption>& config,
   // The stages say how long the search is where only they are given.
   if (stages_given && !epochs_given && !options.stage_epochs.empty())
     options.epochs = std::accumulate(options.stage_epochs.begin(), options.stage_epochs.end(), 0);
+  fit_to_dataset(options, given_names);
   return options;
 }
 

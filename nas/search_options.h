@@ -18,9 +18,13 @@ struct SearchOptions {
   std::string dataset = "cifar10";  ///< a name of dataset_names()
   std::filesystem::path data;   ///< folder of the data set; empty: its default place, if it has one
   std::filesystem::path cache;  ///< packed cache file; empty: beside the data
-  int image_size = 32;          ///< pixels; other than 32 for image folders and synthetic data only
-  std::int64_t limit_train = 0;  ///< training images used, both halves together; 0: all
-  int cutout = 0;                ///< side of the erased square in pixels; 0: none
+  int image_size = 32;  ///< pixels; the data set's own but for image folders and synthetic data
+  std::int64_t limit_train = 0;       ///< training images used, both halves together; 0: all
+  int cutout = 0;                     ///< side of the erased square in pixels; 0: none
+  std::string augment = "crop-flip";  ///< crop-flip | resized-crop (image folders, from disk)
+  bool colour_jitter = false;         ///< with resized-crop
+  std::filesystem::path train_list;   ///< files of the weights' images; empty: the first half
+  std::filesystem::path alpha_list;   ///< files of alpha's images; empty: the second half
 
   std::string space = "nas-bench-201";
   std::string method = "drnas";  ///< drnas | darts

@@ -45,7 +45,9 @@ std::string plan_search_memory(const SearchOptions& options) {
   question.supernet.cells = options.cells;
   question.supernet.storage = apply_precision(options, question.device).storage;
   question.supernet.space = search_space(options);
-  question.supernet.classes = options.dataset == "cifar100" ? 100 : 10;
+  question.supernet.classes = options.dataset == "cifar100"         ? 100
+                              : options.dataset == "imagenet16-120" ? 120
+                                                                    : 10;
   question.method = options.method;
   question.batch_sizes = {options.batch_size};
   question.image_size = options.image_size;

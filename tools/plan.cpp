@@ -25,7 +25,9 @@ std::string stages_text(const std::vector<int>& values) {
 
 std::string plan_text(const SearchOptions& o) {
   const std::string folder = o.data.empty() ? "" : " in " + o.data.string();
-  const std::string images = o.limit_train == 0 ? "all" : std::to_string(o.limit_train);
+  const std::string images = !o.train_list.empty() ? "listed"
+                             : o.limit_train == 0  ? "all"
+                                                   : std::to_string(o.limit_train);
   const std::string limit =
       o.memory_limit == 0 ? "" : ", at most " + mebibytes(o.memory_limit) + " for tensors";
   return "search    " + o.method + " in " + o.space + ": C " + std::to_string(o.channels) + ", N " +
