@@ -44,10 +44,19 @@ void sgd_step<Device::cpu>(const SgdStep& p, Stream) {
   parallel_ranges(p.count, [&](int, std::int64_t begin, std::int64_t end) {
     float* __restrict weights = p.weights, * __restrict velocity = p.velocity;
     const float* __restrict gradient = p.gradient;
+    if (p.nesterov) {
 #pragma omp simd
-    for (std::int64_t i = begin; i < end; ++i) {
-      velocity[i] = p.momentum * velocity[i] + (clip * gradient[i] + p.weight_decay * weights[i]);
-      weights[i] -= learning_rate * velocity[i];
+      for (std::int64_t i = begin; i < end; ++i) {
+        const float g = clip * gradient[i] + p.weight_decay * weights[i];
+        velocity[i] = p.momentum * velocity[i] + g;
+        weights[i] -= learning_rate * (g + p.momentum * velocity[i]);
+      }
+    } else {
+#pragma omp simd
+      for (std::int64_t i = begin; i < end; ++i) {
+        velocity[i] = p.momentum * velocity[i] + (clip * gradient[i] + p.weight_decay * weights[i]);
+        weights[i] -= learning_rate * velocity[i];
+      }
     }
     for (std::int64_t i = begin; p.rounded && i < end; ++i) p.rounded[i] = bfloat16(weights[i]);
   });

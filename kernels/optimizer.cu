@@ -103,8 +103,9 @@ struct SgdFactors {
 
 __device__ void sgd_value(const SgdStep& p, SgdFactors factor, float gradient, float& weight,
                           float& velocity) {
-  velocity = p.momentum * velocity + (factor.clip * gradient + p.weight_decay * weight);
-  weight -= factor.learning_rate * velocity;
+  const float g = factor.clip * gradient + p.weight_decay * weight;
+  velocity = p.momentum * velocity + g;
+  weight -= factor.learning_rate * (p.nesterov ? g + p.momentum * velocity : velocity);
 }
 
 /// One thread an item; loads are under way while the first thread takes the norm's root.

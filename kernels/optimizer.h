@@ -25,7 +25,8 @@ void squared_norm(const SquaredNorm& p, void* workspace, Stream);
 
 /// One SGD step over a flat buffer, in PyTorch's order: g = clip*grad + weight_decay*w with clip =
 /// min(1, max_norm / (norm + 1e-6)); m = momentum*m + g (m = g at the first step, which a zero m
-/// gives as well); w -= learning_rate*m. A norm that is not finite leaves everything as it was.
+/// gives as well); w -= learning_rate*m, with Nesterov's momentum w -= learning_rate*(g +
+/// momentum*m). A norm that is not finite leaves everything as it was.
 /// What changes from step to step is read from memory, so that a captured step can be replayed.
 struct SgdStep {
   std::int64_t count;
@@ -36,6 +37,7 @@ struct SgdStep {
   float *weights, *velocity;    ///< [count]
   const float* gradient;        ///< [count]
   bfloat16* rounded = nullptr;  ///< [count] out: the new weights in bfloat16; null: not wanted
+  bool nesterov = false;
 };
 template <Device D>
 void sgd_step(const SgdStep& p, Stream);

@@ -6,6 +6,7 @@
 
 #include "engine/files.h"
 #include "kernels/error.h"
+#include "nas/option_check.h"
 #include "nas/option_table.h"
 #include "nas/version.h"
 
@@ -83,24 +84,15 @@ bool parse_value(std::string_view text, std::string& value) {
   return !value.empty() && value.find_first_of(" \t\"'=[]{},") == std::string::npos;
 }
 
-std::string known_keys() {
-  std::string known;
-  for (const OptionInfo& info : option_table()) {
-    if (info.role != OptionRole::action)
-      known += (known.empty() ? "" : ", ") + std::string(info.name);
-  }
-  return known;
-}
-
-GivenOption parse_line(std::string_view line, const std::string& where) {
+GivenOption parse_line(std::string_view line, const std::string& where,
+                       const std::vector<std::string_view>& keys) {
   const std::size_t equals = line.find('=');
   GivenOption option{std::string(trim(line.substr(0, equals))), "", ""};
   if (line.front() == '[' || equals == std::string_view::npos || option.name.empty()) {
     throw Error(where + ": '" + std::string(line) + "', expected key = value");
   }
-  const OptionInfo* info = find_option(option.name);
-  if (info == nullptr || info->role == OptionRole::action) {
-    throw Error(where + ": unknown key '" + option.name + "', expected one of " + known_keys());
+  if (std::find(keys.begin(), keys.end(), option.name) == keys.end()) {
+    throw Error(where + ": unknown key '" + option.name + "', expected one of " + joined(keys));
   }
   option.where = where + ": " + option.name;
   if (!parse_value(trim(line.substr(equals + 1)), option.value)) {
@@ -113,8 +105,8 @@ GivenOption parse_line(std::string_view line, const std::string& where) {
 
 }  // namespace
 
-std::vector<GivenOption> read_config(const std::filesystem::path& file) {
-  const std::string content = read_text_file(file);
+std::vector<GivenOption> parse_config(std::string_view content, const std::string& where,
+                                      const std::vector<std::string_view>& keys) {
   std::vector<GivenOption> options;
   std::set<std::string> seen;
   std::string_view rest = content;
@@ -123,8 +115,7 @@ std::vector<GivenOption> read_config(const std::filesystem::path& file) {
     const std::string_view line = trim(rest.substr(0, end));
     rest.remove_prefix(std::min(end + 1, rest.size()));
     if (is_end(line)) continue;
-    const std::string where = file.string() + " line " + std::to_string(number);
-    options.push_back(parse_line(line, where));
+    options.push_back(parse_line(line, where + " line " + std::to_string(number), keys));
     if (!seen.insert(options.back().name).second) {
       throw Error(options.back().where + " is there twice, expected each key once");
     }
@@ -132,18 +123,20 @@ std::vector<GivenOption> read_config(const std::filesystem::path& file) {
   return options;
 }
 
-std::string SearchOptions::to_toml() const {
-  std::string text =
-      std::string("# drnas_search ") + version() + ", commit " + git_commit() +
-      "\n# Repeat this run: drnas_search --config <this file> --out <new directory>\n";
-  std::string_view group;
-  for (const OptionInfo& info : option_table()) {
-    if (info.role == OptionRole::action) continue;
-    if (info.group != group) text += "\n# " + std::string(info.group) + "\n";
-    group = info.group;
-    text += std::string(info.name) + " = " + option_toml(*this, info) + "\n";
-  }
-  return text;
+std::vector<GivenOption> read_config(const std::filesystem::path& file,
+                                     const std::vector<std::string_view>& keys) {
+  return parse_config(read_text_file(file), file.string(), keys);
 }
+
+std::string config_header(const std::string& program) {
+  return "# " + program + " " + version() + ", commit " + git_commit() +
+         "\n# Repeat this run: " + program + " --config <this file> --out <new directory>\n";
+}
+
+std::vector<GivenOption> read_config(const std::filesystem::path& file) {
+  return read_config(file, config_keys<SearchOptions>());
+}
+
+std::string SearchOptions::to_toml() const { return options_toml(*this, "drnas_search"); }
 
 }  // namespace drnas

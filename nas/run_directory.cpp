@@ -11,6 +11,7 @@
 #include "engine/files.h"
 #include "kernels/error.h"
 #include "nas/option_table.h"
+#include "nas/train_options.h"
 
 namespace drnas {
 namespace {
@@ -19,27 +20,34 @@ namespace fs = std::filesystem;
 
 constexpr const char* config_name = "config.toml";
 
-SearchOptions stored_options(const fs::path& folder) {
+void resolve(const std::vector<GivenOption>& config, SearchOptions& options) {
+  options = resolve_options(config, {});
+}
+void resolve(const std::vector<GivenOption>& config, TrainOptions& options) {
+  options = resolve_train_options(config, {});
+}
+
+template <class Options>
+Options stored_options(const fs::path& folder) {
   const fs::path file = folder / config_name;
   std::error_code ignored;
   if (!fs::exists(file, ignored)) {
     throw Error("--resume: " + folder.string() + " holds no run, expected a " + config_name +
                 " in it");
   }
-  return resolve_options(read_config(file), {});
+  Options options;
+  resolve(read_config(file, config_keys<Options>()), options);
+  return options;
 }
 
 /// Throws when `name` of a run that is to go on has another value than the stored one.
-void compare(const SearchOptions& stored, const SearchOptions& wanted, const OptionInfo& info,
+template <class Options>
+void compare(const Options& stored, const Options& wanted, const OptionOf<Options>& info,
              const fs::path& folder) {
   if (info.role != OptionRole::result || same_option(stored, wanted, info)) return;
   throw Error("--" + std::string(info.name) + " " + option_toml(wanted, info) + ": expected " +
               option_toml(stored, info) + ", with which the run in " + folder.string() +
               " was started (--resume)");
-}
-
-void compare_all(const SearchOptions& stored, const SearchOptions& wanted) {
-  for (const OptionInfo& info : option_table()) compare(stored, wanted, info, wanted.out);
 }
 
 void fail_if_there(const fs::path& folder) {
@@ -90,17 +98,13 @@ void create(const fs::path& folder) {
 
 }  // namespace
 
-RunDirectory::RunDirectory(fs::path path, const SearchOptions& stored) : path_(std::move(path)) {
-  for (const OptionInfo& info : option_table()) {
-    if (info.role != OptionRole::result) continue;
-    configuration_ += std::string(info.name) + " = " + option_toml(stored, info) + "\n";
-  }
-}
-
-void RunDirectory::check(const SearchOptions& options) {
+template <class Options>
+void RunDirectory::check(const Options& options) {
   if (options.out.empty()) throw Error("--out: expected the folder of the run");
   if (options.resume) {
-    compare_all(stored_options(options.out), options);
+    const auto stored = stored_options<Options>(options.out);
+    for (const OptionOf<Options>& info : options_of<Options>())
+      compare(stored, options, info, options.out);
     fail_if_not_writable(options.out);
     return;
   }
@@ -108,16 +112,17 @@ void RunDirectory::check(const SearchOptions& options) {
   fail_if_not_writable(existing_parent(options.out));
 }
 
-RunDirectory RunDirectory::open(const SearchOptions& options) {
+template <class Options>
+RunDirectory RunDirectory::open(const Options& options) {
   check(options);
-  if (options.resume) return RunDirectory(options.out, stored_options(options.out));
+  if (options.resume) return {options.out, result_options(stored_options<Options>(options.out))};
   create(options.out);
   write_file_atomically(options.out / config_name, options.to_toml());
-  return RunDirectory(options.out, options);
+  return {options.out, result_options(options)};
 }
 
-void RunDirectory::append_log(const EpochRecord& record) const {
-  const std::string line = to_json(record) + "\n";
+void RunDirectory::append_line(const std::string& json) const {
+  const std::string line = json + "\n";
   const fs::path file = log_path();
   const int descriptor = ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   if (descriptor < 0) fail_to_append(file);
@@ -182,19 +187,26 @@ std::string to_json(const EpochRecord& record) {
   return json.dump();
 }
 
-SearchOptions resume_options(const SearchOptions& options, const std::vector<GivenOption>& given) {
-  SearchOptions resumed = stored_options(options.out);
+template <class Options>
+Options resume_options(const Options& options, const std::vector<GivenOption>& given) {
+  auto resumed = stored_options<Options>(options.out);
   for (const GivenOption& option : given) {
-    const OptionInfo* info = find_option(option.name);
+    const OptionOf<Options>* info = find_option_of<Options>(option.name);
     if (info == nullptr) throw Error(option.where + ": unknown option");
     compare(resumed, options, *info, options.out);
     if (info->role == OptionRole::reporting) copy_option(resumed, options, *info);
   }
-  resumed.out = options.out;
-  resumed.resume = true;
-  resumed.dry_run = options.dry_run;
-  resumed.plan = options.plan;
+  for (const OptionOf<Options>& info : options_of<Options>())
+    if (info.role == OptionRole::place || info.role == OptionRole::action)
+      copy_option(resumed, options, info);
   return resumed;
 }
+
+template RunDirectory RunDirectory::open(const SearchOptions&);
+template RunDirectory RunDirectory::open(const TrainOptions&);
+template void RunDirectory::check(const SearchOptions&);
+template void RunDirectory::check(const TrainOptions&);
+template SearchOptions resume_options(const SearchOptions&, const std::vector<GivenOption>&);
+template TrainOptions resume_options(const TrainOptions&, const std::vector<GivenOption>&);
 
 }  // namespace drnas

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "nas/search.h"
 
-#include <omp.h>
-
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <optional>
 
@@ -14,45 +11,13 @@
 #include "nas/darts_supernet.h"
 #include "nas/genotype.h"
 #include "nas/run_directory.h"
+#include "nas/run_resources.h"
 #include "nas/search_inputs.h"
 #include "nas/search_state.h"
 #include "nas/signals.h"
 
 namespace drnas {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-/// A failure before the first step was done.
-class NothingDone : public Error {
- public:
-  using Error::Error;
-};
-
-/// The threads and the memory budget of a run, put back at its end.
-class Resources {
- public:
-  Resources(const SearchOptions& o, Device device)
-      : allocator_(Allocator::of(device)),
-        threads_(omp_get_max_threads()),
-        budget_(allocator_.set_budget(o.memory_limit)) {
-    if (o.threads > 0) omp_set_num_threads(o.threads);
-    allocator_.reset_peak();
-  }
-  ~Resources() {
-    omp_set_num_threads(threads_);
-    allocator_.set_budget(budget_);
-  }
-
- private:
-  Allocator& allocator_;
-  int threads_;
-  std::int64_t budget_;
-};
 
 class Search {
  public:
@@ -348,7 +313,7 @@ SearchResult run_search(const SearchOptions& options, SearchObserver& observer) 
   const SearchInputs inputs(options, true);
   apply_precision(options, device);
   const SearchMemory memory = inputs.plan(options, device);
-  const Resources resources(options, device);
+  const RunResources resources(device, options.threads, options.memory_limit);
   const RunDirectory directory = RunDirectory::open(options);
   for (const std::string& line : {note, memory.note})
     if (!line.empty()) observer.on_message(line);

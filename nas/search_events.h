@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "nas/nb201_table.h"
+#include "nas/run_events.h"
 
 namespace drnas {
 
@@ -30,23 +31,7 @@ struct EpochRecord {
   std::optional<TableAccuracy> table;
 };
 
-/// Where a search stands; sent after every step.
-struct StepProgress {
-  int epoch = 0, epochs = 0;         ///< counted from 1; of the whole run
-  std::int64_t step = 0, steps = 0;  ///< finished steps of this phase; in all
-  std::string phase;                 ///< "search", "evaluation", ...
-  double images_per_second = 0, steps_per_second = 0;
-  double seconds_left = 0;  ///< of the whole run; negative: not known yet
-};
-
-/// Receives what a search has to say, on the thread that runs it.
-class SearchObserver {
- public:
-  virtual ~SearchObserver() = default;
-  virtual void on_message(const std::string& /*line*/) {}
-  virtual void on_step(const StepProgress& /*progress*/) {}
-  virtual void on_epoch(const EpochRecord& /*record*/) {}
-};
+using SearchObserver = RunObserver<EpochRecord>;
 
 /// How a search ended.
 struct SearchResult {

@@ -3,13 +3,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
-#include <initializer_list>
 #include <numeric>
 #include <set>
 
-#include "data/dataset.h"
-#include "kernels/error.h"
+#include "nas/image_options.h"
 #include "nas/option_table.h"
 
 namespace drnas {
@@ -81,48 +78,7 @@ constexpr std::array<Preset, 5> known_presets{{
     {"darts-imagenet", "the same on ImageNet: K 6 to 3, three stride-2 convolutions first"},
 }};
 
-std::string joined(const auto& names) {
-  std::string text;
-  for (const auto& name : names) text += (text.empty() ? "" : ", ") + std::string(name);
-  return text;
-}
-
-/// Checks with one message form: "--name value: expected ...".
-class Checker {
- public:
-  explicit Checker(const SearchOptions& options) : options_(options) {}
-
-  void require(bool good, std::string_view name, const std::string& expected) const {
-    if (good) return;
-    const OptionInfo* info = find_option(name);
-    throw Error("--" + std::string(name) + " " + option_text(options_, *info) + ": expected " +
-                expected);
-  }
-  void one_of(std::string_view name, const std::string& value, const auto& names) const {
-    require(std::find(names.begin(), names.end(), value) != names.end(), name,
-            "one of " + joined(names));
-  }
-  void integer(std::string_view name, std::int64_t value, std::int64_t low,
-               std::int64_t high) const {
-    require(value >= low && value <= high, name,
-            std::to_string(low) + " to " + std::to_string(high));
-  }
-  /// Finite and at least zero; NaN fails.
-  void not_negative(std::string_view name, double value) const {
-    require(value >= 0 && std::isfinite(value), name, "a finite number of at least 0");
-  }
-  void positive(std::string_view name, double value) const {
-    require(value > 0 && std::isfinite(value), name, "a finite number above 0");
-  }
-  void fraction(std::string_view name, double value) const {
-    require(value >= 0 && value < 1, name, "at least 0 and below 1");
-  }
-
- private:
-  const SearchOptions& options_;
-};
-
-using Names = std::initializer_list<std::string_view>;
+using Checker = OptionChecker<SearchOptions>;
 
 void check_preset(const SearchOptions& o, const Checker& check) {
   std::vector<std::string_view> names;
@@ -130,20 +86,9 @@ void check_preset(const SearchOptions& o, const Checker& check) {
   check.one_of("preset", o.preset, names);
 }
 
-/// Side of a data set's images; 0 where --image-size chooses it.
-int own_image_size(std::string_view dataset) {
-  if (dataset == "image-folder" || dataset == "synthetic") return 0;
-  return dataset == "imagenet16-120" ? 16 : 32;
-}
-
 /// What only image folders have.
 void check_image_folder(const SearchOptions& o, const Checker& check) {
-  const bool folder = o.dataset == "image-folder", resized = o.augment == "resized-crop";
-  check.one_of("augment", o.augment, Names{"crop-flip", "resized-crop"});
-  check.require(folder || !resized, "augment", "crop-flip with --dataset " + o.dataset);
-  check.require(resized || !o.colour_jitter, "colour-jitter",
-                "false without --augment resized-crop");
-  check.require(!resized || o.cutout == 0, "cutout", "0 with --augment resized-crop");
+  const bool folder = o.dataset == "image-folder";
   for (const char* name : {"train-list", "alpha-list"}) {
     const bool train = name == std::string_view("train-list");
     const auto& list = train ? o.train_list : o.alpha_list;
@@ -156,19 +101,11 @@ void check_image_folder(const SearchOptions& o, const Checker& check) {
 }
 
 void check_data(const SearchOptions& o, const Checker& check) {
-  check.one_of("dataset", o.dataset, dataset_names());
-  // Two halvings by stride 2, exact.
-  check.require(o.image_size >= 8 && o.image_size <= 512 && o.image_size % 4 == 0, "image-size",
-                "a multiple of 4 of 8 to 512");
-  const int own_size = own_image_size(o.dataset);
-  check.require(own_size == 0 || o.image_size == own_size, "image-size",
-                std::to_string(own_size) + ", the size of " + o.dataset +
-                    " (others are for image-folder and synthetic)");
+  check_images(o, check);
   check.require(o.limit_train == 0 || o.limit_train >= 2 * std::int64_t{o.batch_size},
                 "limit-train",
                 "0 (all) or at least " + std::to_string(2 * std::int64_t{o.batch_size}) +
                     ", a batch for each half");
-  check.integer("cutout", o.cutout, 0, o.image_size);
   check_image_folder(o, check);
 }
 
@@ -244,25 +181,10 @@ void check_run(const SearchOptions& o, const Checker& check) {
   check.not_negative("log-every", o.log_every);
   const std::set<std::uint64_t> different(o.seeds.begin(), o.seeds.end());
   check.require(different.size() == o.seeds.size(), "seeds", "different seeds");
+  check.require(!o.then_train || o.seeds.empty(), "then-train", "one --seed, not --seeds");
+  check.integer("train-epochs", o.train_epochs, 0, 100000);
+  check.require(o.train_epochs == 0 || o.then_train, "train-epochs", "0 without --then-train");
   check.require(!o.out.empty(), "out", "a run directory");
-}
-
-/// What a preset says of another data set's images does not hold for this one.
-void fit_to_dataset(SearchOptions& options, const std::set<std::string_view>& given) {
-  if (!given.contains("image-size") && own_image_size(options.dataset) != 0)
-    options.image_size = own_image_size(options.dataset);
-  if (!given.contains("augment") && options.dataset != "image-folder")
-    options.augment = SearchOptions{}.augment;
-  if (!given.contains("colour-jitter") && options.augment != "resized-crop")
-    options.colour_jitter = false;
-}
-
-void apply(SearchOptions& options, const std::vector<GivenOption>& given) {
-  for (const GivenOption& option : given) {
-    const OptionInfo* info = find_option(option.name);
-    if (info == nullptr) throw Error(option.where + ": unknown option");
-    set_option(options, *info, option.value, option.where);
-  }
 }
 
 }  // namespace
@@ -306,8 +228,8 @@ SearchOptions resolve_options(const std::vector<GivenOption>& config,
     }
   }
   SearchOptions options = preset_options(preset, recipe);
-  apply(options, config);
-  apply(options, command_line);
+  apply_options(options, config);
+  apply_options(options, command_line);
   // The stages say how long the search is where only they are given.
   if (stages_given && !epochs_given && !options.stage_epochs.empty())
     options.epochs = std::accumulate(options.stage_epochs.begin(), options.stage_epochs.end(), 0);

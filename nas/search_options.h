@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "nas/option_info.h"
+
 namespace drnas {
 
 /// Every option of a search; an option of the command line and a key of a configuration file are
@@ -66,6 +68,8 @@ struct SearchOptions {
   std::filesystem::path nb201_table;
   double log_every = 5;  ///< least seconds between plain progress lines
   bool quiet = false;
+  bool then_train = false;  ///< train what was found, into OUT/train
+  int train_epochs = 0;     ///< of that training; 0: those of its preset
   bool dry_run = false;
   bool plan = false;  ///< print what the search will hold in memory, and end
 
@@ -75,8 +79,7 @@ struct SearchOptions {
   /// expected.
   void validate() const;
 
-  /// A TOML file with a commented header that holds every option but `resume`, `dry-run` and
-  /// `plan`.
+  /// A TOML file with a commented header that holds every option but actions.
   std::string to_toml() const;
 };
 
@@ -87,12 +90,6 @@ struct Preset {
 std::span<const Preset> presets();
 /// Throws Error that lists the known ones. A preset may depend on --recipe.
 SearchOptions preset_options(std::string_view name, std::string_view recipe = "published");
-
-/// An option that was given: its name without dashes in front, its value, and where it stands for
-/// messages.
-struct GivenOption {
-  std::string name, value, where;
-};
 
 /// Reads a configuration file: `key = value` lines of TOML. Throws Error naming file, line and key
 /// for anything else, an unknown key included.

@@ -1,44 +1,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <string>
 
 #include "nas/stages.h"
+#include "nas/step_result.h"
 #include "nas/trainer.h"
 
 namespace drnas {
-
-/// Sums over the batches of an epoch, added in order.
-struct EpochTotals {
-  double loss = 0;  ///< sum of loss * images
-  std::int64_t images = 0, top1 = 0, top5 = 0;
-
-  void add(const StepResult& step) {
-    loss += step.loss * step.count;
-    images += step.count;
-    top1 += step.top1;
-    top5 += step.top5;
-  }
-  double mean_loss() const { return images ? loss / static_cast<double>(images) : 0.0; }
-  double top1_percent() const {
-    return images ? 100.0 * static_cast<double>(top1) / static_cast<double>(images) : 0.0;
-  }
-};
-
-/// Most tensor memory in use at once, and what it was used for at that moment (bytes).
-struct MemoryPeak {
-  std::int64_t total = 0;
-  std::array<std::int64_t, memory_tag_count> by_tag{};
-
-  void update(const MemoryCounters& now) {
-    if (now.peak <= total) return;
-    total = now.peak;
-    by_tag = now.by_tag_at_peak;
-  }
-};
 
 /// Where a search stands, besides its tensors: with them everything that a resumed run needs to go
 /// on bit by bit.

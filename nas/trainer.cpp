@@ -1,32 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "nas/trainer.h"
 
-#include <algorithm>
-#include <chrono>
 #include <cmath>
 
 #include "engine/stream.h"
-#include "engine/workspace.h"
 #include "kernels/named_range.h"
-#include "kernels/optimizer.h"
 #include "kernels/pointwise.h"
+#include "nas/weight_update.h"
 
 namespace drnas {
 namespace {
-
-/// Milliseconds since the last call.
-class Laps {
- public:
-  double lap() {
-    const auto now = std::chrono::steady_clock::now();
-    const double ms = std::chrono::duration<double, std::milli>(now - last_).count();
-    last_ = now;
-    return ms;
-  }
-
- private:
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
-};
 
 // Words of the record that a step leaves for the host.
 constexpr int loss_word = 0, norm_word = 2, rate_word = 3, record_words = 4;
@@ -80,34 +63,11 @@ void Trainer::update_alpha() {
                        options_.kl, record_.slice(norm_word, {1, 1, 1, 1}));
 }
 
-void Trainer::measure_gradients() {
-  const Tensor &g = supernet_.parameters().gradients(),
-               &alpha = distribution_.parameters().gradient;
-  const kernels::SquaredNorm norm{g.elements(), g.data(), alpha.elements(),
-                                  options_.clip_with_alpha ? alpha.data<double>() : nullptr,
-                                  record_.data<double>() + norm_word};
-  dispatch(g.device(), [&]<Device D>() {
-    const Tensor scratch = workspace(D, kernels::squared_norm_workspace<D>(norm));
-    execute([&] { kernels::squared_norm<D>(norm, scratch.data(), compute_stream(D)); });
-  });
-}
-
 void Trainer::update_weights() {
-  measure_gradients();
-  const ParameterStore& store = supernet_.parameters();
-  const double* record = record_.data<double>();
-  const kernels::SgdStep step{store.weights().elements(),
-                              record + rate_word,
-                              record + norm_word,
-                              options_.grad_clip,
-                              options_.momentum,
-                              options_.weight_decay,
-                              store.weights().data(),
-                              store.velocity().data(),
-                              store.gradients().data(),
-                              store.rounded().empty() ? nullptr : store.rounded().data<bfloat16>()};
-  dispatch(store.device(),
-           [&]<Device D>() { execute([&] { kernels::sgd_step<D>(step, compute_stream(D)); }); });
+  drnas::update_weights(
+      supernet_.parameters(), {options_.momentum, options_.weight_decay, options_.grad_clip},
+      record_.slice(rate_word, {1, 1, 1, 1}), record_.slice(norm_word, {1, 1, 1, 1}),
+      options_.clip_with_alpha ? distribution_.parameters().gradient : Tensor());
 }
 
 Trainer::StepKey Trainer::key_of(Kind kind, const DeviceBatch& batch) {

@@ -11,6 +11,7 @@
 #include "engine/captured_step.h"
 #include "engine/ops.h"
 #include "nas/distribution.h"
+#include "nas/step_result.h"
 #include "nas/supernet.h"
 
 namespace drnas {
@@ -26,16 +27,6 @@ struct TrainerOptions {
   double l2 = 1e-3;     ///< added to alpha's gradient as l2*alpha: draws beta towards 1
   double kl = 0.0;      ///< weight of sum over edges of KL(Dirichlet(beta) || Dirichlet(1))
   bool capture = true;  ///< on CUDA: record each kind of step once as a graph and replay it
-};
-
-/// What one step gave, and where its time went (milliseconds). The phases of a recorded step are
-/// not told apart: they are zero.
-struct StepResult {
-  double loss = 0;
-  int count = 0, top1 = 0, top5 = 0;
-  double gradient_norm = 0;  ///< before clipping; in an architecture step that of alpha
-  std::uint32_t draw = 0;    ///< number of its mixing weights
-  double forward_ms = 0, backward_ms = 0, optimizer_ms = 0, total_ms = 0;
 };
 
 /// The bilevel search step on a supernet: alpha by Adam on validation batches, weights by SGD on
@@ -78,8 +69,6 @@ class Trainer {
   void backward(Pass& pass, bool weights);
   void update_alpha();
   void update_weights();
-  /// Squared norm of a weight step's gradients; also says whether they are finite.
-  void measure_gradients();
   void read_record(const DeviceBatch& batch, StepResult& result) const;
   void keep_statistics();
   /// Where a step's report is not finite: undoes the step, repeats it with every result checked and

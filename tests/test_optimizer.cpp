@@ -10,9 +10,10 @@
 using namespace drnas;
 using namespace drnas::test;
 
-TEST_CASE("sgd_step: five steps against float64") {
+TEST_CASE("sgd_step: five steps against float64, also with Nesterov's momentum") {
   auto rng = generator(21);
-  for (const int count : {1, 5, 1000}) {
+  for (const auto& [count, nesterov] :
+       {std::pair{1, false}, {5, false}, {1000, false}, {1, true}, {5, true}, {1000, true}}) {
     Doubles w = normals(rng, count), m(count, 0.0);
     Guarded weights(w), velocity(m);
     for (int step = 0; step < 5; ++step) {
@@ -20,11 +21,13 @@ TEST_CASE("sgd_step: five steps against float64") {
       Guarded gradient(g);
       // A norm of 2 against a limit of 1 halves the gradient.
       const double rate = 0.025, squared_norm = 4;
-      kernels::sgd_step<Device::cpu>(
-          {count, &rate, &squared_norm, 1.0, 0.9f, 3e-4f, weights, velocity, gradient}, nullptr);
+      kernels::sgd_step<Device::cpu>({count, &rate, &squared_norm, 1.0, 0.9f, 3e-4f, weights,
+                                      velocity, gradient, nullptr, nesterov},
+                                     nullptr);
       for (int i = 0; i < count; ++i) {
-        m[i] = 0.9f * m[i] + (0.5f * g[i] + 3e-4f * w[i]);
-        w[i] -= 0.025f * m[i];
+        const double decayed = 0.5f * g[i] + 3e-4f * w[i];
+        m[i] = 0.9f * m[i] + decayed;
+        w[i] -= 0.025f * (nesterov ? decayed + 0.9f * m[i] : m[i]);
       }
     }
     CHECK(max_error(weights.doubles(), w) < 40 * float_epsilon);

@@ -19,7 +19,4 @@ struct CommandLine {
 /// Throws Error naming the option: unknown, without a value, with an impossible one.
 CommandLine parse_command_line(const std::vector<std::string>& arguments, std::ostream& output);
 
-/// The text of --version.
-std::string version_text();
-
 }  // namespace drnas::tools

@@ -10,19 +10,10 @@
 #include "tools/progress.h"
 #include "tools/seeds.h"
 #include "tools/text.h"
+#include "tools/then_train.h"
 
 namespace drnas::tools {
 namespace {
-
-/// A word as the shell reads it.
-std::string shell_word(const std::string& text) {
-  constexpr const char* plain =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=,";
-  if (!text.empty() && text.find_first_not_of(plain) == text.npos) return text;
-  std::string quoted = "'";
-  for (const char c : text) quoted += c == '\'' ? "'\\''" : std::string(1, c);
-  return quoted + "'";
-}
 
 void print_result(const SearchResult& result, const SearchOptions& options) {
   if (!options.quiet) {
@@ -32,7 +23,12 @@ void print_result(const SearchResult& result, const SearchOptions& options) {
   std::cout << result.genotype << "\n";
   if (result.table) std::cout << accuracies(*result.table) << "\n";
   if (options.quiet) return;
-  std::cout << "what to run next:\n  the same with another seed   drnas_search --config "
+  if (options.then_train) return;
+  std::cout << "what to run next:\n  train what was found         drnas_train --genotype "
+            << shell_word((options.out / "genotype.txt").string()) << " --dataset "
+            << options.dataset
+            << (options.data.empty() ? "" : " --data " + shell_word(options.data.string()))
+            << "\n  the same with another seed   drnas_search --config "
             << shell_word((options.out / "config.toml").string()) << " --seed " << options.seed + 1
             << " --out NEW_DIR\n";
   if (options.preset == "quick") {
@@ -60,8 +56,9 @@ int stop_status(const SearchResult& result, const std::filesystem::path& out) {
 int search_one(const SearchOptions& options) {
   const SearchResult result = search(options);
   const int status = stop_status(result, options.out);
-  if (status == 0) print_result(result, options);
-  return status;
+  if (status != 0) return status;
+  print_result(result, options);
+  return options.then_train ? train_found(options, result.genotype) : 0;
 }
 
 /// OUT holds the configuration of all, so that --resume knows it for the seeds still to come.

@@ -40,7 +40,8 @@ double share_done(const StepProgress& p) {
   return std::clamp(static_cast<double>(p.step) / static_cast<double>(p.steps), 0.0, 1.0);
 }
 
-std::string memory_text(const EpochRecord& record) {
+/// Of an epoch of a search or a training.
+std::string memory_text(const auto& record) {
   std::vector<std::pair<std::int64_t, std::string>> tags;
   for (const auto& [tag, bytes] : record.peak_bytes_by_tag) tags.emplace_back(bytes, tag);
   std::sort(tags.rbegin(), tags.rend());
@@ -92,21 +93,30 @@ std::string epoch_text(const EpochRecord& record) {
   return text;
 }
 
-TerminalObserver::TerminalObserver(bool quiet, double log_every)
+std::string epoch_text(const TrainEpoch& record) {
+  return "epoch " + std::to_string(record.epoch) + "/" + std::to_string(record.epochs) +
+         "  training loss " + fixed(record.train_loss, 4) + ", " + fixed(record.train_top1, 2) +
+         " %; test loss " + fixed(record.test_loss, 4) + ", top-1 " + fixed(record.test_top1, 2) +
+         " %, top-5 " + fixed(record.test_top5, 2) + " %\n  memory  " + memory_text(record) +
+         "\n  speed   " + fixed(record.images_per_second, 0) + " images/s; step " +
+         fixed(record.step_ms, 1) + " ms\n";
+}
+
+Terminal::Terminal(bool quiet, double log_every)
     : quiet_(quiet), bar_(has_terminal()), log_every_(log_every), last_(Clock::now()) {}
 
-void TerminalObserver::clear_bar() {
+void Terminal::clear_bar() {
   if (bar_shown_) std::cerr << "\r\033[K" << std::flush;
   bar_shown_ = false;
 }
 
-void TerminalObserver::on_message(const std::string& line) {
+void Terminal::print(const std::string& text) {
   if (quiet_) return;
   clear_bar();
-  std::cout << line << std::endl;
+  std::cout << text << std::flush;
 }
 
-void TerminalObserver::on_step(const StepProgress& progress) {
+void Terminal::step(const StepProgress& progress) {
   if (quiet_) return;
   const Clock::time_point now = Clock::now();
   constexpr double bar_interval = 0.1;
@@ -120,12 +130,6 @@ void TerminalObserver::on_step(const StepProgress& progress) {
   } else {
     std::cout << progress_line(progress) << std::endl;
   }
-}
-
-void TerminalObserver::on_epoch(const EpochRecord& record) {
-  if (quiet_) return;
-  clear_bar();
-  std::cout << epoch_text(record) << std::flush;
 }
 
 }  // namespace drnas::tools

@@ -27,6 +27,15 @@ std::string mebibytes(std::int64_t bytes) {
   return fixed(static_cast<double>(bytes) / (1 << 20), 1) + " MiB";
 }
 
+std::string shell_word(const std::string& text) {
+  constexpr const char* plain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=,";
+  if (!text.empty() && text.find_first_not_of(plain) == text.npos) return text;
+  std::string quoted = "'";
+  for (const char c : text) quoted += c == '\'' ? "'\\''" : std::string(1, c);
+  return quoted + "'";
+}
+
 std::string accuracies(const TableAccuracy& table) {
   return "CIFAR-10 " + fixed(table.cifar10, 2) + ", CIFAR-100 " + fixed(table.cifar100, 2) +
          ", ImageNet-16-120 " + fixed(table.imagenet16_120, 2);

@@ -14,6 +14,8 @@ std::string fixed(double value, int digits);
 std::string duration(double seconds);
 /// 123.4 MiB.
 std::string mebibytes(std::int64_t bytes);
+/// A word as the shell reads it.
+std::string shell_word(const std::string& text);
 /// "CIFAR-10 94.36, CIFAR-100 73.51, ImageNet-16-120 46.34".
 std::string accuracies(const TableAccuracy& table);
 

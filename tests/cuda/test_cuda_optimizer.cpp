@@ -85,6 +85,7 @@ struct SgdCase {
   double squared_norm, max_norm;
   int skipped[4];  // first values of weights, velocity, gradient and copy that do not take part
   bool copies = true;
+  bool nesterov = false;
 };
 
 void compare_sgd(std::mt19937& engine, const SgdCase& c) {
@@ -98,7 +99,8 @@ void compare_sgd(std::mt19937& engine, const SgdCase& c) {
   std::vector<float> expected_w = w, expected_v = v;
   kernels::sgd_step<Device::cpu>(
       {c.count, &rate, &c.squared_norm, c.max_norm, momentum, decay,
-       expected_w.data() + c.skipped[0], expected_v.data() + c.skipped[1], g.data() + c.skipped[2]},
+       expected_w.data() + c.skipped[0], expected_v.data() + c.skipped[1], g.data() + c.skipped[2],
+       nullptr, c.nesterov},
       nullptr);
   const std::vector<float> old_copy(c.count + c.skipped[3], 7.0f);
   const auto got = in_every_order([&] {
@@ -108,7 +110,7 @@ void compare_sgd(std::mt19937& engine, const SgdCase& c) {
     kernels::sgd_step<Device::cuda>(
         {c.count, scalars, scalars + 1, c.max_norm, momentum, decay, weights + c.skipped[0],
          velocity + c.skipped[1], gradient + c.skipped[2],
-         c.copies ? rounded + c.skipped[3] : nullptr},
+         c.copies ? rounded + c.skipped[3] : nullptr, c.nesterov},
         nullptr);
     std::vector<float> all = weights.read();
     for (const auto& part : {velocity.read(), widened(rounded.read())})
@@ -134,8 +136,10 @@ void compare_sgd(std::mt19937& engine, const SgdCase& c) {
   double worst = 0;
   for (int i = 0; i < c.count; ++i) {
     const double old_w = w[i + c.skipped[0]], old_v = v[i + c.skipped[1]];
-    const double size = std::abs(momentum * old_v) + std::abs(double(g[i + c.skipped[2]])) +
-                        std::abs(decay * old_w);
+    // Nesterov's update adds the momentum once more.
+    const double size =
+        (c.nesterov ? 2 : 1) * (std::abs(momentum * old_v) + std::abs(double(g[i + c.skipped[2]])) +
+                                std::abs(decay * old_w));
     const double ulps = 2 * 0x1p-23;
     const double error_v =
         std::abs(double(got_v[i + c.skipped[1]]) - expected_v[i + c.skipped[1]]) / (ulps * size);
@@ -159,6 +163,8 @@ TEST_CASE("cuda: sgd_step agrees with the CPU's") {
     compare_sgd(engine, {count, 4, 5, {1, 2, 3}});  // a short gradient
     compare_sgd(engine, {count, 4, 5, {0, 0, 0, 1}});
     compare_sgd(engine, {count, 4, 5, {0, 0, 0, 0}, false});
+    compare_sgd(engine, {count, 4, 1, {}, true, true});
+    compare_sgd(engine, {count, 4, 5, {1, 2, 3}, false, true});
     compare_sgd(engine, {count, not_a_number, 5, {}});
     compare_sgd(engine, {count, infinity, 0, {}});
   }

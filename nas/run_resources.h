@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <omp.h>
+
+#include <chrono>
+
+#include "engine/allocator.h"
+#include "kernels/error.h"
+
+namespace drnas {
+
+using Clock = std::chrono::steady_clock;
+
+inline double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// A failure before the first step was done.
+class NothingDone : public Error {
+ public:
+  using Error::Error;
+};
+
+/// The threads and the memory budget of a run, put back at its end.
+class RunResources {
+ public:
+  /// 0: as it is; no limit.
+  RunResources(Device device, int threads, std::int64_t memory_limit)
+      : allocator_(Allocator::of(device)),
+        threads_(omp_get_max_threads()),
+        budget_(allocator_.set_budget(memory_limit)) {
+    if (threads > 0) omp_set_num_threads(threads);
+    allocator_.reset_peak();
+  }
+  ~RunResources() {
+    omp_set_num_threads(threads_);
+    allocator_.set_budget(budget_);
+  }
+  RunResources(const RunResources&) = delete;
+  RunResources& operator=(const RunResources&) = delete;
+
+ private:
+  Allocator& allocator_;
+  int threads_;
+  std::int64_t budget_;
+};
+
+}  // namespace drnas
