@@ -114,7 +114,7 @@ def golden_files(context):
     folders.append(os.path.join(context.options.pack, "golden"))
     files = {}
     for folder in folders:
-        for pattern in ("nb201_*.safetensors", "beta_*.csv"):
+        for pattern in ("nb201_*.safetensors", "darts_*.safetensors", "beta_*.csv"):
             for path in sorted(glob.glob(os.path.join(folder, pattern))) if folder else []:
                 files.setdefault(os.path.basename(path), os.path.abspath(path))
     return files

@@ -57,7 +57,8 @@ done
 cp "$root/tools/gpu_check.sh" "$root"/tools/gpu_*.py "$pack/tools/"
 cp "$root"/bench/peers/*.py "$pack/bench/peers/"
 cp "$root"/tests/data/*.safetensors "$pack/golden/"
-for file in "${DRNAS_GOLDEN_DIR:-/nonexistent}"/nb201_*.safetensors "${DRNAS_GOLDEN_DIR:-/nonexistent}"/beta_*.csv; do
+for file in "${DRNAS_GOLDEN_DIR:-/nonexistent}"/nb201_*.safetensors "${DRNAS_GOLDEN_DIR:-/nonexistent}"/darts_*.safetensors \
+  "${DRNAS_GOLDEN_DIR:-/nonexistent}"/beta_*.csv; do
   if [ -e "$file" ]; then cp "$file" "$pack/golden/"; fi
 done
 if [ -n "${DRNAS_CIFAR10_ARCHIVE:-}" ]; then
