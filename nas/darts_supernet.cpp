@@ -130,17 +130,20 @@ void DartsSupernet::build_bundles(Cell& cell, bool rebuild) {
 
 PlaneBundleEdge DartsSupernet::build_edge(const std::string& name, int row, int c, int stride) {
   PlaneBundleEdge edge;
-  const auto theta = [&](int op) { return kept(row, op) ? row * ops + op : -1; };
+  // `none` stands in front where it is a candidate, and has no part of its own.
+  const int first = options_.none ? 1 : 0, columns = ops + first;
+  const auto kept_op = [&](int op) { return kept(row, op + first); };
+  const auto theta = [&](int op) { return kept_op(op) ? row * columns + op + first : -1; };
   edge.max_pool_theta = theta(max_pool_op);
   edge.average_pool_theta = theta(average_pool_op);
   if (stride == 1) edge.skip_theta = theta(skip_op);
-  if (stride == 2 && kept(row, skip_op)) {
-    edge.reduction = build_reduction(name + number(skip_op), c);
+  if (stride == 2 && kept_op(skip_op)) {
+    edge.reduction = build_reduction(name + number(skip_op + first), c);
     edge.reduction->theta = theta(skip_op);
   }
   for (int op = first_separable_op; op < ops; ++op) {
-    if (!kept(row, op)) continue;
-    edge.separable.push_back(build_separable(name + number(op) + ".op.", op, c));
+    if (!kept_op(op)) continue;
+    edge.separable.push_back(build_separable(name + number(op + first) + ".op.", op, c));
     edge.separable.back().theta = theta(op);
   }
   return edge;
@@ -187,7 +190,7 @@ void DartsSupernet::build_pools(const Cell& cell, int source, PlaneBundleParamet
       if ((op == max_pool_op ? edge.max_pool_theta : edge.average_pool_theta) >= 0)
         names.push_back(cell.name + "._ops." +
                         number(edge_row(std::max(0, source - 1) + e, source)) + "._ops." +
-                        number(op) + ".op.1.");
+                        number(op + (options_.none ? 1 : 0)) + ".op.1.");
     }
     if (names.empty()) continue;
     const std::string axis = cell.name + ".state" + number(source);
@@ -279,8 +282,9 @@ Variable DartsSupernet::run_cell(Tape& tape, const Cell& cell,
 
 Variable DartsSupernet::forward(Tape& tape, const Variable& images, const Variable& theta,
                                 bool training) const {
-  if (theta.value().elements() != edges * ops)
-    throw Error("supernet: theta must be [28, 7], got " + to_string(theta.value().shape()));
+  if (theta.value().elements() != edges * (ops + (options_.none ? 1 : 0)))
+    throw Error("supernet: theta must have 28 rows of " + number(ops + (options_.none ? 1 : 0)) +
+                " operations, got " + to_string(theta.value().shape()));
   const int layers = options_.cells;
   std::vector<std::array<Variable, 2>> inputs(static_cast<std::size_t>(layers));
   // A cell's output is preprocessed for all its readers at once.

@@ -26,7 +26,7 @@ void run_epoch(const BatchSources& sources, Trainer& trainer) {
 
 void run_steps(const MemoryQuestion& q) {
   const std::unique_ptr<Supernet> supernet = make_supernet(q.supernet, 0, q.device);
-  const auto [rows, columns] = theta_shape(q.supernet.space);
+  const auto [rows, columns] = theta_shape(q.supernet.space, q.supernet.none);
   const auto distribution = make_distribution(q.method, {rows, columns, 0, q.device}, 0);
   if (!q.supernet.kept.empty()) distribution->parameters().prune(q.supernet.kept);
   Trainer trainer(*supernet, *distribution, q.trainer);

@@ -65,6 +65,9 @@ const OptionInfo table[] = {
      "first layers of a darts network: cifar, or imagenet (three convolutions of stride 2)"},
     {"partial-channels", &O::partial_channels, network, "K,...", result,
      "candidate operations see 1/K of the channels: less time and memory; one K a stage"},
+    {"none-op", &O::none_op, network, "", result,
+     "darts: an edge may also mix in `none`, as the paper counts it; the found cell has none of "
+     "it"},
     {"keep-ops", &O::keep_ops, network, "N,...", result,
      "operations that each edge keeps in each stage: those with the largest alpha"},
     {"stage-epochs", &O::stage_epochs, recipe, "N,...", result,

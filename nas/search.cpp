@@ -29,7 +29,7 @@ class Search {
         device_(device),
         directory_(directory),
         observer_(observer),
-        theta_(theta_shape(memory.network.space)),
+        theta_(theta_shape(memory.network.space, memory.network.none)),
         stages_(stages_of(options, theta_.columns)) {
     distribution_ = make_distribution(
         options.method, {theta_.rows, theta_.columns, options.seed, device}, options.seed);
@@ -93,8 +93,8 @@ class Search {
     const std::vector<std::vector<double>> mean = distribution_->mean();
     if (nb201()) return to_string(cell_of_largest(mean));
     const auto half = mean.begin() + DartsSupernet::cell_edges;
-    return to_string(
-        derive_darts_genotype({mean.begin(), half}, {half, mean.end()}, darts_search_ops()));
+    return to_string(derive_darts_genotype({mean.begin(), half}, {half, mean.end()},
+                                           darts_search_ops(options_.none_op)));
   }
   std::optional<TableAccuracy> table_entry() const {
     if (!inputs_.table || !nb201()) return {};

@@ -123,6 +123,7 @@ MemoryQuestion SearchInputs::memory_question(const SearchOptions& o, Device devi
   q.supernet = {o.channels, o.cells, static_cast<int>(dataset.classes.size()),
                 o.partial_channels[0]};
   q.supernet.space = search_space(o);
+  q.supernet.none = o.none_op;
   q.supernet.storage = choose_precision(o, device).storage;
   q.method = o.method;
   q.batch_sizes = batch_sizes(split, o.batch_size);
@@ -173,9 +174,9 @@ BatchSources SearchInputs::batch_sources(const SearchOptions& o, Device device,
 SearchMemory SearchInputs::plan(const SearchOptions& o, Device device) const {
   const SearchMemory first = plan_first_stage(o, device);
   const SearchSpace space = first.network.space;
-  const std::vector<Stage> stages = stages_of(o, theta_shape(space).columns);
+  const std::vector<Stage> stages = stages_of(o, theta_shape(space, o.none_op).columns);
   for (std::size_t i = 1; i < stages.size(); ++i)
-    plan_stage(o, device, first, stages[i], heaviest(space, stages[i].keep_ops));
+    plan_stage(o, device, first, stages[i], heaviest(first.network, stages[i].keep_ops));
   return first;
 }
 
@@ -208,12 +209,15 @@ SearchMemory SearchInputs::plan_first_stage(const SearchOptions& o, Device devic
   return host;
 }
 
-std::vector<std::uint8_t> SearchInputs::heaviest(SearchSpace space, int keep) {
-  const auto [rows, columns] = theta_shape(space);
+std::vector<std::uint8_t> SearchInputs::heaviest(const SupernetOptions& network, int keep) {
+  const auto [rows, columns] = theta_shape(network.space, network.none);
   // By raw outputs and what their backward pass needs: separable convolutions count twice.
-  const std::vector<int> order = space == SearchSpace::nas_bench_201
-                                     ? std::vector<int>{3, 2, 4, 1, 0}
-                                     : std::vector<int>{4, 3, 6, 5, 0, 1, 2};
+  const int first = network.none ? 1 : 0;
+  std::vector<int> order = network.space == SearchSpace::nas_bench_201
+                               ? std::vector<int>{3, 2, 4, 1, 0}
+                               : std::vector<int>{4, 3, 6, 5, 0, 1, 2};
+  for (int& column : order) column += first;
+  if (network.none) order.push_back(0);
   std::vector<std::uint8_t> kept(static_cast<std::size_t>(rows) * columns, 0);
   for (int row = 0; row < rows; ++row)
     for (int i = 0; i < keep; ++i) kept[static_cast<std::size_t>(row * columns + order[i])] = 1;

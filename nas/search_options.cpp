@@ -42,7 +42,8 @@ SearchOptions darts_preset(std::string_view recipe) {
   // The paper widens twice, by its text to a third of the channels; the published code to a
   // quarter.
   options.partial_channels = {6, recipe == "paper" ? 3 : 4};
-  options.keep_ops = {7, 4};
+  options.none_op = recipe == "paper";
+  options.keep_ops = {options.none_op ? 8 : 7, 4};
   options.stage_epochs = {25, 25};
   options.epochs = 50;
   options.learning_rate = 0.1;
@@ -113,6 +114,7 @@ void check_network(const SearchOptions& o, const Checker& check) {
   check.one_of("space", o.space, Names{"nas-bench-201", "darts"});
   check.one_of("stem", o.stem, Names{"cifar", "imagenet"});
   check.require(o.stem == "cifar" || o.space == "darts", "stem", "cifar with --space " + o.space);
+  check.require(!o.none_op || o.space == "darts", "none-op", "false with --space " + o.space);
   check.integer("channels", o.channels, 1, 1024);
   check.integer("cells", o.cells, o.space == "darts" ? 3 : 1, 100);
   for (const int k : o.partial_channels)
@@ -131,7 +133,7 @@ void check_stage_list(const Checker& check, std::string_view name, const std::ve
 }
 
 void check_stages(const SearchOptions& o, const Checker& check) {
-  const int ops = o.space == "darts" ? 7 : 5;
+  const int ops = o.space == "darts" ? 7 + o.none_op : 5;
   for (const int keep : o.keep_ops)
     check.require(keep >= 1 && keep <= ops, "keep-ops",
                   "1 to the " + std::to_string(ops) + " operations of --space " + o.space);

@@ -34,6 +34,7 @@ struct SearchOptions {
   int cells = 5;                 ///< N per stage of the network; DARTS space: all cells
   std::string stem = "cifar";    ///< cifar | imagenet (DARTS space: three convolutions of stride 2)
   std::vector<int> partial_channels{1};  ///< K of each stage: candidate operations see C/K channels
+  bool none_op = false;                  ///< DARTS space: `none` is a candidate operation too
   std::vector<int> keep_ops;      ///< operations that an edge keeps in each stage; empty: all
   std::vector<int> stage_epochs;  ///< of progressive learning; empty: one stage of all epochs
 

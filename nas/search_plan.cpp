@@ -45,6 +45,7 @@ std::string plan_search_memory(const SearchOptions& options) {
   question.supernet.cells = options.cells;
   question.supernet.storage = apply_precision(options, question.device).storage;
   question.supernet.space = search_space(options);
+  question.supernet.none = options.none_op;
   question.supernet.classes = options.dataset == "cifar100"         ? 100
                               : options.dataset == "imagenet16-120" ? 120
                                                                     : 10;

@@ -37,7 +37,7 @@ Supernet::Supernet(const SupernetOptions& o, Device device)
     throw Error("supernet: partial channels " + std::to_string(o.partial_channels) +
                 " do not divide " + std::to_string(o.channels) + " channels");
   if (o.kept.empty()) return;
-  const auto [rows, columns] = theta_shape(o.space);
+  const auto [rows, columns] = theta_shape(o.space, o.none);
   if (o.kept.size() != static_cast<std::size_t>(rows) * columns)
     throw Error("supernet: " + std::to_string(o.kept.size()) +
                 " operations kept or not, expected " + std::to_string(rows * columns));
@@ -51,13 +51,13 @@ Supernet::Supernet(const SupernetOptions& o, Device device)
 
 bool Supernet::kept(int row, int column) const {
   if (options_.kept.empty()) return true;
-  const int columns = theta_shape(options_.space).columns;
+  const int columns = theta_shape(options_.space, options_.none).columns;
   return options_.kept[static_cast<std::size_t>(row) * columns + column] != 0;
 }
 
-ThetaShape theta_shape(SearchSpace space) {
+ThetaShape theta_shape(SearchSpace space, bool none) {
   if (space == SearchSpace::nas_bench_201) return {Nb201Supernet::edges, Nb201Supernet::ops};
-  return {DartsSupernet::edges, DartsSupernet::ops};
+  return {DartsSupernet::edges, DartsSupernet::ops + (none ? 1 : 0)};
 }
 
 int cell_count(const SupernetOptions& options) {

@@ -36,6 +36,7 @@ struct SupernetOptions {
   /// [rows, columns] like theta: 1 for the candidate operations that exist, 0 for those that are
   /// pruned; empty: all exist.
   std::vector<std::uint8_t> kept = {};
+  bool none = false;      ///< DARTS space: `none` is a candidate too, the first column of theta
   int rebuild_cells = 0;  ///< of so many cells, from the first on, all raw outputs are rebuilt
 };
 
@@ -74,7 +75,7 @@ class Supernet {
 struct ThetaShape {
   int rows, columns;
 };
-ThetaShape theta_shape(SearchSpace space);
+ThetaShape theta_shape(SearchSpace space, bool none = false);
 /// Cells with mixed edges, which rebuild_cells counts.
 int cell_count(const SupernetOptions& options);
 /// Allocates and initialises all weights.

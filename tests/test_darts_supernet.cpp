@@ -67,7 +67,7 @@ Pass run(const Supernet& net, const Doubles& mixing, int side = 16) {
   std::copy(pixels.begin(), pixels.end(), x.data());
   Tensor labels({1, 1, 1, images}, MemoryTag::data, Device::cpu, DType::i32);
   for (int i = 0; i < images; ++i) labels.data<std::int32_t>()[i] = i;
-  const Shape shape{1, 1, rows, columns};
+  const Shape shape{1, 1, rows, static_cast<std::int64_t>(mixing.size()) / rows};
   Tensor values(shape, MemoryTag::optimizer, Device::cpu, DType::f64);
   std::copy(mixing.begin(), mixing.end(), values.data<double>());
   const Variable theta(values, Tensor::zeros(shape, MemoryTag::optimizer, Device::cpu, DType::f64),
@@ -84,7 +84,7 @@ Pass run(const Supernet& net, const Doubles& mixing, int side = 16) {
   wanted.push_back(theta);
   tape.backward(loss.loss, wanted);
   const double* dtheta = theta.gradient().data<double>();
-  out.dtheta.assign(dtheta, dtheta + rows * columns);
+  out.dtheta.assign(dtheta, dtheta + shape.elements());
   const ParameterStore& store = net.parameters();
   out.gradients = by_name(store.parameters(), store.gradients());
   out.statistics = by_name(store.statistics(), store.statistics_buffer());
@@ -151,6 +151,33 @@ TEST_CASE("DARTS supernet: pruned operations are as if their weights in the mixt
       for (const auto& [name, values] : b.statistics)
         CHECK(max_error(values, a.statistics.at(name)) < tolerance);
     }
+}
+
+TEST_CASE("DARTS supernet: `none` as a candidate takes its share of a mixture and gives nothing") {
+  auto rng = generator(95);
+  const Doubles theta = mixing_weights(rng, {});
+  SupernetOptions o = options_of(4);
+  const auto without = make_supernet(o, 4);
+  o.none = true;
+  const auto with = make_supernet(o, 5);
+  CHECK(with->parameters().count() == without->parameters().count());
+  // The published names count the operations, the order of the parameters is the same.
+  const Tensor& from = without->parameters().weights();
+  std::copy(from.data(), from.data() + from.elements(), with->parameters().weights().data());
+  Doubles wider;
+  for (int row = 0; row < rows; ++row) {
+    wider.push_back(0.3);
+    wider.insert(wider.end(), theta.begin() + row * columns, theta.begin() + (row + 1) * columns);
+  }
+  const Pass a = run(*without, theta), b = run(*with, wider);
+  CHECK(b.logits == a.logits);
+  for (int row = 0; row < rows; ++row) {
+    CHECK(b.dtheta[row * (columns + 1)] == 0);
+    for (int op = 0; op < columns; ++op)
+      CHECK(b.dtheta[row * (columns + 1) + 1 + op] == a.dtheta[row * columns + op]);
+  }
+  CHECK(b.gradients.contains("cells.0._ops.0._ops.4.op.1.weight"));
+  CHECK(!b.gradients.contains("cells.0._ops.0._ops.3.op.1.weight"));
 }
 
 TEST_CASE("DARTS supernet: the memory plan is what a run of it holds, to the byte") {

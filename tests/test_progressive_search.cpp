@@ -25,7 +25,8 @@ SearchOptions progressive(const fs::path& out, const std::string& space) {
   o.channels = darts ? 8 : 4;
   o.cells = 3;
   o.partial_channels = {4, 2};
-  o.keep_ops = {darts ? 7 : 5, 3};
+  o.none_op = darts;
+  o.keep_ops = {darts ? 8 : 5, 3};
   o.stage_epochs = {2, 2};
   o.epochs = 4;
   o.alpha_start_epoch = 1;

@@ -84,6 +84,9 @@ TEST_CASE("stages: published learning rates restart at a boundary, the paper's d
 TEST_CASE("stages: recipes differ where the paper and its code do") {
   CHECK(preset_options("darts-cifar10").partial_channels == std::vector<int>{6, 4});
   CHECK(preset_options("darts-cifar10", "paper").partial_channels == std::vector<int>{6, 3});
+  CHECK(preset_options("darts-cifar10").keep_ops == std::vector<int>{7, 4});
+  CHECK(preset_options("darts-cifar10", "paper").keep_ops == std::vector<int>{8, 4});
+  CHECK(preset_options("darts-cifar10", "paper").none_op);
   CHECK(preset_options("darts-imagenet").partial_channels == std::vector<int>{6, 3});
 }
 
@@ -119,6 +122,7 @@ TEST_CASE("stages: lists that do not fit each other, the channels or the operati
           {"--keep-ops 5,6", "5"});
   refused({{"partial-channels", "4,2", ""}, {"stage-epochs", "5,5", ""}, {"keep-ops", "4,3", ""}},
           {"--keep-ops 4,3", "first stage"});
+  refused({{"none-op", "true", ""}}, {"--none-op true", "nas-bench-201"});
   refused({{"preset", "nb201-progressive", ""}, {"epochs", "10", ""}},
           {"--stage-epochs 50,50", "10"});
   const SearchOptions shorter =
