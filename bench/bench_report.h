@@ -1,14 +1,23 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <omp.h>
+
+#include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "bench/machine.h"
 #include "data/device_batch.h"
 #include "engine/allocator.h"
+#include "engine/files.h"
+#include "engine/gpu.h"
+#include "kernels/conv2d_plan.h"
 #include "kernels/philox_fill.h"
+#include "nas/version.h"
 
 namespace drnas::bench {
 
@@ -54,6 +63,57 @@ inline nlohmann::ordered_json memory_of(const MemoryCounters& counters) {
   for (int t = 0; t < memory_tag_count; ++t)
     by_tag[to_string(static_cast<MemoryTag>(t))] = counters.by_tag_at_peak[t];
   return {{"total", counters.peak}, {"by_tag", by_tag}};
+}
+
+/// Adds the options that every step bench has; `Options` has these members.
+template <class Options>
+void add_common_options(CLI::App& app, Options& o) {
+  app.add_option("--steps", o.steps, "timed steps of each kind")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--threads", o.threads, "0: all cores")->capture_default_str();
+  app.add_option("--device", o.device_name, "cpu, cuda or auto")
+      ->check(CLI::IsMember({"cpu", "cuda", "auto"}))
+      ->capture_default_str();
+  app.add_flag("--no-graph", o.no_graph, "on CUDA: call every kernel instead of replaying steps");
+  app.add_option("--json", o.json, "write all figures to this file");
+}
+
+/// Parses; ends the program after --help, throws Error for what is wrong. Then threads and device
+/// are what they stand for.
+template <class Options>
+void parse_options(CLI::App& app, int argc, char** argv, Options& o) {
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp& help) {
+    std::exit(app.exit(help));
+  } catch (const CLI::ParseError& failure) {
+    throw Error(failure.what());
+  }
+  if (o.threads <= 0) o.threads = omp_get_max_threads();
+  std::string note;
+  o.device = choose_device(o.device_name, note);
+  if (!note.empty()) std::printf("%s\n", note.c_str());
+}
+
+/// Main of a step bench: measures, says where and when, prints and writes the report.
+template <class Parse, class Measure, class Print>
+int run_bench(const Parse& parse, const Measure& measure, const Print& print) {
+  try {
+    const auto options = parse();
+    omp_set_num_threads(options.threads);
+    nlohmann::ordered_json report = measure(options);
+    report["machine"] = {{"processor", processor()}, {"cores", omp_get_num_procs()}};
+    report["onednn"] = kernels::onednn_version();
+    report["date"] = today();
+    report["git_commit"] = git_commit();
+    print(report);
+    if (!options.json.empty()) write_file_atomically(options.json, report.dump(2) + "\n");
+    return 0;
+  } catch (const std::exception& failure) {
+    std::fprintf(stderr, "error: %s\n", failure.what());
+    return 2;
+  }
 }
 
 }  // namespace drnas::bench

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // Times the architecture step and the weight step of a supernet on random images.
-#include <omp.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -54,33 +53,15 @@ Options parse(int argc, char** argv) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--image-size", o.image_size, "pixels; 0: 32, with the ImageNet stem 224");
-  app.add_option("--steps", o.steps, "timed steps of each kind")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  app.add_option("--threads", o.threads, "0: all cores")->capture_default_str();
-  app.add_option("--device", o.device_name, "cpu, cuda or auto")
-      ->check(CLI::IsMember({"cpu", "cuda", "auto"}))
-      ->capture_default_str();
   app.add_option("--precision", o.precision,
                  "fp32, tf32, bf16 or auto: bf16 on CUDA in NAS-Bench-201, else fp32")
       ->check(CLI::IsMember({"auto", "fp32", "tf32", "bf16"}));
   app.add_option("--raw-outputs", o.raw_outputs, "store, rebuild-1x1, rebuild or auto")
       ->check(CLI::IsMember({"auto", "store", "rebuild-1x1", "rebuild"}))
       ->capture_default_str();
-  app.add_flag("--no-graph", o.no_graph, "on CUDA: call every kernel instead of replaying steps");
-  app.add_option("--json", o.json, "write all figures to this file");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp& help) {
-    std::exit(app.exit(help));
-  } catch (const CLI::ParseError& failure) {
-    throw Error(failure.what());
-  }
+  bench::add_common_options(app, o);
+  bench::parse_options(app, argc, argv, o);
   if (o.image_size <= 0) o.image_size = o.space == "darts-imagenet" ? 224 : 32;
-  if (o.threads <= 0) o.threads = omp_get_max_threads();
-  std::string note;
-  o.device = choose_device(o.device_name, note);
-  if (!note.empty()) std::printf("%s\n", note.c_str());
   if (o.precision == "auto" && o.space != "nas-bench-201") o.precision = "fp32";
   if (choose_precision(o.precision, o.device, o.channels).tf32)
     kernels::set_conv_math(kernels::ConvMath::tf32);
@@ -242,20 +223,11 @@ void print(const ordered_json& r) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    const Options options = parse(argc, argv);
-    omp_set_num_threads(options.threads);
-    ordered_json report = measure(options);
-    add_rates(report, options);
-    report["machine"] = {{"processor", bench::processor()}, {"cores", omp_get_num_procs()}};
-    report["onednn"] = kernels::onednn_version();
-    report["date"] = bench::today();
-    report["git_commit"] = git_commit();
-    print(report);
-    if (!options.json.empty()) write_file_atomically(options.json, report.dump(2) + "\n");
-    return 0;
-  } catch (const std::exception& failure) {
-    std::fprintf(stderr, "error: %s\n", failure.what());
-    return 2;
-  }
+  return bench::run_bench([&] { return parse(argc, argv); },
+                          [](const Options& o) {
+                            ordered_json report = measure(o);
+                            add_rates(report, o);
+                            return report;
+                          },
+                          print);
 }

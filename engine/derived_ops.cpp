@@ -81,20 +81,6 @@ void add_pooled(Tape& tape, const std::string& name, const Variable& x, const Po
   });
 }
 
-void fill_zero(const Tensor& planes) {
-  const Shape s = planes.shape();
-  const Tensor zero =
-      Tensor::zeros({1, s.h, s.w, s.c}, MemoryTag::workspace, planes.device(), DType::f32);
-  const kernels::Planes to = planes_of(planes);
-  dispatch(planes.device(), [&]<Device D>() {
-    execute([&] {
-      for (std::int64_t n = 0; n < s.n; ++n)
-        kernels::copy_planes<D>(1, as_int(s.c), s.h * s.w, {zero.data(), zero.elements()},
-                                {to.data + n * to.stride, to.stride}, false, compute_stream(D));
-    });
-  });
-}
-
 Variable rectify(Tape& tape, const std::string& name, const Variable& x) {
   if (!x.value().dense()) throw Error(name + ": expected a dense tensor");
   const std::int64_t count = x.value().elements();

@@ -55,9 +55,6 @@ struct SeparableOperation {
 void add_separable(Tape& tape, const std::string& name, const Variable& x,
                    const SeparableOperation& operation, const Summand& to, bool training);
 
-/// A node without any operation.
-void fill_zero(const Tensor& planes);
-
 /// max(0, x), x dense. Saves x.
 Variable rectify(Tape& tape, const std::string& name, const Variable& x);
 

@@ -30,14 +30,16 @@ Shape flat(std::int64_t count, std::int64_t segment) {
 
 std::int64_t ParameterStore::add(const std::string& name, Shape shape, Initial initial,
                                  bool continues_group, WideningAxes axes) {
-  return append(parameters_, size_, {name, shape, 0, initial, std::move(axes), {}}, continues_group, segment());
+  return append(parameters_, size_, {name, shape, 0, initial, std::move(axes), {}}, continues_group,
+                segment());
 }
 
 std::int64_t ParameterStore::add_statistic(const std::string& name, Shape shape, float initial,
                                            bool continues_group, WideningAxes axes,
                                            std::vector<std::string> aliases) {
   return append(statistic_slices_, statistics_size_,
-                {name, shape, 0, Initial::value(initial), std::move(axes), std::move(aliases)}, continues_group, segment());
+                {name, shape, 0, Initial::value(initial), std::move(axes), std::move(aliases)},
+                continues_group, segment());
 }
 
 void ParameterStore::allocate(std::uint64_t seed) {

@@ -208,9 +208,7 @@ bool PlaneBundleState::pool_wanted(bool max) const {
 
 std::vector<PlaneTerm> PlaneBundleState::terms(int edge) const {
   std::vector<PlaneTerm> found;
-  const auto add = [&](int row, int theta) {
-    found.push_back({block(row), row, theta, as_int(found.size())});
-  };
+  const auto add = [&](int row, int theta) { found.push_back({block(row), row, theta}); };
   const PlaneBundleEdge& e = parameters.edges[edge];
   for (const Filter& filter : filters)
     if (filter.edge == edge)

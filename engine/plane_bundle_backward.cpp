@@ -28,17 +28,21 @@ class PlaneBundleBackward {
     }
     separable<D>();
     reductions<D>();
-    if (!dx_.empty() && !written_) clear<D>();
+    // No candidate may read the mixed channels at all.
+    if (!dx_.empty() && !written_) fill_zero(dx_);
   }
 
  private:
   /// Which of an edge's coefficients belong to the raw output in this row.
   kernels::PlaneGradient gradient(int edge, int row) const {
     const PlaneBundleState::EdgeGradient& from = state_.gradients[edge];
-    for (const PlaneTerm& term : state_.terms(edge))
+    std::int64_t place = 0;
+    for (const PlaneTerm& term : state_.terms(edge)) {
       if (term.row == row)
         return {const_planes_of(from.dy), state_.parts(),
-                from.coefficients.data() + std::int64_t{3} * term.coefficient * state_.c()};
+                from.coefficients.data() + 3 * place * state_.c()};
+      ++place;
+    }
     throw Error("bundle " + state_.token.name() + ": no candidate " + std::to_string(row));
   }
 
@@ -209,20 +213,6 @@ class PlaneBundleBackward {
         kernels::plane_gradient<D>(norm, gradient(e, row), const_planes_of(state_.block(row)),
                                    planes_of(dz), compute_stream(D));
         kernels::pointwise_backward<D>(b, scratch.data(), compute_stream(D));
-      });
-    }
-  }
-
-  /// No candidate reads the mixed channels at all.
-  template <Device D>
-  void clear() {
-    const Shape s = dx_.shape();
-    const Tensor zero = Tensor::zeros({1, s.h, s.w, s.c}, MemoryTag::workspace, D, DType::f32);
-    for (std::int64_t n = 0; n < s.n; ++n) {
-      execute([&] {
-        kernels::copy_planes<D>(1, as_int(s.c), s.h * s.w, {zero.data(), zero.elements()},
-                                {dx_.data() + n * dx_.image_stride(), dx_.image_stride()}, false,
-                                compute_stream(D));
       });
     }
   }

@@ -17,7 +17,6 @@ struct PlaneTerm {
   Tensor z;  // raw output
   int row;   // of its statistics
   int theta;
-  int coefficient;  // its place among the edge's coefficients
 };
 
 struct PlaneBundleState {

@@ -75,6 +75,18 @@ kernels::ConstPlanes const_planes_of(const Tensor& tensor) {
   return {planes.data, planes.stride};
 }
 
+void fill_zero(const Tensor& planes) {
+  const Shape s = planes.shape();
+  const Tensor zero = Tensor::zeros({1, s.h, s.w, s.c}, MemoryTag::workspace, planes.device());
+  dispatch(planes.device(), [&]<Device D>() {
+    execute([&] {
+      // Every image copies the same zeros.
+      kernels::copy_planes<D>(as_int(s.n), as_int(s.c), s.h * s.w, {zero.data(), 0},
+                              planes_of(planes), false, compute_stream(D));
+    });
+  });
+}
+
 Variable to_planes(Tape& tape, const std::string& name, const Variable& x) {
   const Shape s = x.value().shape();
   const Variable y(new_planes(tape, s), name);
@@ -241,9 +253,10 @@ Variable plane_norm_in_place(Tape& tape, const std::string& name, const Variable
   x.release_value();
   const Variable y(value, name);
   const kernels::PlaneNorm shape{as_int(s.n), as_int(s.c), s.h * s.w};
-  // Mean and 1/std of this pass; those of the result, 0 and 1.
+  // Rows: mean and 1/std of this pass; those of the result, 0 and 1.
   const Tensor saved({1, 1, 4, s.c}, MemoryTag::statistics, tape.device());
-  float *mean = saved.data(), *inv_std = mean + s.c, *zero = inv_std + s.c, *one = zero + s.c;
+  const auto row = [s](const Tensor& rows, int r) { return rows.data() + r * s.c; };
+  float *mean = row(saved, 0), *inv_std = row(saved, 1);
   const kernels::PlaneStatistics statistics{mean, inv_std, running_mean.data(), running_var.data()};
   const kernels::NormMode mode{options.training, options.eps, options.momentum};
   dispatch(tape.device(), [&]<Device D>() {
@@ -255,8 +268,8 @@ Variable plane_norm_in_place(Tape& tape, const std::string& name, const Variable
       kernels::plane_norm_apply<D>(
           {shape, const_planes_of(value), mean, inv_std, nullptr, nullptr, nullptr, false, false},
           planes_of(value), stream);
-      kernels::fill<D>(s.c, 0.0f, zero, stream);
-      kernels::fill<D>(s.c, 1.0f, one, stream);
+      kernels::fill<D>(s.c, 0.0f, row(saved, 2), stream);
+      kernels::fill<D>(s.c, 1.0f, row(saved, 3), stream);
     });
   });
   tape.record(name, {x}, y, [=](Tape& t) {
@@ -265,19 +278,18 @@ Variable plane_norm_in_place(Tape& tape, const std::string& name, const Variable
     if (!dx) return;
     // The result is normalised already; 1/std takes the part of gamma: dx = inv_std (dy - ...).
     const Tensor coefficients({1, 1, 3, s.c}, MemoryTag::workspace, t.device());
-    const kernels::PlaneNormBackward b{
-        {shape, const_planes_of(value), zero, one, inv_std, nullptr, nullptr, false, false},
-        const_planes_of(t.gradient(y)),
-        coefficients.data(),
-        nullptr,
-        nullptr,
-        planes_of(dx.tensor),
-        dx.accumulate()};
+    const kernels::PlaneNormBackward b{{shape, const_planes_of(value), row(saved, 2), row(saved, 3),
+                                        row(saved, 1), nullptr, nullptr, false, false},
+                                       const_planes_of(t.gradient(y)),
+                                       coefficients.data(),
+                                       nullptr,
+                                       nullptr,
+                                       planes_of(dx.tensor),
+                                       dx.accumulate()};
     dispatch(t.device(), [&]<Device D>() {
       const Tensor scratch = workspace(D, kernels::plane_norm_backward_workspace<D>(shape));
       execute([&] { kernels::plane_norm_backward<D>(b, scratch.data(), compute_stream(D)); });
     });
-    static_cast<void>(saved);
   });
   return y;
 }

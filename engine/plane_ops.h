@@ -15,6 +15,9 @@ namespace drnas {
 kernels::Planes planes_of(const Tensor& tensor);
 kernels::ConstPlanes const_planes_of(const Tensor& tensor);
 
+/// Sets planes to zero, a range of channels too.
+void fill_zero(const Tensor& planes);
+
 /// NHWC -> planes and back. Save nothing.
 Variable to_planes(Tape& tape, const std::string& name, const Variable& x);
 Variable from_planes(Tape& tape, const std::string& name, const Variable& x);

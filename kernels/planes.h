@@ -50,7 +50,8 @@ void to_planes(int n, int c, std::int64_t pixels, const float* x, Planes y, Stre
 template <Device D>
 void from_planes(int n, int c, std::int64_t pixels, ConstPlanes x, float* y, bool accumulate,
                  Stream);
-/// y = x, or y += x where `accumulate`, for c planes an image.
+/// y = x, or y += x where `accumulate`, for c planes an image. x may have stride 0: the same for
+/// all.
 template <Device D>
 void copy_planes(int n, int c, std::int64_t pixels, ConstPlanes x, Planes y, bool accumulate,
                  Stream);

@@ -41,7 +41,7 @@ class DartsNetwork final : public DerivedNetwork {
     const DartsCellGenotype* genotype;
     bool reduction;
     int channels, pixels;  // of a node; width and height of an input
-    std::array<DartsPreprocess, 2> preprocess;
+    DartsPreprocesses preprocess;
     std::vector<Operation> operations;
 
     int out_pixels() const { return reduction ? pixels / 2 : pixels; }

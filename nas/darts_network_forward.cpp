@@ -111,35 +111,17 @@ DerivedNetwork::Logits DartsNetwork::forward(Tape& tape, const Variable& images,
   if (!(in == Shape{in.n, options_.image_size, options_.image_size, 3}))
     throw Error("network: images " + to_string(in) + ", expected " +
                 std::to_string(options_.image_size) + " pixels of three colours");
-  const int layers = options_.layers;
   const Tensor scales = draw_scales(tape, in.n, pass);
-  std::vector<std::array<Variable, 2>> inputs(static_cast<std::size_t>(layers));
-  // A cell's output is preprocessed for all its readers at once.
-  const auto serve = [&](const Variable& x, std::vector<std::pair<int, int>> readers) {
-    std::vector<const DartsPreprocess*> list;
-    std::erase_if(readers, [&](const auto& r) { return r.first >= layers; });
-    for (const auto& [cell, input] : readers) list.push_back(&cells_[cell].preprocess[input]);
-    if (list.empty()) return;
-    const std::vector<Variable> results = run_preprocess(tape, x, list, pass.training);
-    for (std::size_t i = 0; i < readers.size(); ++i)
-      inputs[readers[i].first][readers[i].second] = results[i];
-  };
-  const auto [before, last] = run_stem(tape, stem_, images, pass.training);
-  if (options_.imagenet) {
-    serve(before, {{0, 0}});
-    serve(last, {{0, 1}, {1, 0}});
-  } else {
-    serve(last, {{0, 0}, {0, 1}, {1, 0}});
-  }
+  std::vector<const DartsPreprocesses*> cells;
+  for (const Cell& cell : cells_) cells.push_back(&cell.preprocess);
   Logits logits;
-  Variable x;
-  for (int i = 0; i < layers; ++i) {
-    x = run_cell(tape, cells_[i], inputs[i], scales, pass.training);
-    inputs[i] = {};
-    serve(x, {{i + 1, 1}, {i + 2, 0}});
-    if (auxiliary_ && pass.training && i == auxiliary_cell())
-      logits.auxiliary = run_auxiliary(tape, x, true);
-  }
+  Variable x = run_cells(tape, stem_, images, cells, pass.training,
+                         [&](int i, const std::array<Variable, 2>& inputs) {
+                           Variable y = run_cell(tape, cells_[i], inputs, scales, pass.training);
+                           if (auxiliary_ && pass.training && i == auxiliary_cell())
+                             logits.auxiliary = run_auxiliary(tape, y, true);
+                           return y;
+                         });
   x = average_planes(tape, "pool", x);
   logits.main = linear(tape, "classifier", x, classifier_weight_, classifier_bias_);
   return logits;

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <array>
-#include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -13,9 +13,9 @@ namespace drnas {
 
 /// What networks of the DARTS space have outside their cells' operations.
 
-/// Statistics, and weights where `affine`.
+/// Statistics, and weights where `affine`; `axis`: see WideningAxes.
 NormParameters build_norm(NetworkBuilder& builder, const std::string& name, int channels,
-                          bool affine = true);
+                          bool affine = true, const std::string& axis = {});
 /// Of planes or NHWC, whichever x is.
 Variable run_norm(Tape& tape, const std::string& name, const NormParameters& norm,
                   const Variable& x, bool training);
@@ -30,10 +30,6 @@ struct DartsStemLayer {
 };
 std::vector<DartsStemLayer> build_cifar_stem(NetworkBuilder& builder, int width);
 std::vector<DartsStemLayer> build_imagenet_stem(NetworkBuilder& builder, int first, int width);
-/// The two inputs of the first cell, as planes: the last two results, or the only one twice.
-std::array<Variable, 2> run_stem(Tape& tape, const std::vector<DartsStemLayer>& layers,
-                                 const Variable& images, bool training);
-
 /// Brings an input of a cell to its width: ReLU, a 1x1 convolution or the two of a factorised
 /// reduction, BN.
 struct DartsPreprocess {
@@ -44,10 +40,15 @@ struct DartsPreprocess {
 };
 DartsPreprocess build_preprocess(NetworkBuilder& builder, const std::string& name, int in, int out,
                                  bool factorized, bool affine = true);
-/// The results of several that read x: those alike run together.
-std::vector<Variable> run_preprocess(Tape& tape, const Variable& x,
-                                     const std::vector<const DartsPreprocess*>& readers,
-                                     bool training);
+/// Those of one cell: of the output before the last one, and of the last one.
+using DartsPreprocesses = std::array<DartsPreprocess, 2>;
+
+/// Runs the stem and the cells one after the other, each on its two preprocessed inputs; what
+/// several cells read is preprocessed for all of them at once. The last cell's output.
+Variable run_cells(
+    Tape& tape, const std::vector<DartsStemLayer>& stem, const Variable& images,
+    const std::vector<const DartsPreprocesses*>& cells, bool training,
+    const std::function<Variable(int cell, const std::array<Variable, 2>& inputs)>& run_cell);
 
 /// A factorised reduction without its BN.
 Variable run_reduction(Tape& tape, const std::string& name, const Variable& x,

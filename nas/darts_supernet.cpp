@@ -21,13 +21,6 @@ std::string number(int value) { return std::to_string(value); }
 
 }  // namespace
 
-const std::array<std::string, DartsSupernet::ops>& DartsSupernet::op_names() {
-  static const std::array<std::string, ops> names{"max_pool_3x3", "avg_pool_3x3", "skip_connect",
-                                                  "sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3",
-                                                  "dil_conv_5x5"};
-  return names;
-}
-
 DartsSupernet::DartsSupernet(const SupernetOptions& options, std::uint64_t seed, Device device)
     : Supernet(options, device), builder_(parameters_) {
   if (options.cells < 3)
@@ -42,17 +35,19 @@ DartsSupernet::DartsSupernet(const SupernetOptions& options, std::uint64_t seed,
 }
 
 void DartsSupernet::build() {
-  stem_.clear();
   cells_.clear();
-  build_stem();
-  int before = 3 * options_.channels, last = before, c = options_.channels;
+  const int width = 3 * options_.channels;
+  stem_ = options_.space == SearchSpace::darts ? build_cifar_stem(builder_, width)
+                                               : build_imagenet_stem(builder_, width / 2, width);
+  int before = width, last = width, c = options_.channels;
   bool reduced = options_.space == SearchSpace::darts_imagenet;
   for (int i = 0; i < options_.cells; ++i) {
     const bool reduction = i == options_.cells / 3 || i == 2 * options_.cells / 3;
     if (reduction) c *= 2;
     Cell cell{"cells." + number(i), reduction, c, {}, {}};
-    cell.preprocess = {build_preprocess(cell.name + ".preprocess0", before, c, reduced),
-                       build_preprocess(cell.name + ".preprocess1", last, c, false)};
+    cell.preprocess = {
+        build_preprocess(builder_, cell.name + ".preprocess0", before, c, reduced, false),
+        build_preprocess(builder_, cell.name + ".preprocess1", last, c, false, false)};
     // The widest planes lie before the first reduction: a third of the cells, two thirds of the
     // bytes.
     const bool early = options_.raw_outputs == RawOutputs::rebuild_1x1 && i < options_.cells / 3;
@@ -67,48 +62,6 @@ void DartsSupernet::build() {
       builder_.weight("classifier.weight", {1, 1, options_.classes, last}, Initial::uniform(last));
   classifier_bias_ =
       builder_.weight("classifier.bias", {1, 1, 1, options_.classes}, Initial::uniform(last));
-}
-
-DartsSupernet::Norm DartsSupernet::build_norm(const std::string& name, int channels, bool affine,
-                                              const std::string& axis) {
-  Norm norm;
-  const Shape shape{1, 1, 1, channels};
-  if (affine) {
-    norm.gamma = builder_.weight(name + ".weight", shape, Initial::value(1));
-    norm.beta = builder_.weight(name + ".bias", shape, Initial::value(0));
-  }
-  norm.mean = builder_.statistic(name + ".running_mean", channels, 0, axis);
-  norm.var = builder_.statistic(name + ".running_var", channels, 1, axis);
-  return norm;
-}
-
-void DartsSupernet::build_stem() {
-  const int width = 3 * options_.channels;
-  const auto add = [&](const std::string& prefix, int at, int in, int out, int stride, bool relu) {
-    const std::string name = prefix + "." + number(at);
-    Variable weight = builder_.weight(name + ".weight", {out, 3, 3, in}, Initial::uniform(9 * in));
-    stem_.push_back(
-        {name, weight, build_norm(prefix + "." + number(at + 1), out, true), stride, relu});
-  };
-  if (options_.space == SearchSpace::darts) return add("stem", 0, 3, width, 1, false);
-  add("stem0", 0, 3, width / 2, 2, false);
-  add("stem0", 3, width / 2, width, 2, true);
-  add("stem1", 1, width, width, 2, true);
-}
-
-DartsSupernet::Preprocess DartsSupernet::build_preprocess(const std::string& name, int in, int out,
-                                                          bool factorized) {
-  Preprocess p{name, {}, {}, factorized};
-  if (factorized) {
-    for (const char* half : {".conv_1.weight", ".conv_2.weight"})
-      p.weights.push_back(builder_.weight(name + half, {out / 2, 1, 1, in}, Initial::uniform(in)));
-    p.norm = build_norm(name + ".bn", out, false);
-  } else {
-    p.weights.push_back(
-        builder_.weight(name + ".op.1.weight", {out, 1, 1, in}, Initial::uniform(in)));
-    p.norm = build_norm(name + ".op.2", out, false);
-  }
-  return p;
 }
 
 void DartsSupernet::build_bundles(Cell& cell, bool rebuild) {
@@ -131,9 +84,9 @@ void DartsSupernet::build_bundles(Cell& cell, bool rebuild) {
 PlaneBundleEdge DartsSupernet::build_edge(const std::string& name, int row, int c, int stride) {
   PlaneBundleEdge edge;
   // `none` stands in front where it is a candidate, and has no part of its own.
-  const int first = options_.none ? 1 : 0, columns = ops + first;
+  const int first = columns() - ops;
   const auto kept_op = [&](int op) { return kept(row, op + first); };
-  const auto theta = [&](int op) { return kept_op(op) ? row * columns + op + first : -1; };
+  const auto theta = [&](int op) { return kept_op(op) ? row * columns() + op + first : -1; };
   edge.max_pool_theta = theta(max_pool_op);
   edge.average_pool_theta = theta(average_pool_op);
   if (stride == 1) edge.skip_theta = theta(skip_op);
@@ -161,7 +114,7 @@ SeparableCandidate DartsSupernet::build_separable(const std::string& name, int o
                                   Initial::uniform(k * k), {in, {}});
     h.pointwise = builder_.weight(name + number(at + 1) + ".weight", {c, 1, 1, c},
                                   Initial::uniform(c), {out, in});
-    const Norm norm = build_norm(name + number(at + 2), c, false, out);
+    const NormParameters norm = build_norm(builder_, name + number(at + 2), c, false, out);
     h.running = {norm.mean, norm.var};
     candidate.halves.push_back(std::move(h));
   }
@@ -176,7 +129,8 @@ FactorizedReduction DartsSupernet::build_reduction(const std::string& name, int 
   };
   r.conv_1 = half(".conv_1");
   r.conv_2 = half(".conv_2");
-  const Norm norm = build_norm(name + ".bn", c, false, name + ".conv_1|" + name + ".conv_2");
+  const NormParameters norm =
+      build_norm(builder_, name + ".bn", c, false, name + ".conv_1|" + name + ".conv_2");
   r.running = {norm.mean, norm.var};
   return r;
 }
@@ -190,7 +144,7 @@ void DartsSupernet::build_pools(const Cell& cell, int source, PlaneBundleParamet
       if ((op == max_pool_op ? edge.max_pool_theta : edge.average_pool_theta) >= 0)
         names.push_back(cell.name + "._ops." +
                         number(edge_row(std::max(0, source - 1) + e, source)) + "._ops." +
-                        number(op + (options_.none ? 1 : 0)) + ".op.1.");
+                        number(op + columns() - ops) + ".op.1.");
     }
     if (names.empty()) continue;
     const std::string axis = cell.name + ".state" + number(source);
@@ -202,52 +156,6 @@ void DartsSupernet::build_pools(const Cell& cell, int source, PlaneBundleParamet
     RunningStatistics& running = op == max_pool_op ? bundle.max_pool : bundle.average_pool;
     running.mean = statistic("running_mean", 0);
     running.var = statistic("running_var", 1);
-  }
-}
-
-Variable DartsSupernet::run_norm(Tape& tape, const std::string& name, const Norm& norm,
-                                 const Variable& x, bool training) const {
-  return batch_norm(tape, name, x, norm.gamma, norm.beta, norm.mean, norm.var,
-                    {.training = training});
-}
-
-/// The inputs of the first cell.
-std::array<Variable, 2> DartsSupernet::run_stem(Tape& tape, const Variable& images,
-                                                bool training) const {
-  std::array<Variable, 2> results;
-  Variable x = images;
-  for (std::size_t i = 0; i < stem_.size(); ++i) {
-    const StemConvolution& s = stem_[i];
-    x = conv2d(tape, s.name, x, s.weight, {.stride = s.stride, .padding = 1, .relu_input = s.relu});
-    x = run_norm(tape, s.name + ".norm", s.norm, x, training);
-    if (i + 2 >= stem_.size())
-      results[stem_.size() == 1 ? 0 : i + 2 - stem_.size()] =
-          to_planes(tape, s.name + ".planes", x);
-  }
-  if (stem_.size() == 1) results[1] = results[0];
-  return results;
-}
-
-/// Every preprocessing that reads x: those alike run together.
-void DartsSupernet::preprocess(Tape& tape, const Variable& x,
-                               const std::vector<const Preprocess*>& readers,
-                               std::vector<Variable>& results, bool training) const {
-  std::vector<PointwiseResult> together;
-  for (const Preprocess* p : readers)
-    if (!p->factorized) together.push_back({{{p->weights[0], 0}}});
-  std::vector<Variable> plain;
-  if (!together.empty())
-    plain = pointwise_planes(tape, readers[0]->name, x, together, {.relu = true, .stride = 1});
-  std::size_t next = 0;
-  for (const Preprocess* p : readers) {
-    Variable z;
-    if (p->factorized)
-      z = pointwise_planes(tape, p->name, x, {{{{p->weights[0], 0}, {p->weights[1], 1}}}},
-                           {.relu = true, .stride = 2})[0];
-    else
-      z = plain[next++];
-    results.push_back(plane_norm_in_place(tape, p->name + ".norm", z, p->norm.mean, p->norm.var,
-                                          {.training = training}));
   }
 }
 
@@ -282,34 +190,15 @@ Variable DartsSupernet::run_cell(Tape& tape, const Cell& cell,
 
 Variable DartsSupernet::forward(Tape& tape, const Variable& images, const Variable& theta,
                                 bool training) const {
-  if (theta.value().elements() != edges * (ops + (options_.none ? 1 : 0)))
-    throw Error("supernet: theta must have 28 rows of " + number(ops + (options_.none ? 1 : 0)) +
-                " operations, got " + to_string(theta.value().shape()));
-  const int layers = options_.cells;
-  std::vector<std::array<Variable, 2>> inputs(static_cast<std::size_t>(layers));
-  // A cell's output is preprocessed for all its readers at once.
-  const auto serve = [&](const Variable& x, std::vector<std::pair<int, int>> readers) {
-    std::vector<const Preprocess*> list;
-    std::vector<Variable> results;
-    std::erase_if(readers, [&](const auto& r) { return r.first >= layers; });
-    for (const auto& [cell, input] : readers) list.push_back(&cells_[cell].preprocess[input]);
-    if (!list.empty()) preprocess(tape, x, list, results, training);
-    for (std::size_t i = 0; i < readers.size(); ++i)
-      inputs[readers[i].first][readers[i].second] = results[i];
-  };
-  const auto [before, last] = run_stem(tape, images, training);
-  if (options_.space == SearchSpace::darts) {
-    serve(last, {{0, 0}, {0, 1}, {1, 0}});
-  } else {
-    serve(before, {{0, 0}});
-    serve(last, {{0, 1}, {1, 0}});
-  }
-  Variable x;
-  for (int i = 0; i < layers; ++i) {
-    x = run_cell(tape, cells_[i], inputs[i], theta, training);
-    inputs[i] = {};
-    serve(x, {{i + 1, 1}, {i + 2, 0}});
-  }
+  if (theta.value().elements() != edges * columns())
+    throw Error("supernet: theta must have 28 rows of " + number(columns()) + " operations, got " +
+                to_string(theta.value().shape()));
+  std::vector<const DartsPreprocesses*> cells;
+  for (const Cell& cell : cells_) cells.push_back(&cell.preprocess);
+  Variable x = run_cells(tape, stem_, images, cells, training,
+                         [&](int i, const std::array<Variable, 2>& inputs) {
+                           return run_cell(tape, cells_[i], inputs, theta, training);
+                         });
   x = average_planes(tape, "pool", x);
   return linear(tape, "classifier", x, classifier_weight_, classifier_bias_);
 }

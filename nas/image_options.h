@@ -36,6 +36,20 @@ void check_images(const Options& o, const OptionChecker<Options>& check) {
   check.require(!resized || o.cutout == 0, "cutout", "0 with --augment resized-crop");
 }
 
+/// How to read the data set.
+template <class Options>
+DatasetOptions dataset_options(const Options& o, bool write_cache) {
+  DatasetOptions d;
+  d.name = o.dataset;
+  d.folder = o.data;
+  d.cache = o.cache;
+  d.image_size = o.image_size;
+  d.seed = o.seed;
+  d.write_cache = write_cache;
+  d.decode = o.augment != "resized-crop";
+  return d;
+}
+
 /// What a preset says of another data set's images does not hold for this one.
 template <class Options>
 void fit_to_dataset(Options& options, const std::set<std::string_view>& given) {

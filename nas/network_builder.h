@@ -38,7 +38,6 @@ class NetworkBuilder {
     store_.allocate(seed);
     bound_ = true;
   }
-  bool bound() const { return bound_; }
   /// Every weight, after the second run.
   const std::vector<Variable>& leaves() const { return leaves_; }
 

@@ -2,11 +2,9 @@
 #include "nas/network_trainer.h"
 
 #include <cmath>
-#include <span>
 
 #include "engine/derived_ops.h"
 #include "engine/stream.h"
-#include "kernels/named_range.h"
 #include "kernels/pointwise.h"
 
 namespace drnas {
@@ -18,12 +16,15 @@ constexpr int loss_word = 0, auxiliary_word = 2, norm_word = 4, rate_word = 5, r
 }  // namespace
 
 NetworkTrainer::NetworkTrainer(DerivedNetwork& network, NetworkTrainerOptions options)
-    : network_(network), options_(options) {
+    : network_(network),
+      options_(options),
+      record_(Tensor::zeros({1, 1, 1, record_words}, MemoryTag::optimizer,
+                            network.parameters().device(), DType::f64)),
+      steps_(record_, loss_word, norm_word, options.capture) {
   const ParameterStore& store = network.parameters();
   const Device device = store.device();
   statistics_before_ = Tensor(store.statistics_buffer().shape(), MemoryTag::statistics, device);
   counter_ = Tensor::zeros({1, 1, 1, 1}, MemoryTag::optimizer, device, DType::u32);
-  record_ = Tensor::zeros({1, 1, 1, record_words}, MemoryTag::optimizer, device, DType::f64);
   auxiliary_weight_ = Tensor::zeros({1, 1, 1, 1}, MemoryTag::optimizer, device);
   drop_path_probability_ = Tensor::zeros({1, 1, 1, 1}, MemoryTag::optimizer, device);
   upload_scalar(options.auxiliary_weight, auxiliary_weight_);
@@ -62,11 +63,6 @@ NetworkTrainer::Pass NetworkTrainer::forward(const DeviceBatch& batch, bool trai
   return pass;
 }
 
-NetworkTrainer::StepKey NetworkTrainer::key_of(bool training, const DeviceBatch& batch) {
-  return {training, batch.images.bytes_begin(), batch.labels.bytes_begin(),
-          batch.labels.elements()};
-}
-
 void NetworkTrainer::work(bool training, const DeviceBatch& batch, StepResult& times) {
   Laps laps;
   if (batch.refresh) batch.refresh();
@@ -83,37 +79,16 @@ void NetworkTrainer::work(bool training, const DeviceBatch& batch, StepResult& t
   times.optimizer_ms = laps.lap();
 }
 
-void NetworkTrainer::read_record(const DeviceBatch& batch, StepResult& result) const {
-  const std::vector<double> record = download<double>(record_);
-  const kernels::CrossEntropyResult loss =
-      LossResult::decode(std::span(record).subspan(loss_word, 2));
-  result.loss = loss.loss;
-  result.top1 = loss.top1;
-  result.top5 = loss.top5;
-  result.count = static_cast<int>(batch.labels.elements());
-  result.gradient_norm = std::sqrt(record[norm_word]);
-}
-
 StepResult NetworkTrainer::run(bool training, const DeviceBatch& batch) {
-  StepResult result;
+  StepResult result = steps_.run(training, training ? "training step" : "evaluation", batch,
+                                 [&](StepResult& times) { work(training, batch, times); });
   result.draw = steps_done_;
-  Laps laps;
-  CapturedStep& step =
-      steps_.try_emplace(key_of(training, batch), record_.device(), options_.capture).first->second;
-  {
-    const NamedRange range(training ? "training step" : "evaluation");
-    step.run([&] { work(training, batch, result); });
-  }
   if (training) ++steps_done_;
-  read_record(batch, result);
-  result.total_ms = laps.lap();
-  if (step.nodes()) result.forward_ms = result.backward_ms = result.optimizer_ms = 0;
   return result;
 }
 
 std::size_t NetworkTrainer::launches(const DeviceBatch& batch) const {
-  const auto found = steps_.find(key_of(true, batch));
-  return found == steps_.end() ? 0 : found->second.nodes();
+  return steps_.launches(true, batch);
 }
 
 void NetworkTrainer::require_finite(const StepResult& result, const DeviceBatch& batch) {

@@ -2,14 +2,9 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
-#include <tuple>
-
-#include "data/device_batch.h"
-#include "engine/captured_step.h"
 #include "engine/ops.h"
 #include "nas/derived_network.h"
-#include "nas/step_result.h"
+#include "nas/recorded_steps.h"
 #include "nas/weight_update.h"
 
 namespace drnas {
@@ -48,13 +43,10 @@ class NetworkTrainer {
     Tape tape;
     Variable loss;
   };
-  using StepKey = std::tuple<bool, const void*, const void*, std::int64_t>;
-  static StepKey key_of(bool training, const DeviceBatch& batch);
   StepResult run(bool training, const DeviceBatch& batch);
   void work(bool training, const DeviceBatch& batch, StepResult& times);
   Pass forward(const DeviceBatch& batch, bool training, bool trap);
   Tensor word(int first, int count = 1) const { return record_.slice(first, {1, 1, 1, count}); }
-  void read_record(const DeviceBatch& batch, StepResult& result) const;
   /// Where a step's report is not finite: undoes the step, repeats it with every result checked and
   /// throws Error that names the operation.
   void require_finite(const StepResult& result, const DeviceBatch& batch);
@@ -66,7 +58,7 @@ class NetworkTrainer {
   Tensor counter_;            // [1] uint32: steps_done_ in the device's memory
   Tensor record_;             // [6] float64: losses and hits, squared norm, learning rate
   Tensor auxiliary_weight_, drop_path_probability_;  // [1] float32
-  std::map<StepKey, CapturedStep> steps_;
+  RecordedSteps steps_;
 };
 
 }  // namespace drnas

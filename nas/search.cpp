@@ -11,6 +11,7 @@
 #include "nas/darts_supernet.h"
 #include "nas/genotype.h"
 #include "nas/run_directory.h"
+#include "nas/run_loop.h"
 #include "nas/run_resources.h"
 #include "nas/search_inputs.h"
 #include "nas/search_state.h"
@@ -33,30 +34,22 @@ class Search {
         stages_(stages_of(options, theta_.columns)) {
     distribution_ = make_distribution(
         options.method, {theta_.rows, theta_.columns, options.seed, device}, options.seed);
-    build(memory.network);
     batches_ = inputs.batch_sources(options, device, memory);
   }
 
   /// No step has been done: there is nothing to keep.
   bool untouched() const { return progress_.draws == 0 && trainer_->draws() == 0; }
 
+  void begin() { build(first_memory_.network); }
+
   void resume() {
-    const std::filesystem::path& path = directory_.checkpoint_path();
+    const std::filesystem::path path = directory_.checkpoint_path();
     if (!std::filesystem::exists(path)) {
+      begin();
       observer_.on_message("no checkpoint yet in " + directory_.path().string() +
                            ": starting from the beginning");
     } else {
-      const StoredStage stored = stored_stage(path, stages_);
-      if (stored.stage > 1) {
-        trainer_.reset();
-        supernet_.reset();
-        distribution_->parameters().prune(stored.kept);
-        build(inputs_
-                  .plan_stage(options_, device_, first_memory_,
-                              stages_[static_cast<std::size_t>(stored.stage - 1)], stored.kept)
-                  .network);
-        Allocator::of(device_).reset_peak();
-      }
+      resume_stage(stored_stage(path, stages_));
       progress_ = load_search(path, directory_.configuration(), *supernet_, *distribution_);
       trainer_->set_draws(progress_.draws);
       observer_.on_message("resuming at epoch " + std::to_string(progress_.epoch + 1) + ", step " +
@@ -106,6 +99,14 @@ class Search {
     trainer_ = std::make_unique<Trainer>(*supernet_, *distribution_, trainer_options(options_));
   }
 
+  /// The network that a checkpoint holds.
+  void resume_stage(const StoredStage& stored) {
+    if (stored.stage == 1) return begin();
+    distribution_->parameters().prune(stored.kept);
+    const Stage& stage = stages_[static_cast<std::size_t>(stored.stage - 1)];
+    build(inputs_.plan_stage(options_, device_, first_memory_, stage, stored.kept).network);
+  }
+
   /// Prunes each edge to the operations with the largest alpha and widens what they see.
   void enter_next_stage() {
     const MemoryPeak ended = progress_.memory;
@@ -124,7 +125,8 @@ class Search {
     widen(old, supernet_->parameters(), options_.seed, static_cast<std::uint32_t>(progress_.stage));
     trainer_->set_draws(draws);
     progress_.memory = {};
-    observer_.on_message(peak_text(static_cast<int>(progress_.stage) - 1, ended));
+    observer_.on_message("stage " + std::to_string(progress_.stage - 1) + ": peak " +
+                         peak_text(ended));
     const int cells = memory.network.rebuild_cells;
     observer_.on_message(
         "stage " + std::to_string(progress_.stage) + ": K " +
@@ -133,15 +135,6 @@ class Search {
         " parameters, planned peak " + format_bytes(memory.peak_bytes) + " of " +
         format_bytes(first_memory_.peak_bytes) +
         (cells ? ", raw outputs of " + std::to_string(cells) + " cells rebuilt" : ""));
-  }
-
-  static std::string peak_text(int stage, const MemoryPeak& peak) {
-    std::string text = "stage " + std::to_string(stage) + ": peak " + format_bytes(peak.total);
-    for (int tag = 0; tag < memory_tag_count; ++tag)
-      if (peak.by_tag[tag])
-        text += std::string(", ") + to_string(static_cast<MemoryTag>(tag)) + " " +
-                format_bytes(peak.by_tag[tag]);
-    return text;
   }
 
   /// The search step: alpha on a validation batch, then the weights on a training batch.
@@ -172,14 +165,12 @@ class Search {
         step(learning_rate);
       } catch (const Error& error) {
         if (untouched()) throw NothingDone(error.what());
-        const bool kept = checkpoint_after_failure();
-        throw Error("epoch " + std::to_string(progress_.epoch + 1) + ", step " +
-                    std::to_string(progress_.step + 1) + ", " + error.what() +
-                    (kept ? "; the state before this step is in " : "; an older state is in ") +
-                    directory_.checkpoint_path().string());
+        const bool kept = checkpoint_after_failure([&] { checkpoint(); });
+        throw Error(failed_step(progress_.epoch, progress_.step, error.what(), kept,
+                                directory_.checkpoint_path()));
       }
-      report("search", progress_.step, batches_.train->batches(), progress_.step - first_step,
-             seconds_since(start));
+      report({"search", progress_.step, batches_.train->batches(), progress_.step - first_step,
+              seconds_since(start)});
       if (seconds_since(last_checkpoint_) > 60.0 * options_.checkpoint_every) checkpoint();
     }
     steps_timed_ = progress_.step - first_step;
@@ -200,8 +191,8 @@ class Search {
         return checkpoint(), false;
       }
       totals.add(trainer_->evaluate(batches_.evaluation->next()));
-      report("evaluation", batch + 1, batches_.evaluation->batches(), batch + 1,
-             seconds_since(start));
+      report({"evaluation", batch + 1, batches_.evaluation->batches(), batch + 1,
+              seconds_since(start)});
     }
     epoch_seconds_ = train_seconds_ + seconds_since(start);
     progress_.memory.update(Allocator::of(device_).counters());
@@ -216,26 +207,15 @@ class Search {
     return true;
   }
 
-  /// `timed` steps of this phase took `seconds`.
-  void report(const char* phase, std::int64_t step, std::int64_t steps, std::int64_t timed,
-              double seconds) {
-    const double step_seconds = seconds / static_cast<double>(timed);
-    const double to_come = static_cast<double>(options_.epochs - progress_.epoch - 1);
+  void report(const PhaseTimes& t) {
     // Until an epoch has been timed: an evaluation costs about a fifth of an epoch's steps.
-    const double epoch_seconds =
-        epoch_seconds_ > 0 ? epoch_seconds_
-                           : 1.2 * step_seconds * static_cast<double>(batches_.train->batches());
-    StepProgress p;
-    p.epoch = static_cast<int>(progress_.epoch) + 1;
-    p.epochs = options_.epochs;
-    p.step = step;
-    p.steps = steps;
-    p.phase = phase;
-    p.steps_per_second = 1.0 / step_seconds;
-    const bool both_halves = p.phase == "search" && alpha_learns();
-    p.images_per_second = p.steps_per_second * options_.batch_size * (both_halves ? 2 : 1);
-    p.seconds_left = step_seconds * static_cast<double>(steps - step) + epoch_seconds * to_come;
-    observer_.on_step(p);
+    const double steps = static_cast<double>(batches_.train->batches());
+    const double epoch_seconds = epoch_seconds_ > 0
+                                     ? epoch_seconds_
+                                     : 1.2 * t.seconds / static_cast<double>(t.timed) * steps;
+    const bool both_halves = t.phase == std::string_view("search") && alpha_learns();
+    observer_.on_step(step_progress(t, progress_.epoch, options_.epochs,
+                                    options_.batch_size * (both_halves ? 2 : 1), epoch_seconds));
   }
 
   double epoch_learning_rate() const {
@@ -260,22 +240,10 @@ class Search {
     r.weight_step_ms = weight_ms_ / timed;
     const int halves = alpha_learns() ? 2 : 1;
     r.images_per_second = timed * halves * options_.batch_size / std::max(train_seconds_, 1e-9);
-    r.peak_bytes = progress_.memory.total;
-    for (int tag = 0; tag < memory_tag_count; ++tag)
-      r.peak_bytes_by_tag[to_string(static_cast<MemoryTag>(tag))] = progress_.memory.by_tag[tag];
+    enter_memory(progress_.memory, r);
     r.pinned_bytes = first_memory_.pinned_bytes();
     r.table = table_entry();
     return r;
-  }
-
-  /// A device that has failed may not give its state any more: then the last checkpoint stays.
-  bool checkpoint_after_failure() {
-    try {
-      checkpoint();
-      return true;
-    } catch (const Error&) {
-      return false;
-    }
   }
 
   void checkpoint() {
@@ -319,7 +287,10 @@ SearchResult run_search(const SearchOptions& options, SearchObserver& observer) 
     if (!line.empty()) observer.on_message(line);
   try {
     Search search(options, inputs, memory, directory, observer, device);
-    if (options.resume) search.resume();
+    if (options.resume)
+      search.resume();
+    else
+      search.begin();
     return search.run();
   } catch (const NothingDone& failure) {
     // A network whose first loss is not finite, say: leave no folder that would stand in the way of

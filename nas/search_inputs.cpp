@@ -4,21 +4,10 @@
 #include <algorithm>
 
 #include "kernels/conv2d.h"
+#include "nas/image_options.h"
 
 namespace drnas {
 namespace {
-
-DatasetOptions dataset_options(const SearchOptions& o, bool write_cache) {
-  DatasetOptions d;
-  d.name = o.dataset;
-  d.folder = o.data;
-  d.cache = o.cache;
-  d.image_size = o.image_size;
-  d.seed = o.seed;
-  d.write_cache = write_cache;
-  d.decode = o.augment != "resized-crop";
-  return d;
-}
 
 /// Pixels and labels.
 std::int64_t image_bytes(const ImageSet& images) {

@@ -15,8 +15,8 @@ namespace drnas {
 /// on bit by bit.
 struct SearchProgress {
   std::int64_t epoch = 0;               ///< current epoch
-  std::int64_t stage = 1;               ///< of progressive learning, whose network is stored
   std::int64_t step = 0;                ///< weight steps done in it
+  std::int64_t stage = 1;               ///< of progressive learning, whose network is stored
   std::int64_t architecture_steps = 0;  ///< done since the start
   std::uint32_t draws = 0;              ///< mixing weights drawn since the start
   EpochTotals train;                    ///< of the current epoch

@@ -65,5 +65,8 @@ struct MemoryPeak {
     by_tag = now.by_tag_at_peak;
   }
 };
+inline MemoryPeak peak_of(const MemoryCounters& counters) {
+  return {counters.peak, counters.by_tag_at_peak};
+}
 
 }  // namespace drnas

@@ -6,6 +6,7 @@
 
 #include "engine/gpu.h"
 #include "nas/run_directory.h"
+#include "nas/run_loop.h"
 #include "nas/run_resources.h"
 #include "nas/signals.h"
 #include "nas/train_inputs.h"
@@ -78,8 +79,8 @@ class Training {
     while (progress_.step < batches_.train->batches()) {
       if (stop_signal()) return checkpoint(), false;
       step();
-      report("training", progress_.step, batches_.train->batches(), progress_.step - first_step,
-             seconds_since(start));
+      report({"training", progress_.step, batches_.train->batches(), progress_.step - first_step,
+              seconds_since(start)});
       if (seconds_since(last_checkpoint_) > 60.0 * options_.checkpoint_every) checkpoint();
     }
     steps_timed_ = progress_.step - first_step;
@@ -95,11 +96,9 @@ class Training {
       ++progress_.step;
     } catch (const Error& error) {
       if (untouched()) throw NothingDone(error.what());
-      const bool kept = checkpoint_after_failure();
-      throw Error("epoch " + std::to_string(progress_.epoch + 1) + ", step " +
-                  std::to_string(progress_.step + 1) + ", " + error.what() +
-                  (kept ? "; the state before this step is in " : "; an older state is in ") +
-                  directory_.checkpoint_path().string());
+      const bool kept = checkpoint_after_failure([&] { checkpoint(); });
+      throw Error(failed_step(progress_.epoch, progress_.step, error.what(), kept,
+                              directory_.checkpoint_path()));
     }
   }
 
@@ -112,8 +111,8 @@ class Training {
     for (std::int64_t batch = 0; batch < batches_.evaluation->batches(); ++batch) {
       if (stop_signal()) return checkpoint(), false;
       totals.add(trainer_.evaluate(batches_.evaluation->next()));
-      report("evaluation", batch + 1, batches_.evaluation->batches(), batch + 1,
-             seconds_since(start));
+      report({"evaluation", batch + 1, batches_.evaluation->batches(), batch + 1,
+              seconds_since(start)});
     }
     epoch_seconds_ = train_seconds_ + seconds_since(start);
     progress_.memory.update(Allocator::of(device_).counters());
@@ -130,27 +129,14 @@ class Training {
     return true;
   }
 
-  /// `timed` steps of this phase took `seconds`.
-  void report(const char* phase, std::int64_t step, std::int64_t steps, std::int64_t timed,
-              double seconds) {
-    const double step_seconds = seconds / static_cast<double>(timed);
-    const double to_come = static_cast<double>(options_.epochs - progress_.epoch - 1);
+  void report(const PhaseTimes& t) {
     // Until an epoch has been timed: a test image costs about a third of a training image.
-    const double test_steps = static_cast<double>(batches_.evaluation->batches()) / 3;
+    const double steps = static_cast<double>(batches_.train->batches()) +
+                         static_cast<double>(batches_.evaluation->batches()) / 3;
     const double epoch_seconds =
-        epoch_seconds_ > 0
-            ? epoch_seconds_
-            : step_seconds * (static_cast<double>(batches_.train->batches()) + test_steps);
-    StepProgress p;
-    p.epoch = static_cast<int>(progress_.epoch) + 1;
-    p.epochs = options_.epochs;
-    p.step = step;
-    p.steps = steps;
-    p.phase = phase;
-    p.steps_per_second = 1.0 / step_seconds;
-    p.images_per_second = p.steps_per_second * options_.batch_size;
-    p.seconds_left = step_seconds * static_cast<double>(steps - step) + epoch_seconds * to_come;
-    observer_.on_step(p);
+        epoch_seconds_ > 0 ? epoch_seconds_ : t.seconds / static_cast<double>(t.timed) * steps;
+    observer_.on_step(
+        step_progress(t, progress_.epoch, options_.epochs, options_.batch_size, epoch_seconds));
   }
 
   TrainEpoch make_record() const {
@@ -167,21 +153,9 @@ class Training {
     const double timed = static_cast<double>(std::max<std::int64_t>(1, steps_timed_));
     r.step_ms = step_ms_ / timed;
     r.images_per_second = timed * options_.batch_size / std::max(train_seconds_, 1e-9);
-    r.peak_bytes = progress_.memory.total;
-    for (int tag = 0; tag < memory_tag_count; ++tag)
-      r.peak_bytes_by_tag[to_string(static_cast<MemoryTag>(tag))] = progress_.memory.by_tag[tag];
+    enter_memory(progress_.memory, r);
     r.pinned_bytes = memory_.pinned_bytes();
     return r;
-  }
-
-  /// A device that has failed may not give its state any more: then the last checkpoint stays.
-  bool checkpoint_after_failure() {
-    try {
-      checkpoint();
-      return true;
-    } catch (const Error&) {
-      return false;
-    }
   }
 
   void checkpoint() {
@@ -251,11 +225,9 @@ TestResult evaluate_training(const TrainOptions& options, TrainObserver& observe
   const Clock::time_point start = Clock::now();
   for (std::int64_t done = 1; done <= batches.evaluation->batches(); ++done) {
     totals.add(trainer.evaluate(batches.evaluation->next()));
-    StepProgress p{1, 1, done, batches.evaluation->batches(), "evaluation"};
-    p.steps_per_second = static_cast<double>(done) / seconds_since(start);
-    p.images_per_second = p.steps_per_second * options.batch_size;
-    p.seconds_left = static_cast<double>(p.steps - done) / p.steps_per_second;
-    observer.on_step(p);
+    observer.on_step(step_progress(
+        {"evaluation", done, batches.evaluation->batches(), done, seconds_since(start)}, 0, 1,
+        options.batch_size, 0));
   }
   return test_result(totals);
 }

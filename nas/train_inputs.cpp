@@ -7,21 +7,10 @@
 
 #include "engine/planning.h"
 #include "kernels/conv2d.h"
+#include "nas/image_options.h"
 
 namespace drnas {
 namespace {
-
-DatasetOptions dataset_options(const TrainOptions& o, bool write_cache) {
-  DatasetOptions d;
-  d.name = o.dataset;
-  d.folder = o.data;
-  d.cache = o.cache;
-  d.image_size = o.image_size;
-  d.seed = o.seed;
-  d.write_cache = write_cache;
-  d.decode = o.augment != "resized-crop";
-  return d;
-}
 
 LoaderOptions train_loader_options(const TrainOptions& o) {
   LoaderOptions l;

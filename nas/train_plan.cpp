@@ -3,6 +3,7 @@
 
 #include "engine/gpu.h"
 #include "nas/run_directory.h"
+#include "nas/run_loop.h"
 #include "nas/train.h"
 #include "nas/train_inputs.h"
 
@@ -22,18 +23,6 @@ std::string cost_text(const NetworkCost& cost) {
   if (cost.parameters_with_auxiliary != cost.parameters)
     text += " (" + grouped(cost.parameters_with_auxiliary) + " with the auxiliary head)";
   return text + ", " + grouped(cost.multiply_adds) + " multiply-adds an image";
-}
-
-std::string memory_text(const MemoryCounters& memory) {
-  std::string text = format_bytes(memory.peak) + " at the peak";
-  const char* separator = ": ";
-  for (int tag = 0; tag < memory_tag_count; ++tag) {
-    if (memory.by_tag_at_peak[tag] == 0) continue;
-    text += std::string(separator) + to_string(static_cast<MemoryTag>(tag)) + " " +
-            format_bytes(memory.by_tag_at_peak[tag]);
-    separator = ", ";
-  }
-  return text;
 }
 
 }  // namespace
@@ -71,8 +60,8 @@ std::string plan_training_run(const TrainOptions& options) {
   return options.to_toml() + "# data: " + inputs.dataset.name + ", " +
          std::to_string(inputs.train.size()) + " training images, " +
          std::to_string(inputs.test.size()) + " test images, " + std::to_string(inputs.classes()) +
-         " classes\n# network: " + cost_text(memory.plan.cost) +
-         "\n# tensors: " + memory_text(memory.plan.memory) +
+         " classes\n# network: " + cost_text(memory.plan.cost) + "\n# tensors: at the peak " +
+         peak_text(peak_of(memory.plan.memory)) +
          (memory.note.empty() ? "" : "\n# note: " + memory.note) +
          "\n# each epoch: " + batches(inputs.train.size()) + " steps, " +
          batches(inputs.test.size()) + " test batches\n# would write to " + options.out.string() +
@@ -98,8 +87,8 @@ std::string describe_training(const TrainOptions& options) {
     text += "            " + grouped(plan.cost.parameters_with_auxiliary) +
             " with the auxiliary head, which only training uses\n";
   return text + "operations  " + grouped(plan.cost.multiply_adds) +
-         " multiply-adds for an image\nmemory      " + memory_text(plan.memory) + " (batch " +
-         std::to_string(options.batch_size) + ", float32, " +
+         " multiply-adds for an image\nmemory      at the peak " + peak_text(peak_of(plan.memory)) +
+         " (batch " + std::to_string(options.batch_size) + ", float32, " +
          (device == Device::cuda ? "cuda; images on the device come on top" : "cpu") + ")\n";
 }
 

@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "engine/stream.h"
-#include "kernels/named_range.h"
 #include "kernels/pointwise.h"
 #include "nas/weight_update.h"
 
@@ -17,14 +16,18 @@ constexpr int loss_word = 0, norm_word = 2, rate_word = 3, record_words = 4;
 }  // namespace
 
 Trainer::Trainer(Supernet& supernet, MixingDistribution& distribution, TrainerOptions options)
-    : supernet_(supernet), distribution_(distribution), options_(options) {
+    : supernet_(supernet),
+      distribution_(distribution),
+      options_(options),
+      record_(Tensor::zeros({1, 1, 1, record_words}, MemoryTag::optimizer,
+                            supernet.parameters().device(), DType::f64)),
+      steps_(record_, loss_word, norm_word, options.capture) {
   const ArchitectureParameters& p = distribution.parameters();
   const Device device = p.alpha.device();
   dtheta_ = Tensor::zeros(p.alpha.shape(), MemoryTag::optimizer, device, DType::f64);
   const Tensor& statistics = supernet.parameters().statistics_buffer();
   statistics_before_ = Tensor(statistics.shape(), MemoryTag::statistics, device);
   draw_counter_ = Tensor::zeros({1, 1, 1, 1}, MemoryTag::optimizer, device, DType::u32);
-  record_ = Tensor::zeros({1, 1, 1, record_words}, MemoryTag::optimizer, device, DType::f64);
 }
 
 void Trainer::set_draws(std::uint32_t draws) {
@@ -70,10 +73,6 @@ void Trainer::update_weights() {
       options_.clip_with_alpha ? distribution_.parameters().gradient : Tensor());
 }
 
-Trainer::StepKey Trainer::key_of(Kind kind, const DeviceBatch& batch) {
-  return {kind, batch.images.bytes_begin(), batch.labels.bytes_begin(), batch.labels.elements()};
-}
-
 void Trainer::work(Kind kind, const DeviceBatch& batch, StepResult& times) {
   const bool training = kind != Kind::evaluation;
   Laps laps;
@@ -92,39 +91,18 @@ void Trainer::work(Kind kind, const DeviceBatch& batch, StepResult& times) {
   times.optimizer_ms = laps.lap();
 }
 
-void Trainer::read_record(const DeviceBatch& batch, StepResult& result) const {
-  const std::vector<double> record = download<double>(record_);
-  const kernels::CrossEntropyResult loss =
-      LossResult::decode(std::span(record).subspan(loss_word, 2));
-  result.loss = loss.loss;
-  result.top1 = loss.top1;
-  result.top5 = loss.top5;
-  result.count = static_cast<int>(batch.labels.elements());
-  result.gradient_norm = std::sqrt(record[norm_word]);
-}
-
 StepResult Trainer::run(Kind kind, const DeviceBatch& batch) {
-  StepResult result;
-  result.draw = draws_;
-  Laps laps;
-  CapturedStep& step =
-      steps_.try_emplace(key_of(kind, batch), record_.device(), options_.capture).first->second;
-  {
-    const NamedRange range(kind == Kind::architecture ? "architecture step"
+  const char* const name = kind == Kind::architecture ? "architecture step"
                            : kind == Kind::weights    ? "weight step"
-                                                      : "evaluation");
-    step.run([&] { work(kind, batch, result); });
-  }
-  ++draws_;
-  read_record(batch, result);
-  result.total_ms = laps.lap();
-  if (step.nodes()) result.forward_ms = result.backward_ms = result.optimizer_ms = 0;
+                                                      : "evaluation";
+  StepResult result = steps_.run(static_cast<int>(kind), name, batch,
+                                 [&](StepResult& times) { work(kind, batch, times); });
+  result.draw = draws_++;
   return result;
 }
 
 std::size_t Trainer::launches(const DeviceBatch& batch, bool weights) const {
-  const auto found = steps_.find(key_of(weights ? Kind::weights : Kind::architecture, batch));
-  return found == steps_.end() ? 0 : found->second.nodes();
+  return steps_.launches(static_cast<int>(weights ? Kind::weights : Kind::architecture), batch);
 }
 
 void Trainer::require_finite(const StepResult& result, const DeviceBatch& batch, bool weights) {

@@ -2,16 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
-#include <memory>
-#include <span>
-#include <tuple>
 
-#include "data/device_batch.h"
-#include "engine/captured_step.h"
 #include "engine/ops.h"
 #include "nas/distribution.h"
-#include "nas/step_result.h"
+#include "nas/recorded_steps.h"
 #include "nas/supernet.h"
 
 namespace drnas {
@@ -59,17 +53,13 @@ class Trainer {
     Variable theta;
     LossResult loss;
   };
-  /// A kind of step on memory of its own.
   enum class Kind { architecture, weights, evaluation };
-  using StepKey = std::tuple<Kind, const void*, const void*, std::int64_t>;
-  static StepKey key_of(Kind kind, const DeviceBatch& batch);
   StepResult run(Kind kind, const DeviceBatch& batch);
   void work(Kind kind, const DeviceBatch& batch, StepResult& times);
   Pass forward(const DeviceBatch& batch, bool training, bool trap);
   void backward(Pass& pass, bool weights);
   void update_alpha();
   void update_weights();
-  void read_record(const DeviceBatch& batch, StepResult& result) const;
   void keep_statistics();
   /// Where a step's report is not finite: undoes the step, repeats it with every result checked and
   /// throws Error that names the operation.
@@ -84,7 +74,7 @@ class Trainer {
   Tensor draw_counter_;       // [1] uint32: draws_ in the device's memory
   Tensor record_;             // [4] float64: loss and hits, squared norm, learning rate
   double learning_rate_ = 0;  // what the record holds: an upload waits for the device
-  std::map<StepKey, CapturedStep> steps_;
+  RecordedSteps steps_;
 };
 
 }  // namespace drnas
