@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Summarises search runs with table accuracies as JSON, beside what random cells of the same table reach.
+"""Summarises runs of drnas_search and drnas_train as JSON; with --table, found cells beside what random cells of the
+same table reach.
 
-    bench/summarize_search.py RUN... --table CSV > bench/results/NAME.json
+    bench/summarize_search.py RUN... [--table CSV] > bench/results/NAME.json
 RUN is a run folder, or the parent of seed-* folders."""
 import argparse
 import csv
@@ -20,22 +21,32 @@ def runs_in(folder: pathlib.Path) -> list[pathlib.Path]:
     return seeds or [folder]
 
 
+def configuration(run: pathlib.Path) -> dict:
+    config = tomllib.loads((run / "config.toml").read_text())
+    return {key: value for key, value in config.items() if key not in PLACES}
+
+
+def stage_peaks(epochs: list[dict]) -> dict:
+    """The peak of each stage: that of its last epoch."""
+    return {str(e["stage"]): e["peak_bytes"]["total"] for e in epochs}
+
+
 def summarize(run: pathlib.Path) -> dict:
     epochs = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    if not epochs or "table" not in epochs[-1]:
-        sys.exit(f"error: {run}/log.jsonl: no table accuracies, expected a run with --nb201-table")
+    if not epochs:
+        sys.exit(f"error: {run}/log.jsonl: no epochs, expected at least one")
     last = epochs[-1]
-    return {
-        "run": run.name,
-        "epochs": len(epochs),
-        "genotype": last["genotype"],
-        "table": last["table"],
-        "cifar10_by_epoch": [e["table"]["cifar10"] for e in epochs],
-        "train_top1": last["train_top1"],
-        "val_top1": last["val_top1"],
-        "step_ms_best_epoch": {k: min(e["step_ms"][k] for e in epochs) for k in last["step_ms"]},
-        "peak_bytes": last["peak_bytes"]["total"],
-    }
+    summary = {"run": run.name, "epochs": len(epochs), "genotype": (run / "genotype.txt").read_text().strip()}
+    if "table" in last:
+        summary |= {"table": last["table"], "cifar10_by_epoch": [e["table"]["cifar10"] for e in epochs]}
+    summary |= {key: last[key] for key in ("train_top1", "val_top1", "test_top1", "test_top5") if key in last}
+    if isinstance(last["step_ms"], dict):
+        summary["step_ms_best_epoch"] = {
+            k: min((e["step_ms"][k] for e in epochs if e["step_ms"][k]), default=0.0) for k in last["step_ms"]}
+    else:
+        summary["step_ms_best_epoch"] = min(e["step_ms"] for e in epochs)
+    summary["peak_bytes"] = stage_peaks(epochs) if "stage" in last else last["peak_bytes"]["total"]
+    return summary
 
 
 def spread(values: list[float]) -> dict:
@@ -47,20 +58,26 @@ def spread(values: list[float]) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", nargs="+", type=pathlib.Path)
-    parser.add_argument("--table", required=True, type=pathlib.Path, help="NAS-Bench-201 table as CSV")
+    parser.add_argument("--table", type=pathlib.Path, help="NAS-Bench-201 table as CSV")
     parser.add_argument("--note", default="", help="machine, date, commit")
     arguments = parser.parse_args()
-    runs = [summarize(r) for folder in arguments.run for r in runs_in(folder)]
-    with arguments.table.open(encoding="utf-8") as file:
-        random_cells = [float(row["cifar10_test"]) for row in csv.DictReader(file)]
-    found = spread([r["table"]["cifar10"] for r in runs])
-    found["random_cells_at_least_as_good"] = round(
-        sum(a >= found["mean"] for a in random_cells) / len(random_cells), 4)
-    config = tomllib.loads((arguments.run[0] / "config.toml").read_text())
-    for place in PLACES:
-        config.pop(place, None)
-    json.dump({"note": arguments.note, "config": config, "cifar10_found": found,
-               "cifar10_random_cells": spread(random_cells), "runs": runs}, sys.stdout, indent=1)
+    folders = [r for folder in arguments.run for r in runs_in(folder)]
+    runs = [summarize(r) for r in folders]
+    report = {"note": arguments.note}
+    if len(arguments.run) == 1:
+        report["config"] = configuration(arguments.run[0])
+    else:
+        for run, folder in zip(runs, folders):
+            run["config"] = configuration(folder)
+    accuracies = [r["table"]["cifar10"] for r in runs if "table" in r]
+    if arguments.table and accuracies:
+        with arguments.table.open(encoding="utf-8") as file:
+            random_cells = [float(row["cifar10_test"]) for row in csv.DictReader(file)]
+        found = spread(accuracies)
+        found["random_cells_at_least_as_good"] = round(
+            sum(a >= found["mean"] for a in random_cells) / len(random_cells), 4)
+        report |= {"cifar10_found": found, "cifar10_random_cells": spread(random_cells)}
+    json.dump(report | {"runs": runs}, sys.stdout, indent=1)
     print()
 
 

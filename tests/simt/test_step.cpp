@@ -170,10 +170,20 @@ TEST_CASE("simt step: recorded steps equal steps as called, bit by bit, and allo
   expect_no_faults();
 }
 
-TEST_CASE("simt step: the published supernet's steps need at most 700 launches") {
-  // With bfloat16 the weights' gradients of 45 bundles and 6 convolutions are widened as well.
-  for (const DType storage : {DType::f32, DType::bf16}) {
-    Setup s(Device::cuda, {8, 5, 1, 1, 8, RawOutputs::store, storage});
+TEST_CASE("simt step: launches of the published supernet's steps") {
+  struct Case {
+    const char* name;
+    RawOutputs mode;
+    DType storage;
+    std::size_t architecture, weights;  // at most
+  };
+  // The target is 700. The weight step in bfloat16 misses it: it widens the weights' gradients of
+  // 45 bundles and 6 convolutions as well. Rebuilding runs 45 bundles twice.
+  const Case cases[] = {{"float32", RawOutputs::store, DType::f32, 700, 700},
+                        {"bfloat16", RawOutputs::store, DType::bf16, 700, 740},
+                        {"float32, 1x1 rebuilt", RawOutputs::rebuild_1x1, DType::f32, 710, 825}};
+  for (const Case& c : cases) {
+    Setup s(Device::cuda, {8, 5, 1, 1, 8, c.mode, c.storage});
     for (int i = 0; i < 2; ++i) {
       s.trainer.architecture_step(s.batch);
       s.trainer.weight_step(s.batch, 0.025);
@@ -181,11 +191,11 @@ TEST_CASE("simt step: the published supernet's steps need at most 700 launches")
     }
     const std::size_t architecture = s.trainer.launches(s.batch, false),
                       weights = s.trainer.launches(s.batch, true);
-    MESSAGE(std::string(storage == DType::f32 ? "float32" : "bfloat16"),
-            " launches: architecture step ", architecture, ", weight step ", weights);
+    MESSAGE(std::string(c.name), " launches: architecture step ", architecture, ", weight step ",
+            weights);
     CHECK(architecture > 300);
-    CHECK(architecture <= 700);
-    CHECK(weights <= (storage == DType::f32 ? 700 : 740));
+    CHECK(architecture <= c.architecture);
+    CHECK(weights <= c.weights);
   }
   expect_no_faults();
 }
