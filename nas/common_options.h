@@ -11,8 +11,8 @@ namespace drnas {
 
 /// Headings in --help and in configuration files.
 namespace option_group {
-inline constexpr std::string_view run = "Run", data = "Data", network = "Network",
-                                  recipe = "Recipe", machine = "Machine";
+inline constexpr std::string_view run = "Run", evidence = "Evidence", data = "Data",
+                                  network = "Network", recipe = "Recipe", machine = "Machine";
 }
 
 template <class O>

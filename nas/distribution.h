@@ -38,7 +38,11 @@ class MixingDistribution {
   /// The mixing weights of forward pass number *step (each pass has its own number), read from the
   /// device's memory. Valid until the next call.
   virtual const Tensor& draw(const std::uint32_t* step) = 0;
+  /// Numbers count up from 0 in a search's passes; trajectories and expectations count down from
+  /// 0xfffffffe and 0xbfffffff.
   const Tensor& sample(std::uint32_t step);
+  /// The same on the host, row-major [edges][ops].
+  std::vector<std::vector<double>> sampled(std::uint32_t step) { return table(sample(step)); }
   /// Overwrites parameters().gradient with the gradient for alpha.
   virtual void backward(const Tensor& dtheta) = 0;
   /// Mean of theta, row-major [edges][ops]: the architecture is its largest entry per edge.

@@ -11,6 +11,14 @@ namespace {
 
 constexpr RawOutputs modes[] = {RawOutputs::store, RawOutputs::rebuild_1x1, RawOutputs::rebuild};
 
+/// The passes of a Hessian, which is taken on the first batch of an evaluation.
+void run_probes(const DeviceBatch& batch, const ThetaShape& shape, Trainer& trainer) {
+  const std::vector<double> theta(static_cast<std::size_t>(shape.rows * shape.columns));
+  std::vector<double> gradient;
+  trainer.probe(batch, theta, &gradient);
+  trainer.probe(batch, theta, nullptr);
+}
+
 /// Steps on every size of batch that the sources make.
 void run_epoch(const BatchSources& sources, Trainer& trainer) {
   const auto ends = [](BatchSource& source, const auto& step) {
@@ -26,11 +34,18 @@ void run_epoch(const BatchSources& sources, Trainer& trainer) {
 
 void run_steps(const MemoryQuestion& q) {
   const std::unique_ptr<Supernet> supernet = make_supernet(q.supernet, 0, q.device);
-  const auto [rows, columns] = theta_shape(q.supernet.space, q.supernet.none);
-  const auto distribution = make_distribution(q.method, {rows, columns, 0, q.device}, 0);
+  const ThetaShape shape = theta_shape(q.supernet.space, q.supernet.none);
+  const auto distribution =
+      make_distribution(q.method, {shape.rows, shape.columns, 0, q.device}, 0);
   if (!q.supernet.kept.empty()) distribution->parameters().prune(q.supernet.kept);
   Trainer trainer(*supernet, *distribution, q.trainer);
-  if (q.sources) return run_epoch(q.sources(), trainer);
+  if (q.sources) {
+    const BatchSources sources = q.sources();
+    run_epoch(sources, trainer);
+    if (!q.probes) return;
+    sources.evaluation->seek(0);
+    return run_probes(sources.evaluation->next(), shape, trainer);
+  }
   std::list<DeviceBatch> batches;  // all stay, as in a search
   for (const int size : q.batch_sizes) batches.emplace_back(size, q.image_size, q.device);
   for (const DeviceBatch& batch : batches) {
@@ -38,6 +53,7 @@ void run_steps(const MemoryQuestion& q) {
     trainer.weight_step(batch, 0.0);
     trainer.evaluate(batch);
   }
+  if (q.probes) run_probes(batches.front(), shape, trainer);
 }
 
 std::string row_text(const std::string& mode, int partial_channels,

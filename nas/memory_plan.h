@@ -24,6 +24,7 @@ struct MemoryQuestion {
   std::function<BatchSources()> sources;
   Device device = Device::cpu;
   TrainerOptions trainer;
+  bool probes = false;  ///< the search takes Hessians
 };
 
 /// The counters that the device's pool will show after steps of all kinds: bytes by tag at the

@@ -33,6 +33,21 @@ OptionRows<O> run_rows() {
   };
 }
 
+OptionRows<O> evidence_rows() {
+  return {
+      {"trajectory", &O::trajectory, evidence, "N", reporting,
+       "each epoch: sample N cells from the distribution (100 as in the paper's figure 1) and log "
+       "how they differ, with --nb201-table also how accurate they are; 0: none"},
+      {"hessian", &O::hessian, evidence, "SPEC", reporting,
+       "Hessian of the validation loss with respect to the architecture, as in every=5 (epochs) or "
+       "every=5,step=0.05,samples=32: differences of that step, draws for the expected loss"},
+      {"stop-on", &O::stop_on, evidence, "NAMES", reporting,
+       "end the search on these early warnings and go back to the last good cell: skip (collapse "
+       "to skip connections), eigenvalue (of the Hessian, rising), nan (validation loss); without "
+       "it they are only printed"},
+  };
+}
+
 OptionRows<O> data_rows() {
   return {
       {"limit-train", &O::limit_train, data, "N", result,
@@ -105,9 +120,9 @@ OptionRows<O> machine_rows() {
 }
 
 OptionRows<O> make_table() {
-  return joined_rows<O>({first_rows(), common_run_rows<O>(), run_rows(), common_data_rows<O>(),
-                         data_rows(), space_rows(), common_network_rows<O>(), network_rows(),
-                         method_rows(), common_recipe_rows<O>(), recipe_rows(),
+  return joined_rows<O>({first_rows(), common_run_rows<O>(), run_rows(), evidence_rows(),
+                         common_data_rows<O>(), data_rows(), space_rows(), common_network_rows<O>(),
+                         network_rows(), method_rows(), common_recipe_rows<O>(), recipe_rows(),
                          common_machine_rows<O>(), machine_rows()});
 }
 

@@ -6,7 +6,6 @@
 
 #include <cerrno>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "engine/files.h"
 #include "kernels/error.h"
@@ -159,32 +158,6 @@ void RunDirectory::truncate_log(int epochs) const {
 
 void RunDirectory::write_genotype(const std::string& genotype) const {
   write_file_atomically(genotype_path(), genotype + "\n");
-}
-
-std::string to_json(const EpochRecord& record) {
-  nlohmann::ordered_json by_tag = nlohmann::ordered_json::object();
-  for (const auto& [tag, bytes] : record.peak_bytes_by_tag) by_tag[tag] = bytes;
-  nlohmann::ordered_json json = {
-      {"epoch", record.epoch},
-      {"stage", record.stage},
-      {"learning_rate", record.learning_rate},
-      {"train_loss", record.train_loss},
-      {"train_top1", record.train_top1},
-      {"val_loss", record.val_loss},
-      {"val_top1", record.val_top1},
-      {"genotype", record.genotype},
-      {"concentrations", record.concentrations},
-      {"step_ms",
-       {{"architecture", record.architecture_step_ms}, {"weight", record.weight_step_ms}}},
-      {"images_per_second", record.images_per_second},
-      {"peak_bytes", {{"total", record.peak_bytes}, {"by_tag", by_tag}}},
-      {"pinned_bytes", record.pinned_bytes}};
-  if (record.table) {
-    json["table"] = {{"cifar10", record.table->cifar10},
-                     {"cifar100", record.table->cifar100},
-                     {"imagenet16_120", record.table->imagenet16_120}};
-  }
-  return json.dump();
 }
 
 template <class Options>

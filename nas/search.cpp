@@ -7,9 +7,8 @@
 
 #include "engine/gpu.h"
 #include "engine/widening.h"
-#include "nas/darts_genotype.h"
-#include "nas/darts_supernet.h"
-#include "nas/genotype.h"
+#include "nas/architecture.h"
+#include "nas/evidence.h"
 #include "nas/run_directory.h"
 #include "nas/run_loop.h"
 #include "nas/run_resources.h"
@@ -19,6 +18,23 @@
 
 namespace drnas {
 namespace {
+
+/// Milliseconds of the steps of an epoch.
+struct StepTimes {
+  double total = 0;
+  PhaseMeans phases;
+
+  void add(const StepResult& step) {
+    total += step.total_ms;
+    phases.forward += step.forward_ms;
+    phases.backward += step.backward_ms;
+    phases.optimizer += step.optimizer_ms;
+  }
+  void enter(double steps, double& mean, PhaseMeans& means) const {
+    mean = total / steps;
+    means = {phases.forward / steps, phases.backward / steps, phases.optimizer / steps};
+  }
+};
 
 class Search {
  public:
@@ -31,7 +47,8 @@ class Search {
         directory_(directory),
         observer_(observer),
         theta_(theta_shape(memory.network.space, memory.network.none)),
-        stages_(stages_of(options, theta_.columns)) {
+        stages_(stages_of(options, theta_.columns)),
+        evidence_(options, memory.network.space, inputs.table ? &*inputs.table : nullptr) {
     distribution_ = make_distribution(
         options.method, {theta_.rows, theta_.columns, options.seed, device}, options.seed);
     batches_ = inputs.batch_sources(options, device, memory);
@@ -56,6 +73,7 @@ class Search {
                            std::to_string(progress_.step + 1));
     }
     directory_.truncate_log(static_cast<int>(progress_.epoch));
+    evidence_.recall(directory_.log_path());
   }
 
   SearchResult run() {
@@ -65,13 +83,17 @@ class Search {
     batches_.alpha->seek(progress_.architecture_steps);
     while (progress_.epoch < options_.epochs) {
       if (stage_at(stages_, progress_.epoch).number > progress_.stage) enter_next_stage();
-      if (!train_epoch() || !finish_epoch()) break;
+      if (!train_epoch() || !finish_epoch() || ending_) break;
     }
     SearchResult result;
-    result.genotype = genotype();
+    const Architecture found =
+        ending_ ? read_architecture(space(), ending_->good_genotype) : mean();
+    result.genotype = found.genotype;
     directory_.write_genotype(result.genotype);
-    result.table = table_entry();
+    result.table = table_entry(found);
     result.epochs_done = static_cast<int>(progress_.epoch);
+    result.genotype_epoch = ending_ ? ending_->good_epoch : result.epochs_done;
+    if (ending_) result.stopped_on = to_string(ending_->alarm);
     result.interrupted_by_signal = stop_signal();
     result.out = directory_.path();
     result.seconds = seconds_since(start);
@@ -80,18 +102,13 @@ class Search {
 
  private:
   const Stage& stage() const { return stages_[static_cast<std::size_t>(progress_.stage - 1)]; }
-  bool nb201() const { return first_memory_.network.space == SearchSpace::nas_bench_201; }
-
-  std::string genotype() const {
-    const std::vector<std::vector<double>> mean = distribution_->mean();
-    if (nb201()) return to_string(cell_of_largest(mean));
-    const auto half = mean.begin() + DartsSupernet::cell_edges;
-    return to_string(derive_darts_genotype({mean.begin(), half}, {half, mean.end()},
-                                           darts_search_ops(options_.none_op)));
+  SearchSpace space() const { return first_memory_.network.space; }
+  Architecture mean() const {
+    return derive_architecture(space(), options_.none_op, distribution_->mean());
   }
-  std::optional<TableAccuracy> table_entry() const {
-    if (!inputs_.table || !nb201()) return {};
-    return inputs_.table->at(cell_of_largest(distribution_->mean()));
+  std::optional<TableAccuracy> table_entry(const Architecture& a) const {
+    if (!inputs_.table || !a.cell) return {};
+    return inputs_.table->at(*a.cell);
   }
 
   void build(const SupernetOptions& network) {
@@ -144,11 +161,11 @@ class Search {
         progress_.step;
     // Already done where a run stopped between the two halves of a step.
     if (alpha_learns() && progress_.architecture_steps <= done) {
-      architecture_ms_ += trainer_->architecture_step(batches_.alpha->next()).total_ms;
+      architecture_times_.add(trainer_->architecture_step(batches_.alpha->next()));
       ++progress_.architecture_steps;
     }
     const StepResult result = trainer_->weight_step(batches_.train->next(), learning_rate);
-    weight_ms_ += result.total_ms;
+    weight_times_.add(result);
     progress_.train.add(result);
     ++progress_.step;
   }
@@ -157,7 +174,7 @@ class Search {
   bool train_epoch() {
     const double learning_rate = epoch_learning_rate();
     const Clock::time_point start = Clock::now();
-    architecture_ms_ = weight_ms_ = 0;
+    architecture_times_ = weight_times_ = {};
     const std::int64_t first_step = progress_.step;
     while (progress_.step < batches_.train->batches()) {
       if (stop_signal()) return checkpoint(), false;
@@ -178,33 +195,53 @@ class Search {
     return true;
   }
 
-  /// Evaluates, logs, checkpoints, and goes to the next epoch. False when a signal came during the
-  /// evaluation.
+  /// Evaluates, logs, checkpoints, and goes to the next epoch. False when a signal came meanwhile.
   bool finish_epoch() {
     progress_.draws = trainer_->draws();
     EpochTotals totals;
+    EpochRecord record;
     const Clock::time_point start = Clock::now();
-    batches_.evaluation->seek(progress_.epoch * batches_.evaluation->batches());
-    for (std::int64_t batch = 0; batch < batches_.evaluation->batches(); ++batch) {
-      if (stop_signal()) {
-        trainer_->set_draws(progress_.draws);  // the evaluation will start again
-        return checkpoint(), false;
-      }
-      totals.add(trainer_->evaluate(batches_.evaluation->next()));
-      report({"evaluation", batch + 1, batches_.evaluation->batches(), batch + 1,
-              seconds_since(start)});
+    if (!evaluate(totals) || !measure(seconds_since(start), record)) {
+      trainer_->set_draws(progress_.draws);  // the evaluation will start again
+      return checkpoint(), false;
     }
     epoch_seconds_ = train_seconds_ + seconds_since(start);
     progress_.memory.update(Allocator::of(device_).counters());
-    const EpochRecord record = make_record(totals);
+    complete(totals, record);
+    ending_ = evidence_.judge(record);
     directory_.append_log(record);
     directory_.write_genotype(record.genotype);
     observer_.on_epoch(record);
+    for (const std::string& warning : record.warnings)
+      observer_.on_message("warning, epoch " + std::to_string(record.epoch) + ": " + warning);
     ++progress_.epoch;
     progress_.step = 0;
     progress_.train = {};
     checkpoint();
     return true;
+  }
+
+  bool evaluate(EpochTotals& totals) {
+    const Clock::time_point start = Clock::now();
+    batches_.evaluation->seek(progress_.epoch * batches_.evaluation->batches());
+    for (std::int64_t batch = 0; batch < batches_.evaluation->batches(); ++batch) {
+      if (stop_signal()) return false;
+      totals.add(trainer_->evaluate(batches_.evaluation->next()));
+      report({"evaluation", batch + 1, batches_.evaluation->batches(), batch + 1,
+              seconds_since(start)});
+    }
+    return true;
+  }
+
+  bool measure(double evaluation_seconds, EpochRecord& record) {
+    record.seconds = {{"train", train_seconds_}, {"evaluation", evaluation_seconds}};
+    const Clock::time_point start = Clock::now();
+    const auto tick = [&](std::int64_t done, std::int64_t passes) {
+      report({"Hessian", done, passes, done, seconds_since(start)});
+      return stop_signal() == 0;
+    };
+    return evidence_.measure(progress_.epoch, *trainer_, *distribution_, *batches_.evaluation, tick,
+                             record);
   }
 
   void report(const PhaseTimes& t) {
@@ -223,8 +260,8 @@ class Search {
   }
   bool alpha_learns() const { return drnas::alpha_learns(options_, stage(), progress_.epoch); }
 
-  EpochRecord make_record(const EpochTotals& evaluated) const {
-    EpochRecord r;
+  void complete(const EpochTotals& evaluated, EpochRecord& r) const {
+    const Architecture found = mean();
     r.epoch = static_cast<int>(progress_.epoch) + 1;
     r.epochs = options_.epochs;
     r.learning_rate = epoch_learning_rate();
@@ -233,17 +270,19 @@ class Search {
     r.val_loss = evaluated.mean_loss();
     r.val_top1 = evaluated.top1_percent();
     r.stage = static_cast<int>(progress_.stage);
-    r.genotype = genotype();
+    r.genotype = found.genotype;
+    r.table = table_entry(found);
     r.concentrations = distribution_->concentrations();
+    const std::vector<std::uint8_t>& kept = supernet_->options().kept;
+    for (auto row = kept.begin(); row != kept.end(); row += theta_.columns)
+      r.kept.emplace_back(row, row + theta_.columns);
     const double timed = static_cast<double>(std::max<std::int64_t>(1, steps_timed_));
-    r.architecture_step_ms = architecture_ms_ / timed;
-    r.weight_step_ms = weight_ms_ / timed;
+    architecture_times_.enter(timed, r.architecture_step_ms, r.architecture_phases);
+    weight_times_.enter(timed, r.weight_step_ms, r.weight_phases);
     const int halves = alpha_learns() ? 2 : 1;
     r.images_per_second = timed * halves * options_.batch_size / std::max(train_seconds_, 1e-9);
     enter_memory(progress_.memory, r);
     r.pinned_bytes = first_memory_.pinned_bytes();
-    r.table = table_entry();
-    return r;
   }
 
   void checkpoint() {
@@ -268,7 +307,10 @@ class Search {
   BatchSources batches_;
   SearchProgress progress_;
   Clock::time_point last_checkpoint_;
-  double architecture_ms_ = 0, weight_ms_ = 0, train_seconds_ = 0, epoch_seconds_ = 0;
+  Evidence evidence_;
+  std::optional<Warning> ending_;  // that --stop-on acts on
+  StepTimes architecture_times_, weight_times_;
+  double train_seconds_ = 0, epoch_seconds_ = 0;
   std::int64_t steps_timed_ = 0;
 };
 

@@ -119,6 +119,7 @@ MemoryQuestion SearchInputs::memory_question(const SearchOptions& o, Device devi
   q.image_size = dataset.train.size;
   q.device = device;
   q.trainer = trainer_options(o);
+  q.probes = !o.hessian.empty();
   if (images == ImagePlace::device)
     q.sources = [this, o, device] {
       return gathered(o, ImageBytes::resident(dataset.train, device));

@@ -6,6 +6,8 @@
 #include <numeric>
 #include <set>
 
+#include "nas/early_warning.h"
+#include "nas/hessian.h"
 #include "nas/image_options.h"
 #include "nas/option_table.h"
 
@@ -172,6 +174,15 @@ void check_recipe(const SearchOptions& o, const Checker& check) {
   check.not_negative("lambda", o.lambda);
 }
 
+void check_evidence(const SearchOptions& o, const Checker& check) {
+  check.integer("trajectory", o.trajectory, 0, 1000000);
+  parse_hessian(o.hessian);
+  const std::vector<Alarm> alarms = parse_alarms(o.stop_on);
+  check.require(!o.hessian.empty() ||
+                    std::find(alarms.begin(), alarms.end(), Alarm::eigenvalue) == alarms.end(),
+                "stop-on", "skip or nan without --hessian, from which eigenvalues come");
+}
+
 void check_run(const SearchOptions& o, const Checker& check) {
   check.one_of("device", o.device, Names{"cpu", "cuda", "auto"});
   check.one_of("precision", o.precision, Names{"auto", "fp32", "tf32", "bf16"});
@@ -198,6 +209,7 @@ void SearchOptions::validate() const {
   check_data(*this, check);
   check_network(*this, check);
   check_stages(*this, check);
+  check_evidence(*this, check);
   check_run(*this, check);
 }
 

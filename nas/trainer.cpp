@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "nas/trainer.h"
 
+#include <array>
 #include <cmath>
 
 #include "engine/stream.h"
@@ -35,10 +36,10 @@ void Trainer::set_draws(std::uint32_t draws) {
   upload_scalar(draws, draw_counter_);
 }
 
-Trainer::Pass Trainer::forward(const DeviceBatch& batch, bool training, bool trap) {
+Trainer::Pass Trainer::forward(const DeviceBatch& batch, const Tensor& theta, bool training,
+                               bool trap) {
   Pass pass{Tape(supernet_.parameters().device(), training), {}, {}};
   pass.tape.trap_non_finite(trap);
-  const Tensor& theta = distribution_.draw(draw_counter_.data<std::uint32_t>());
   pass.theta = Variable(theta, dtheta_, "theta");
   const Variable logits =
       supernet_.forward(pass.tape, Variable(batch.images, "images"), pass.theta, training);
@@ -78,7 +79,8 @@ void Trainer::work(Kind kind, const DeviceBatch& batch, StepResult& times) {
   Laps laps;
   if (batch.refresh) batch.refresh();
   if (training) keep_statistics();
-  Pass pass = forward(batch, training, false);
+  Pass pass =
+      forward(batch, distribution_.draw(draw_counter_.data<std::uint32_t>()), training, false);
   times.forward_ms = laps.lap();
   if (training) backward(pass, kind == Kind::weights);
   times.backward_ms = laps.lap();
@@ -114,7 +116,7 @@ void Trainer::require_finite(const StepResult& result, const DeviceBatch& batch,
   };
   restore();
   try {
-    Pass pass = forward(batch, true, true);
+    Pass pass = forward(batch, distribution_.draw(draw_counter_.data<std::uint32_t>()), true, true);
     backward(pass, weights);
   } catch (const Error& found) {
     restore();
@@ -140,5 +142,25 @@ StepResult Trainer::weight_step(const DeviceBatch& batch, double learning_rate) 
 }
 
 StepResult Trainer::evaluate(const DeviceBatch& batch) { return run(Kind::evaluation, batch); }
+
+void Trainer::work_probe(Kind kind, const DeviceBatch& batch) {
+  if (batch.refresh) batch.refresh();
+  keep_statistics();
+  Pass pass = forward(batch, probed_theta_, true, false);
+  if (kind == Kind::probe_gradient) pass.tape.backward(pass.loss.loss, std::array{pass.theta});
+  copy(statistics_before_, supernet_.parameters().statistics_buffer());
+}
+
+double Trainer::probe(const DeviceBatch& batch, std::span<const double> theta,
+                      std::vector<double>* gradient) {
+  if (probed_theta_.empty())
+    probed_theta_ = Tensor(dtheta_.shape(), MemoryTag::optimizer, dtheta_.device(), DType::f64);
+  upload<double>(theta, probed_theta_);
+  const Kind kind = gradient ? Kind::probe_gradient : Kind::probe;
+  const StepResult result = steps_.run(static_cast<int>(kind), "probe", batch,
+                                       [&](StepResult&) { work_probe(kind, batch); });
+  if (gradient) *gradient = download<double>(dtheta_);
+  return result.loss;
+}
 
 }  // namespace drnas

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <vector>
 
 #include "engine/ops.h"
 #include "nas/distribution.h"
@@ -40,6 +42,12 @@ class Trainer {
   /// Loss and hits with running statistics and a fresh draw.
   StepResult evaluate(const DeviceBatch& batch);
 
+  /// Loss, and where `gradient` is not null dL/dtheta [rows * columns], at mixing weights of the
+  /// caller's [rows * columns] with the batch's statistics. Changes nothing: weights, running
+  /// statistics, alpha and the count of draws stay.
+  double probe(const DeviceBatch& batch, std::span<const double> theta,
+               std::vector<double>* gradient);
+
   /// Launches, copies and fills of one recorded step on this batch; 0 where none is recorded.
   std::size_t launches(const DeviceBatch& batch, bool weights) const;
   /// dL/dtheta of the last step that computed it.
@@ -53,10 +61,11 @@ class Trainer {
     Variable theta;
     LossResult loss;
   };
-  enum class Kind { architecture, weights, evaluation };
+  enum class Kind { architecture, weights, evaluation, probe, probe_gradient };
   StepResult run(Kind kind, const DeviceBatch& batch);
   void work(Kind kind, const DeviceBatch& batch, StepResult& times);
-  Pass forward(const DeviceBatch& batch, bool training, bool trap);
+  void work_probe(Kind kind, const DeviceBatch& batch);
+  Pass forward(const DeviceBatch& batch, const Tensor& theta, bool training, bool trap);
   void backward(Pass& pass, bool weights);
   void update_alpha();
   void update_weights();
@@ -72,6 +81,7 @@ class Trainer {
   Tensor dtheta_;
   Tensor statistics_before_;  // running statistics as they were before the step
   Tensor draw_counter_;       // [1] uint32: draws_ in the device's memory
+  Tensor probed_theta_;       // of the last probe; empty before the first
   Tensor record_;             // [4] float64: loss and hits, squared norm, learning rate
   double learning_rate_ = 0;  // what the record holds: an upload waits for the device
   RecordedSteps steps_;

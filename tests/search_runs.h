@@ -69,7 +69,9 @@ inline std::vector<nlohmann::json> comparable_log(const fs::path& run) {
   std::ifstream in(run / "log.jsonl");
   for (std::string line; std::getline(in, line);) {
     nlohmann::json epoch = nlohmann::json::parse(line);
-    for (const char* timing : {"step_ms", "images_per_second"}) CHECK(epoch.erase(timing) == 1);
+    for (const char* timing : {"step_ms", "images_per_second", "seconds"})
+      CHECK(epoch.erase(timing) == 1);
+    epoch.erase("phase_ms");  // not of recorded steps
     epochs.push_back(std::move(epoch));
   }
   return epochs;

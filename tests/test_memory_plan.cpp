@@ -45,6 +45,12 @@ struct Run {
       losses.push_back(trainer.weight_step(batch, 0.025).loss);
       losses.push_back(trainer.evaluate(batch).loss);
     }
+    if (!q.probes) return;
+    const auto rows = distribution->sampled(trainer.draws());
+    Doubles theta, gradient;
+    for (const auto& row : rows) theta.insert(theta.end(), row.begin(), row.end());
+    losses.push_back(trainer.probe(batches.front(), theta, &gradient));
+    losses.push_back(trainer.probe(batches.front(), theta, nullptr));
   }
 };
 
@@ -74,6 +80,14 @@ TEST_CASE("memory plan: equals what a run holds at its peak, to the byte and by 
       CAPTURE(parts);
       check_plan(question(8, 2, parts, mode));
     }
+}
+
+TEST_CASE("memory plan: the passes of a Hessian are part of it") {
+  for (const RawOutputs mode : {RawOutputs::store, RawOutputs::rebuild}) {
+    MemoryQuestion q = question(8, 1, 2, mode);
+    q.probes = true;
+    check_plan(q);
+  }
 }
 
 TEST_CASE("memory plan: of pruned networks too, which need less and less") {

@@ -4,8 +4,10 @@
 #include <cstring>
 #include <set>
 
+#include "nas/hessian.h"
 #include "nas/nb201_supernet.h"
 #include "nas/trainer.h"
+#include "tests/power_iteration.h"
 #include "tests/reference.h"
 
 using namespace drnas;
@@ -187,4 +189,52 @@ TEST_CASE("trainer: what is not finite is named and changes nothing") {
     CHECK(s.statistics() == statistics);
     CHECK(s.alpha() == alpha);
   }
+}
+
+TEST_CASE("supernet: a probe gives loss and gradient anywhere and changes nothing") {
+  Setup probed, untouched;
+  for (int i = 0; i < 3; ++i) {
+    const auto weights = probed.weights(), statistics = probed.statistics();
+    const Doubles alpha = probed.alpha();
+    Doubles theta, gradient;
+    for (const auto& row : probed.distribution->sampled(probed.trainer.draws()))
+      theta.insert(theta.end(), row.begin(), row.end());
+    const double loss = probed.trainer.probe(probed.batch, theta, &gradient);
+    CHECK(probed.trainer.probe(probed.batch, theta, nullptr) == loss);
+    CHECK(probed.weights() == weights);
+    // Bit by bit: padding may hold anything.
+    CHECK(std::memcmp(probed.statistics().data(), statistics.data(),
+                      statistics.size() * sizeof(float)) == 0);
+    CHECK(probed.alpha() == alpha);
+    CHECK(loss == doctest::Approx(probed.loss_at(theta)).epsilon(4 * float_epsilon));
+    // The step that draws this theta has the same loss and gradient; a trainer that never probed
+    // does the same.
+    const StepResult step = probed.trainer.architecture_step(probed.batch);
+    CHECK(step.loss == loss);
+    const Tensor& dtheta = probed.trainer.theta_gradient();
+    CHECK(Doubles(dtheta.data<double>(), dtheta.data<double>() + dtheta.elements()) == gradient);
+    CHECK(untouched.trainer.architecture_step(untouched.batch).loss == loss);
+    CHECK(probed.trainer.weight_step(probed.batch, 0.025).loss ==
+          untouched.trainer.weight_step(untouched.batch, 0.025).loss);
+  }
+  CHECK(probed.weights() == untouched.weights());
+  CHECK(probed.alpha() == untouched.alpha());
+}
+
+TEST_CASE("supernet: power iteration finds the dominant eigenvalue of its Hessian") {
+  Setup s;
+  for (int i = 0; i < 100; ++i) s.trainer.weight_step(s.batch, 0.025);
+  const Objective probe = [&](std::span<const double> theta, Doubles* gradient) {
+    return s.trainer.probe(s.batch, theta, gradient);
+  };
+  const Doubles mean(30, 0.2);
+  std::vector<int> all;
+  for (int i = 0; i < 30; ++i) all.push_back(i);
+  const double step = 0.1;
+  const auto full = hessian(probe, mean, all, step, [](int) { return true; });
+  const double expected = curvature(*full).eigenvalue;
+  const double found = power_iteration(probe, mean, step, 40);
+  MESSAGE("dominant eigenvalue ", expected, ", by power iteration ", found);
+  // ReLU makes the loss smooth in pieces: differences along another direction cross other kinks.
+  CHECK(found == doctest::Approx(expected).epsilon(0.2));
 }

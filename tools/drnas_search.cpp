@@ -18,6 +18,10 @@ namespace {
 void print_result(const SearchResult& result, const SearchOptions& options) {
   if (!options.quiet) {
     std::cout << "found after " << result.epochs_done << " epochs, " << duration(result.seconds)
+              << (result.stopped_on.empty()
+                      ? ""
+                      : ", stopped on the warning '" + result.stopped_on + "', the cell of epoch " +
+                            std::to_string(result.genotype_epoch))
               << ":\n";
   }
   std::cout << result.genotype << "\n";

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that the build needs and that are missing; elsewhere says what is needed.
 set -eu
-packages="g++ cmake ninja-build make git python3 libdnnl-dev libstb-dev libcli11-dev nlohmann-json3-dev doctest-dev libbenchmark-dev zlib1g-dev"
+packages="g++ cmake ninja-build make git python3 libdnnl-dev libstb-dev libcli11-dev nlohmann-json3-dev libeigen3-dev doctest-dev libbenchmark-dev zlib1g-dev"
 # Real images for `make search`; it does without where this cannot be had.
 optional="dataset-fashion-mnist"
 
@@ -9,11 +9,11 @@ installed() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok instal
 missing_of() { for p in $1; do installed "$p" || printf '%s ' "$p"; done; }
 
 if ! command -v apt-get >/dev/null 2>&1; then
-  for header in dnnl.hpp stb/stb_image.h CLI/CLI.hpp nlohmann/json.hpp doctest/doctest.h zlib.h; do
+  for header in dnnl.hpp stb/stb_image.h CLI/CLI.hpp nlohmann/json.hpp eigen3/Eigen/Core doctest/doctest.h zlib.h; do
     found=no
     for folder in /usr/include /usr/local/include; do [ -e "$folder/$header" ] && found=yes; done
     if [ "$found" = no ]; then
-      echo "needed: a C++20 compiler, cmake 3.25, oneDNN 2.6 or 3, stb, CLI11, nlohmann-json, doctest, Google Benchmark, zlib (no $header here)" >&2
+      echo "needed: a C++20 compiler, cmake 3.25, oneDNN 2.6 or 3, stb, CLI11, nlohmann-json, Eigen 3.3, doctest, Google Benchmark, zlib (no $header here)" >&2
       exit 1
     fi
   done

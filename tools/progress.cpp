@@ -57,6 +57,44 @@ std::string memory_text(const auto& record) {
   return text;
 }
 
+std::string trajectory_text(const TrajectoryRecord& t) {
+  std::string text = "  sampled " + std::to_string(t.distinct) + " different cells in " +
+                     std::to_string(t.samples) + " draws, which share " +
+                     fixed(100 * t.agreement, 0) + " % of the mean cell's choices\n";
+  for (const auto& [name, q] : t.accuracy)
+    text += "          " + name + " " + fixed(q.min, 2) + " to " + fixed(q.max, 2) +
+            ", quartiles " + fixed(q.q1, 2) + ", " + fixed(q.median, 2) + ", " + fixed(q.q3, 2) +
+            "\n";
+  return text;
+}
+
+std::string hessian_text(const HessianRecord& h) {
+  std::string text = "  Hessian dominant eigenvalue " + fixed(h.mu.eigenvalue, 4) + ", norm " +
+                     fixed(h.mu.norm, 4) + ", trace " + fixed(h.mu.trace, 4) +
+                     " (of theta: " + fixed(h.theta.eigenvalue, 3) + ", " + fixed(h.theta.norm, 3) +
+                     ", " + fixed(h.theta.trace, 3) + ")\n";
+  if (h.bound && h.expectation)
+    text += "          expected loss " + fixed(h.expectation->mean, 4) + " +- " +
+            fixed(h.expectation->deviation, 4) + "; bound " + fixed(h.bound->value(), 4) + " = " +
+            fixed(h.bound->loss, 4) + " at the mean + " + fixed(h.bound->trace_term, 4) + "\n";
+  return text;
+}
+
+/// What the epoch's time went into, where evidence took some of it.
+std::string share_text(const std::map<std::string, double>& seconds) {
+  if (!seconds.contains("trajectory") && !seconds.contains("hessian")) return "";
+  double total = 0, evidence = 0;
+  std::string parts;
+  for (const auto& [name, value] : seconds) {
+    total += value;
+    if (name != "trajectory" && name != "hessian") continue;
+    evidence += value;
+    parts += (parts.empty() ? "" : ", ") + name + " " + fixed(value, 2) + " s";
+  }
+  return "  cost    " + parts + ": " + fixed(100 * evidence / std::max(total, 1e-9), 1) +
+         " % of the epoch's " + fixed(total, 1) + " s\n";
+}
+
 }  // namespace
 
 std::string progress_bar(const StepProgress& progress, int columns) {
@@ -90,7 +128,9 @@ std::string epoch_text(const EpochRecord& record) {
   text += "  speed   " + fixed(record.images_per_second, 0) + " images/s; architecture step " +
           fixed(record.architecture_step_ms, 1) + " ms, weight step " +
           fixed(record.weight_step_ms, 1) + " ms\n";
-  return text;
+  if (record.trajectory) text += trajectory_text(*record.trajectory);
+  if (record.hessian) text += hessian_text(*record.hessian);
+  return text + share_text(record.seconds);
 }
 
 std::string epoch_text(const TrainEpoch& record) {

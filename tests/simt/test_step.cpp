@@ -170,6 +170,36 @@ TEST_CASE("simt step: recorded steps equal steps as called, bit by bit, and allo
   expect_no_faults();
 }
 
+TEST_CASE(
+    "simt step: a probe agrees with the CPU backend and changes neither launches nor results") {
+  const Sizes sizes{8, 1, 2, 3, 8, RawOutputs::rebuild_1x1};
+  Setup cpu(Device::cpu, sizes), probed(Device::cuda, sizes), untouched(Device::cuda, sizes);
+  auto rng = generator(55);
+  for (int i = 0; i < 4; ++i) {
+    Doubles theta = normals(rng, Nb201Supernet::edges * Nb201Supernet::ops, 0.05);
+    for (double& share : theta) share += 0.2;
+    Doubles expected, gradient;
+    const double loss = cpu.trainer.probe(cpu.batch, theta, &expected);
+    CHECK(probed.trainer.probe(probed.batch, theta, &gradient) ==
+          doctest::Approx(loss).epsilon(1e-5));
+    CHECK(max_error(gradient, expected) < 1e-4);
+    CHECK(probed.trainer.probe(probed.batch, theta, nullptr) ==
+          doctest::Approx(loss).epsilon(1e-5));
+    CHECK(probed.statistics() == untouched.statistics());
+    for (Setup* s : {&cpu, &probed, &untouched}) {
+      s->trainer.architecture_step(s->batch);
+      s->trainer.weight_step(s->batch, 0.025);
+    }
+  }
+  CHECK(probed.weights() == untouched.weights());
+  CHECK(probed.alpha() == untouched.alpha());
+  for (const bool weights : {false, true})
+    CHECK(probed.trainer.launches(probed.batch, weights) ==
+          untouched.trainer.launches(untouched.batch, weights));
+  CHECK(probed.trainer.launches(probed.batch, true) > 0);
+  expect_no_faults();
+}
+
 TEST_CASE("simt step: launches of the published supernet's steps") {
   struct Case {
     const char* name;
