@@ -17,6 +17,7 @@
 #include "engine/gpu.h"
 #include "kernels/conv2d_plan.h"
 #include "kernels/philox_fill.h"
+#include "nas/machine.h"
 #include "nas/version.h"
 
 namespace drnas::bench {
@@ -105,7 +106,7 @@ int run_bench(const Parse& parse, const Measure& measure, const Print& print) {
     nlohmann::ordered_json report = measure(options);
     report["machine"] = {{"processor", processor()}, {"cores", omp_get_num_procs()}};
     report["onednn"] = kernels::onednn_version();
-    report["date"] = today();
+    report["date"] = utc_time().substr(0, 10);
     report["git_commit"] = git_commit();
     print(report);
     if (!options.json.empty()) write_file_atomically(options.json, report.dump(2) + "\n");

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <ctime>
 #include <fstream>
 #include <sstream>
 
@@ -47,13 +46,6 @@ std::int64_t process_bytes(const std::string& field) {
   return 0;
 }
 
-std::string processor() {
-  std::ifstream info("/proc/cpuinfo");
-  for (std::string line; std::getline(info, line);)
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-  return "unknown";
-}
-
 double measured_peak_gflops(int threads) {
   constexpr int rounds = 4000000, repeats = 5;
   double best = 0;
@@ -81,13 +73,6 @@ CardMemory card_memory() {
   memory = {static_cast<std::int64_t>(total), static_cast<std::int64_t>(total - free)};
 #endif
   return memory;
-}
-
-std::string today() {
-  const std::time_t now = std::time(nullptr);
-  char text[16];
-  std::strftime(text, sizeof text, "%Y-%m-%d", std::gmtime(&now));
-  return text;
 }
 
 }  // namespace drnas::bench

@@ -8,8 +8,6 @@ namespace drnas::bench {
 
 /// A field of /proc/self/status in bytes ("VmRSS", "VmHWM"); 0 where there is no such file.
 std::int64_t process_bytes(const std::string& field);
-/// The processor's name.
-std::string processor();
 /// Float32 multiply-adds of all threads, in GFLOP/s: the best of several short runs of a loop in
 /// registers.
 double measured_peak_gflops(int threads);
@@ -19,7 +17,5 @@ struct CardMemory {
   std::int64_t total = 0, used = 0;
 };
 CardMemory card_memory();
-/// "2026-01-31".
-std::string today();
 
 }  // namespace drnas::bench

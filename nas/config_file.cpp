@@ -137,6 +137,6 @@ std::vector<GivenOption> read_config(const std::filesystem::path& file) {
   return read_config(file, config_keys<SearchOptions>());
 }
 
-std::string SearchOptions::to_toml() const { return options_toml(*this, "drnas_search"); }
+std::string SearchOptions::to_toml() const { return options_toml(*this, program); }
 
 }  // namespace drnas

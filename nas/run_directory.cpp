@@ -6,9 +6,11 @@
 
 #include <cerrno>
 #include <cstring>
+#include <nlohmann/json.hpp>
 
 #include "engine/files.h"
 #include "kernels/error.h"
+#include "nas/machine.h"
 #include "nas/option_table.h"
 #include "nas/train_options.h"
 
@@ -16,6 +18,7 @@ namespace drnas {
 namespace {
 
 namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
 
 constexpr const char* config_name = "config.toml";
 
@@ -95,6 +98,18 @@ void create(const fs::path& folder) {
   throw Error("cannot write " + file.string() + ": " + std::strerror(errno));
 }
 
+/// The record of a run's sessions; throws where the file holds something else.
+Json read_sessions(const fs::path& file) {
+  Json record = Json::parse(read_text_file(file));
+  if (!record.at("sessions").is_array()) throw Error("sessions: expected an array");
+  return record;
+}
+
+/// With bytes that are no UTF-8, as a path may have, replaced.
+std::string json_text(const Json& json) {
+  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
 }  // namespace
 
 template <class Options>
@@ -118,6 +133,31 @@ RunDirectory RunDirectory::open(const Options& options) {
   create(options.out);
   write_file_atomically(options.out / config_name, options.to_toml());
   return {options.out, result_options(options)};
+}
+
+std::string RunDirectory::begin_session(const char* program,
+                                        const std::vector<std::string>& command,
+                                        Device device) const {
+  Json session = Json::parse(session_facts(device));
+  session["command"] = command;
+  Json record = {{"program", program}};
+  record.update(session);
+  record["sessions"] = Json::array();
+  std::string warning;
+  std::error_code ignored;
+  if (fs::exists(session_path(), ignored)) {
+    try {
+      record = read_sessions(session_path());
+    } catch (const std::exception& failure) {
+      const fs::path kept = path_ / "run.json.broken";
+      fs::rename(session_path(), kept, ignored);
+      warning = session_path().string() + ": no record of a run's sessions, kept as " +
+                kept.filename().string() + ": " + failure.what();
+    }
+  }
+  record["sessions"].push_back(session);
+  write_file_atomically(session_path(), json_text(record));
+  return warning;
 }
 
 void RunDirectory::append_line(const std::string& json) const {

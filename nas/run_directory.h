@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/device.h"
 #include "nas/option_info.h"
 #include "nas/search_events.h"
 #include "nas/search_options.h"
@@ -12,7 +13,7 @@
 namespace drnas {
 
 /// The folder of one search or training: config.toml, log.jsonl (an object an epoch), genotype.txt,
-/// checkpoint.safetensors; of a training also weights.safetensors.
+/// checkpoint.safetensors, run.json (what ran it); of a training also weights.safetensors.
 class RunDirectory {
  public:
   /// Without options.resume creates options.out, which must not exist, and writes config.toml. With
@@ -26,12 +27,21 @@ class RunDirectory {
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path log_path() const { return path_ / "log.jsonl"; }
+  std::filesystem::path session_path() const { return path_ / "run.json"; }
   std::filesystem::path genotype_path() const { return path_ / "genotype.txt"; }
   std::filesystem::path checkpoint_path() const { return path_ / "checkpoint.safetensors"; }
   std::filesystem::path weights_path() const { return path_ / "weights.safetensors"; }
   /// The stored options that can change results, as TOML lines: what a checkpoint belongs to.
   const std::string& configuration() const { return configuration_; }
 
+  /// Enters this process into run.json: the program, what session_facts() says and the command; a
+  /// new run's facts stand at the top as well as first in the list `sessions`, to which each
+  /// resumed one is added. A run.json that cannot be understood is kept as run.json.broken, and a
+  /// new one begun: the results do not depend on it. Returns a line that says so, or an empty one.
+  template <class Options>
+  std::string begin_session(const Options& options, Device device) const {
+    return begin_session(Options::program, options.command, device);
+  }
   /// Appends one line to log.jsonl and waits until it is on the disk.
   template <class Record>
   void append_log(const Record& record) const {
@@ -45,6 +55,8 @@ class RunDirectory {
  private:
   RunDirectory(std::filesystem::path path, std::string configuration)
       : path_(std::move(path)), configuration_(std::move(configuration)) {}
+  std::string begin_session(const char* program, const std::vector<std::string>& command,
+                            Device device) const;
   void append_line(const std::string& json) const;
 
   std::filesystem::path path_;

@@ -16,6 +16,8 @@ namespace drnas {
 /// the member's name with dashes. The defaults are the preset nb201: the published plain
 /// NAS-Bench-201 recipe of DrNAS (Chen et al., ICLR 2021).
 struct SearchOptions {
+  static constexpr const char* program = "drnas_search";  ///< that takes them
+
   std::string preset = "nb201";     ///< what the other options started from
   std::string dataset = "cifar10";  ///< a name of dataset_names()
   std::filesystem::path data;   ///< folder of the data set; empty: its default place, if it has one
@@ -76,6 +78,9 @@ struct SearchOptions {
   int train_epochs = 0;     ///< of that training; 0: those of its preset
   bool dry_run = false;
   bool plan = false;  ///< print what the search will hold in memory, and end
+  /// The words of the command line, the program's name first, for run.json; empty: called from
+  /// code.
+  std::vector<std::string> command;
 
   bool operator==(const SearchOptions&) const = default;
 

@@ -190,7 +190,8 @@ TrainResult run_training(const TrainOptions& options, TrainObserver& observer) {
   const TrainMemory memory = inputs.plan(options, device);
   const RunResources resources(device, options.threads, options.memory_limit);
   const RunDirectory directory = RunDirectory::open(options);
-  for (const std::string& line : {note, memory.note})
+  const std::string broken = directory.begin_session(options, device);
+  for (const std::string& line : {note, memory.note, broken})
     if (!line.empty()) observer.on_message(line);
   try {
     Training training(options, inputs, memory, directory, observer, device);

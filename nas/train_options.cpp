@@ -160,7 +160,7 @@ void TrainOptions::validate() const {
   check_run(*this, check);
 }
 
-std::string TrainOptions::to_toml() const { return options_toml(*this, "drnas_train"); }
+std::string TrainOptions::to_toml() const { return options_toml(*this, program); }
 
 std::span<const Preset> train_presets() { return known_presets; }
 
@@ -214,6 +214,7 @@ TrainOptions train_options_after(const SearchOptions& s, const std::string& geno
   o.checkpoint_every = s.checkpoint_every;
   o.log_every = s.log_every;
   o.quiet = s.quiet;
+  o.command = s.command;
   o.out = s.out / "train";
   return o;
 }

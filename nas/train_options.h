@@ -18,6 +18,8 @@ namespace drnas {
 /// the member's name with dashes. The defaults are the preset nb201: how NAS-Bench-201 (Dong and
 /// Yang, ICLR 2020) trains its cells for 200 epochs.
 struct TrainOptions {
+  static constexpr const char* program = "drnas_train";  ///< that takes them
+
   std::string preset = "nb201";     ///< what the other options started from
   std::string genotype;             ///< the cell in its published form; empty only while resolving
   std::string dataset = "cifar10";  ///< a name of dataset_names()
@@ -61,6 +63,9 @@ struct TrainOptions {
   bool dry_run = false;
   bool describe = false;           ///< print what the network costs, and end
   std::filesystem::path evaluate;  ///< checkpoint or weights to test; empty: train
+  /// The words of the command line, the program's name first, for run.json; empty: called from
+  /// code.
+  std::vector<std::string> command;
 
   bool operator==(const TrainOptions&) const = default;
 

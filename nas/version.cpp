@@ -29,12 +29,25 @@ std::string compiler() {
 #endif
 }
 
-std::string cuda_versions() {
+const char* cuda_version() {
 #ifdef DRNAS_CUDA_VERSION
-  return std::string("CUDA ") + DRNAS_CUDA_VERSION + ", cuDNN " + DRNAS_CUDNN_VERSION;
+  return DRNAS_CUDA_VERSION;
 #else
-  return "without CUDA";
+  return "";
 #endif
+}
+
+const char* cudnn_version() {
+#ifdef DRNAS_CUDNN_VERSION
+  return DRNAS_CUDNN_VERSION;
+#else
+  return "";
+#endif
+}
+
+std::string cuda_versions() {
+  const std::string cuda = cuda_version();
+  return cuda.empty() ? "without CUDA" : "CUDA " + cuda + ", cuDNN " + cudnn_version();
 }
 
 }  // namespace drnas

@@ -11,6 +11,9 @@ const char* version();
 const char* git_commit();
 /// Name and version of the compiler.
 std::string compiler();
+/// "12.8" and "9.7" of the build; empty without CUDA.
+const char* cuda_version();
+const char* cudnn_version();
 /// "CUDA 12.8, cuDNN 9.7" of the build, or "without CUDA".
 std::string cuda_versions();
 

@@ -2,14 +2,18 @@
 #include "nas/run_directory.h"
 
 #include <doctest/doctest.h>
+#include <omp.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cmath>
+#include <ctime>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "nas/signals.h"
+#include "nas/version.h"
 #include "tests/option_files.h"
 
 namespace {
@@ -231,5 +235,61 @@ TEST_CASE("signals: the first one is noted, the second one ends the process") {
     REQUIRE(waitpid(child, &status, 0) == child);
     REQUIRE(WIFSIGNALED(status));
     CHECK(WTERMSIG(status) == SIGTERM);
+  }
+}
+
+TEST_CASE("run directory: run.json says what ran, and a resumed run has both sessions") {
+  const TemporaryFolder folder;
+  SearchOptions options = options_in(folder.path / "run");
+  options.command = {"drnas_search", "--data", "a b\xff"};
+  const RunDirectory run = RunDirectory::open(options);
+  CHECK(run.begin_session(options, drnas::Device::cpu).empty());
+  const auto first = nlohmann::json::parse(drnas::read_text_file(run.session_path()));
+  CHECK(first["program"] == "drnas_search");
+  CHECK(first["version"] == drnas::version());
+  CHECK(first["commit"] == drnas::git_commit());
+  CHECK(first["device"] == "cpu");
+  CHECK(first["threads"] == omp_get_max_threads());
+  CHECK(first["cores"] == omp_get_num_procs());
+  CHECK(first["memory_bytes"].get<std::int64_t>() > (1 << 20));
+  CHECK_FALSE(first["processor"].get<std::string>().empty());
+  CHECK_FALSE(first["onednn"].get<std::string>().empty());
+  CHECK(first.contains("cuda") == (*drnas::cuda_version() != '\0'));
+  CHECK_FALSE(first.contains("gpu"));
+  CHECK(first["command"] == nlohmann::json{"drnas_search", "--data", "a b\xef\xbf\xbd"});
+  std::tm parts{};
+  const std::string started = first["started"];
+  const char* end = strptime(started.c_str(), "%Y-%m-%dT%H:%M:%SZ", &parts);
+  REQUIRE(end == started.c_str() + started.size());
+  CHECK(std::abs(std::difftime(std::time(nullptr), timegm(&parts))) < 3600);
+  char host[256];
+  REQUIRE(gethostname(host, sizeof host) == 0);
+  for (const auto& item : first.items()) CHECK(item.value() != host);
+  REQUIRE(first["sessions"].size() == 1);
+  for (const auto& item : first["sessions"][0].items()) CHECK(first[item.key()] == item.value());
+  CHECK(first.size() == first["sessions"][0].size() + 2);  // program and sessions
+
+  options.command = {"drnas_search", "--resume"};
+  CHECK(run.begin_session(options, drnas::Device::cpu).empty());
+  auto second = nlohmann::json::parse(drnas::read_text_file(run.session_path()));
+  REQUIRE(second["sessions"].size() == 2);
+  CHECK(second["sessions"][1]["command"] == nlohmann::json{"drnas_search", "--resume"});
+  second["sessions"].erase(1);
+  CHECK(second == first);
+}
+
+TEST_CASE("run directory: a broken run.json is kept beside a new one") {
+  const TemporaryFolder folder;
+  const SearchOptions options = options_in(folder.path / "run");
+  const RunDirectory run = RunDirectory::open(options);
+  for (const char* broken : {"{\"sessions\": [", "{\"sessions\": 3}", "[]", ""}) {
+    drnas::write_file_atomically(run.session_path(), std::string_view(broken));
+    const std::string warning = run.begin_session(options, drnas::Device::cpu);
+    CHECK(warning.find(run.session_path().string()) == 0);
+    CHECK(warning.find("run.json.broken") != std::string::npos);
+    CHECK(warning.find('\n') == std::string::npos);
+    CHECK(drnas::read_text_file(run.path() / "run.json.broken") == broken);
+    const auto record = nlohmann::json::parse(drnas::read_text_file(run.session_path()));
+    CHECK(record["sessions"].size() == 1);
   }
 }

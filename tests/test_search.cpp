@@ -54,6 +54,14 @@ TEST_CASE(
     const SearchResult resumed = search(part);
     CHECK(resumed.interrupted_by_signal == 0);
     CHECK(resumed.epochs_done == 3);
+    const auto record = nlohmann::json::parse(read_text_file(part.out / "run.json"));
+    CHECK(record["program"] == "drnas_search");
+    std::string note;
+    const bool gpu = choose_device(part.device, note) == Device::cuda;
+    CHECK(record["device"] == (gpu ? "cuda" : "cpu"));
+    CHECK(record.contains("gpu") == gpu);
+    CHECK(record["threads"] == part.threads);
+    CHECK(record["sessions"].size() == 2);
     check_same_run(whole.out, part.out);
   };
   interrupted_and_resumed("first-epoch", Interrupter(1), 0);

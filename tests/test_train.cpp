@@ -153,6 +153,9 @@ TEST_CASE("training: stopped by SIGINT anywhere and resumed, it ends like an uni
       CHECK(resumed.epochs_done == 3);
       check_same_run(whole.out, part.out);
       CHECK(train(part).test.top1 == resumed.test.top1);  // nothing left to do
+      const auto record = nlohmann::json::parse(read_text_file(part.out / "run.json"));
+      CHECK(record["program"] == "drnas_train");
+      CHECK(record["sessions"].size() == 3);
     };
     if (!darts) interrupted_and_resumed("first-epoch", Interrupter(1), 0);
     interrupted_and_resumed("middle", Interrupter(5), 1);

@@ -19,7 +19,7 @@ constexpr const char* description =
 constexpr const char* examples = R"(
 An option is taken from the command line, else from --config, else from --preset, else from its default (shown above:
 the preset nb201). A run directory holds config.toml (repeats the run), log.jsonl (one object an epoch), genotype.txt
-(the cell) and checkpoint.safetensors. Ctrl-C writes a checkpoint and ends; --resume goes on from there.
+(the cell), run.json (what ran it) and checkpoint.safetensors. Ctrl-C writes a checkpoint and ends; --resume goes on from there.
 
 Examples:
   a first search, a few minutes on two cores
@@ -56,7 +56,8 @@ void complete(SearchOptions& options, const std::vector<GivenOption>& given) {
 }  // namespace
 
 CommandLine parse_command_line(const std::vector<std::string>& arguments, std::ostream& output) {
-  OptionParser<SearchOptions> parser({"drnas_search", description, examples}, SearchOptions{});
+  OptionParser<SearchOptions> parser({SearchOptions::program, description, examples},
+                                     SearchOptions{});
   CommandLine line;
   line.answered = !parser.parse(arguments, output);
   if (line.answered) return line;
@@ -64,6 +65,8 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments, std::o
   line.options = resolve_options(given, parser.given());
   given.insert(given.end(), parser.given().begin(), parser.given().end());
   complete(line.options, given);
+  line.options.command = arguments;
+  line.options.command.insert(line.options.command.begin(), SearchOptions::program);
   return line;
 }
 

@@ -19,8 +19,8 @@ constexpr const char* examples = R"(
 An option is taken from the command line, else from --config, else from --preset, else from its default (shown above:
 the preset nb201; a genotype of the DARTS space without --preset gets darts-cifar10). All training images train the
 weights; the test set is evaluated after every epoch. A run directory holds config.toml (repeats the run), log.jsonl
-(one object an epoch), genotype.txt, checkpoint.safetensors and weights.safetensors (for PyTorch: published names and
-layout). Ctrl-C writes a checkpoint and ends; --resume goes on from there.
+(one object an epoch), genotype.txt, run.json (what ran it), checkpoint.safetensors and weights.safetensors (for
+PyTorch: published names and layout). Ctrl-C writes a checkpoint and ends; --resume goes on from there.
 
 Examples:
   a first training, a few minutes on two cores
@@ -69,7 +69,7 @@ void complete(TrainOptions& options, const std::vector<GivenOption>& given) {
 
 TrainCommandLine parse_train_command_line(const std::vector<std::string>& arguments,
                                           std::ostream& output) {
-  OptionParser<TrainOptions> parser({"drnas_train", description, examples},
+  OptionParser<TrainOptions> parser({TrainOptions::program, description, examples},
                                     train_preset_options("nb201"));
   TrainCommandLine line;
   line.answered = !parser.parse(arguments, output);
@@ -81,6 +81,8 @@ TrainCommandLine parse_train_command_line(const std::vector<std::string>& argume
   for (GivenOption& option : given)
     if (option.name == "genotype") option.value = line.options.genotype;
   complete(line.options, given);
+  line.options.command = arguments;
+  line.options.command.insert(line.options.command.begin(), TrainOptions::program);
   return line;
 }
 
