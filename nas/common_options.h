@@ -38,6 +38,8 @@ OptionRows<O> common_run_rows() {
        "longest time between checkpoints (one is written after each epoch anyway)"},
       {"log-every", &O::log_every, run, "SECONDS", reporting,
        "least time between progress lines off a terminal"},
+      {"tensorboard", &O::tensorboard, run, "", reporting,
+       "write event files for TensorBoard into OUT/tensorboard, in time to watch the run"},
       {"quiet", &O::quiet, run, "", reporting, "print the result only"},
   };
 }

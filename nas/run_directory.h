@@ -27,6 +27,8 @@ class RunDirectory {
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path log_path() const { return path_ / "log.jsonl"; }
+  /// The folder of --tensorboard.
+  std::filesystem::path events_path() const { return path_ / "tensorboard"; }
   std::filesystem::path session_path() const { return path_ / "run.json"; }
   std::filesystem::path genotype_path() const { return path_ / "genotype.txt"; }
   std::filesystem::path checkpoint_path() const { return path_ / "checkpoint.safetensors"; }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <limits>
 #include <string>
 
 #include "nas/run_events.h"
@@ -17,6 +18,8 @@ struct PhaseTimes {
   std::int64_t step, steps;  ///< finished; in all
   std::int64_t timed;        ///< of the finished ones, those of this process
   double seconds;            ///< for the timed ones
+  /// Of the last training batch.
+  double loss = std::numeric_limits<double>::quiet_NaN();
 };
 
 /// What observers are told. epoch counts from 0; images: of one step; epoch_seconds: what an epoch
@@ -30,6 +33,7 @@ inline StepProgress step_progress(const PhaseTimes& t, std::int64_t epoch, int e
   p.step = t.step;
   p.steps = t.steps;
   p.phase = t.phase;
+  p.loss = t.loss;
   p.steps_per_second = 1.0 / step_seconds;
   p.images_per_second = p.steps_per_second * images;
   p.seconds_left = step_seconds * static_cast<double>(t.steps - t.step) +

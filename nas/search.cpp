@@ -8,6 +8,7 @@
 #include "engine/gpu.h"
 #include "engine/widening.h"
 #include "nas/architecture.h"
+#include "nas/event_observer.h"
 #include "nas/evidence.h"
 #include "nas/run_directory.h"
 #include "nas/run_loop.h"
@@ -79,6 +80,7 @@ class Search {
   SearchResult run() {
     const Clock::time_point start = Clock::now();
     last_checkpoint_ = start;
+    observer_.on_start({progress_.epoch, progress_.step, batches_.train->batches()});
     batches_.train->seek(progress_.epoch * batches_.train->batches() + progress_.step);
     batches_.alpha->seek(progress_.architecture_steps);
     while (progress_.epoch < options_.epochs) {
@@ -155,7 +157,8 @@ class Search {
   }
 
   /// The search step: alpha on a validation batch, then the weights on a training batch.
-  void step(double learning_rate) {
+  /// Returns the loss of the training batch.
+  double step(double learning_rate) {
     const std::int64_t done =
         alpha_epochs_before(options_, stages_, progress_.epoch) * batches_.train->batches() +
         progress_.step;
@@ -168,6 +171,7 @@ class Search {
     weight_times_.add(result);
     progress_.train.add(result);
     ++progress_.step;
+    return result.loss;
   }
 
   /// False when a signal stopped it; then the checkpoint is written.
@@ -178,8 +182,9 @@ class Search {
     const std::int64_t first_step = progress_.step;
     while (progress_.step < batches_.train->batches()) {
       if (stop_signal()) return checkpoint(), false;
+      double loss = 0;
       try {
-        step(learning_rate);
+        loss = step(learning_rate);
       } catch (const Error& error) {
         if (untouched()) throw NothingDone(error.what());
         const bool kept = checkpoint_after_failure([&] { checkpoint(); });
@@ -187,7 +192,7 @@ class Search {
                                 directory_.checkpoint_path()));
       }
       report({"search", progress_.step, batches_.train->batches(), progress_.step - first_step,
-              seconds_since(start)});
+              seconds_since(start), loss});
       if (seconds_since(last_checkpoint_) > 60.0 * options_.checkpoint_every) checkpoint();
     }
     steps_timed_ = progress_.step - first_step;
@@ -329,7 +334,10 @@ SearchResult run_search(const SearchOptions& options, SearchObserver& observer) 
   for (const std::string& line : {note, memory.note, broken})
     if (!line.empty()) observer.on_message(line);
   try {
-    Search search(options, inputs, memory, directory, observer, device);
+    std::optional<EventObserver<EpochRecord>> events;
+    if (options.tensorboard) events.emplace(observer, directory.events_path());
+    SearchObserver& told = events ? *events : observer;
+    Search search(options, inputs, memory, directory, told, device);
     if (options.resume)
       search.resume();
     else

@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 
 #include "engine/gpu.h"
+#include "nas/event_observer.h"
 #include "nas/run_directory.h"
 #include "nas/run_loop.h"
 #include "nas/run_resources.h"
@@ -54,6 +56,7 @@ class Training {
   TrainResult run() {
     const Clock::time_point start = Clock::now();
     last_checkpoint_ = start;
+    observer_.on_start({progress_.epoch, progress_.step, batches_.train->batches()});
     directory_.write_genotype(options_.genotype);
     batches_.train->seek(progress_.epoch * batches_.train->batches() + progress_.step);
     while (progress_.epoch < options_.epochs)
@@ -78,9 +81,9 @@ class Training {
     step_ms_ = 0;
     while (progress_.step < batches_.train->batches()) {
       if (stop_signal()) return checkpoint(), false;
-      step();
+      const double loss = step();
       report({"training", progress_.step, batches_.train->batches(), progress_.step - first_step,
-              seconds_since(start)});
+              seconds_since(start), loss});
       if (seconds_since(last_checkpoint_) > 60.0 * options_.checkpoint_every) checkpoint();
     }
     steps_timed_ = progress_.step - first_step;
@@ -88,12 +91,14 @@ class Training {
     return true;
   }
 
-  void step() {
+  /// Returns the loss of the batch.
+  double step() {
     try {
       const StepResult result = trainer_.train(batches_.train->next());
       step_ms_ += result.total_ms;
       progress_.train.add(result);
       ++progress_.step;
+      return result.loss;
     } catch (const Error& error) {
       if (untouched()) throw NothingDone(error.what());
       const bool kept = checkpoint_after_failure([&] { checkpoint(); });
@@ -194,7 +199,10 @@ TrainResult run_training(const TrainOptions& options, TrainObserver& observer) {
   for (const std::string& line : {note, memory.note, broken})
     if (!line.empty()) observer.on_message(line);
   try {
-    Training training(options, inputs, memory, directory, observer, device);
+    std::optional<EventObserver<TrainEpoch>> events;
+    if (options.tensorboard) events.emplace(observer, directory.events_path());
+    TrainObserver& told = events ? *events : observer;
+    Training training(options, inputs, memory, directory, told, device);
     if (options.resume) training.resume();
     return training.run();
   } catch (const NothingDone& failure) {

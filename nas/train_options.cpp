@@ -214,6 +214,7 @@ TrainOptions train_options_after(const SearchOptions& s, const std::string& geno
   o.checkpoint_every = s.checkpoint_every;
   o.log_every = s.log_every;
   o.quiet = s.quiet;
+  o.tensorboard = s.tensorboard;
   o.command = s.command;
   o.out = s.out / "train";
   return o;

@@ -59,6 +59,7 @@ struct TrainOptions {
   bool resume = false;             ///< continue the run in `out`
   double checkpoint_every = 10;    ///< minutes
   double log_every = 5;            ///< least seconds between plain progress lines
+  bool tensorboard = false;        ///< write event files into OUT/tensorboard
   bool quiet = false;
   bool dry_run = false;
   bool describe = false;           ///< print what the network costs, and end

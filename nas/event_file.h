@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+// Event files as TensorBoard reads them.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace drnas {
+
+/// CRC-32C (Castagnoli; RFC 3720, B.4): reflected polynomial 0x82f63b78; of "123456789" 0xe3069283.
+std::uint32_t crc32c(std::string_view bytes);
+/// As TFRecord stores it, so that a sum over stored sums is none of itself: turned right by 15
+/// bits, plus 0xa282ead8.
+std::uint32_t masked_crc32c(std::string_view bytes);
+
+/// Values of one step under their tags: tensorboard.Summary in protobuf's wire format.
+class EventSummary {
+ public:
+  /// Stored as float32; may be NaN or infinite.
+  void scalar(std::string_view tag, double value);
+  /// Twelve bins of equal width from the least to the largest value; nothing without values.
+  void histogram(std::string_view tag, std::span<const double> values);
+  /// Shown as Markdown.
+  void text(std::string_view tag, std::string_view text);
+
+  const std::string& bytes() const { return bytes_; }
+
+ private:
+  std::string bytes_;
+};
+
+/// One event file: tensorboard.Event messages as TFRecords, each its length (uint64), the length's
+/// masked CRC, the message, its masked CRC, all little-endian. What is written can be read at once.
+class EventFile {
+ public:
+  /// Creates `folder` where it is missing and in it events.out.tfevents.SECONDS.drnas-NUMBER, which
+  /// sorts behind all that are there: readers go through them by name. Throws Error naming the file
+  /// when it cannot be written, as do the other members.
+  explicit EventFile(const std::filesystem::path& folder);
+  ~EventFile();
+  EventFile(const EventFile&) = delete;
+  EventFile& operator=(const EventFile&) = delete;
+
+  /// A session begins: events of `step` and later ones in earlier files are void.
+  void start(std::int64_t step);
+  void write(std::int64_t step, const EventSummary& summary);
+
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  void append(std::string_view event);
+
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+};
+
+}  // namespace drnas
