@@ -113,7 +113,7 @@ TEST_CASE("run directory: a line of the log has exactly the documented keys") {
   CHECK(keys == std::vector<std::string>{"epoch", "stage", "learning_rate", "train_loss",
                                          "train_top1", "val_loss", "val_top1", "genotype",
                                          "concentrations", "step_ms", "images_per_second",
-                                         "peak_bytes", "pinned_bytes"});
+                                         "seconds", "peak_bytes", "pinned_bytes"});
   CHECK(json["epoch"] == 3);
   CHECK(json["stage"] == 2);
   CHECK(json["learning_rate"].get<double>() == r.learning_rate);
