@@ -8,7 +8,7 @@ RUN ?= runs/quick-$(shell date +%Y%m%d-%H%M%S)
 .DEFAULT_GOAL := all
 .PHONY: all deps search test test-sanitize test-torture check bench bench-peers bench-peers-darts gpu-check install format lint clean help
 
-all: ## build everything into build/, ./drnas_search and ./drnas_train
+all: ## build everything into build/, ./drnas_search, ./drnas_train and ./drnas_report
 	@mkdir -p $(BUILD)
 	@cmake -S . -B $(BUILD) $(if $(shell command -v ninja),-G Ninja) $(CMAKE_ARGS) >$(BUILD)/configure.log 2>&1 \
 	  || { cat $(BUILD)/configure.log; exit 1; }
@@ -62,7 +62,7 @@ lint: ## include direction, vendor headers, file length; clang-tidy where instal
 	  xargs -P $(JOBS) -n 4 clang-tidy -p $(BUILD) --quiet --extra-arg=-Wno-unknown-warning-option; fi
 
 clean: ## remove build folders
-	rm -rf build build-sanitize drnas_search drnas_train
+	rm -rf build build-sanitize drnas_search drnas_train drnas_report
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-18s %s\n", $$1, $$2}'
