@@ -2,9 +2,12 @@
 #include <exception>
 #include <iostream>
 
+#include "nas/cell_graph.h"
 #include "nas/run_directory.h"
 #include "nas/search.h"
+#include "nas/search_inputs.h"
 #include "nas/signals.h"
+#include "tools/cell_text.h"
 #include "tools/cli.h"
 #include "tools/plan.h"
 #include "tools/progress.h"
@@ -27,11 +30,14 @@ void print_result(const SearchResult& result, const SearchOptions& options) {
   std::cout << result.genotype << "\n";
   if (result.table) std::cout << accuracies(*result.table) << "\n";
   if (options.quiet) return;
+  for (const CellGraph& graph : cell_graphs(search_space(options), result.genotype))
+    std::cout << cell_text(graph, locale_is_utf8());
   if (options.then_train) return;
   std::cout << "what to run next:\n  train what was found         drnas_train --genotype "
             << shell_word((options.out / "genotype.txt").string()) << " --dataset "
             << options.dataset
             << (options.data.empty() ? "" : " --data " + shell_word(options.data.string()))
+            << "\n  see the search as a page     drnas_report " << shell_word(options.out.string())
             << "\n  the same with another seed   drnas_search --config "
             << shell_word((options.out / "config.toml").string()) << " --seed " << options.seed + 1
             << " --out NEW_DIR\n";
@@ -75,6 +81,9 @@ int search_seeds(const SearchOptions& options) {
     if (status != 0) return status;
   }
   std::cout << seeds_summary(options.seeds, results);
+  if (!options.quiet)
+    std::cout << "see all of them as one page: drnas_report "
+              << shell_word(directory.path().string()) << "\n";
   return 0;
 }
 
