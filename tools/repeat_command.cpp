@@ -48,13 +48,14 @@ std::vector<std::string> repeat_arguments(const SearchOptions& options) {
     }
   }
   std::vector<std::string> arguments;
-  const SearchOptions defaults;
+  const SearchOptions defaults, preset = preset_options(options.preset, options.recipe);
   for (const OptionInfo& info : option_table()) {
     const auto named = [&](const GivenOption& option) { return option.name == info.name; };
-    const auto at = std::find_if(chosen.begin(), chosen.end(), named);
-    const bool start = at - chosen.begin() < 3;
-    if (at == chosen.end() || (start && same_option(defaults, options, info))) continue;
-    append(options, info, arguments);
+    if (std::none_of(chosen.begin(), chosen.end(), named)) continue;
+    const bool first = info.name == "preset" || info.name == "recipe";
+    const bool implied = first ? same_option(defaults, options, info)
+                               : info.name == "dataset" && same_option(preset, options, info);
+    if (!implied) append(options, info, arguments);
   }
   return arguments;
 }

@@ -15,8 +15,9 @@ struct RunLabel {
   std::string group;  ///< that of all runs that differ only in the seed; unique
 };
 
-/// Names of the options that differ among the runs, in the order of --help. Left out: the seed,
-/// what cannot change anything that is recorded, and where a run lies.
+/// Names of the options that differ among the runs, in the order of the option table. Left out: the
+/// seed, threads, the preset (its options stand for themselves), where a run lies, and what decides
+/// no more than what is recorded or shown.
 std::vector<std::string> differing_options(const std::vector<RecordedRun>& runs);
 std::vector<RunLabel> label_runs(const std::vector<RecordedRun>& runs);
 
