@@ -30,6 +30,8 @@ Examples:
     drnas_search --data cifar-10-batches-bin --cells 1 --epochs 25 --limit-train 20000 --seeds 1,2,3,4 --out runs/seeds
   search and then train the cell that was found
     drnas_search --data cifar-10-batches-bin --out runs/cifar10 --then-train
+  see what a search does or did, as a page in a browser (runs/cifar10/report.html)
+    drnas_report runs/cifar10
   go on with a run that was stopped
     drnas_search --out runs/cifar10 --resume
   repeat a run

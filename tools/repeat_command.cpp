@@ -37,12 +37,16 @@ std::vector<std::string> repeat_arguments(const SearchOptions& options) {
   std::vector<GivenOption> chosen;
   for (const char* name : {"preset", "recipe", "dataset"})
     chosen.push_back(given(options, *find_option(name)));
+  const auto is_chosen = [&](const OptionInfo& info) {
+    return std::any_of(chosen.begin(), chosen.end(),
+                       [&](const GivenOption& option) { return option.name == info.name; });
+  };
   bool complete = false;
   while (!complete) {
     complete = true;
     const SearchOptions start = resolve_options({}, chosen);
     for (const OptionInfo& info : option_table()) {
-      if (!repeats(info) || same_option(start, options, info)) continue;
+      if (!repeats(info) || is_chosen(info) || same_option(start, options, info)) continue;
       chosen.push_back(given(options, info));
       complete = false;
     }
@@ -50,8 +54,7 @@ std::vector<std::string> repeat_arguments(const SearchOptions& options) {
   std::vector<std::string> arguments;
   const SearchOptions defaults, preset = preset_options(options.preset, options.recipe);
   for (const OptionInfo& info : option_table()) {
-    const auto named = [&](const GivenOption& option) { return option.name == info.name; };
-    if (std::none_of(chosen.begin(), chosen.end(), named)) continue;
+    if (!is_chosen(info)) continue;
     const bool first = info.name == "preset" || info.name == "recipe";
     const bool implied = first ? same_option(defaults, options, info)
                                : info.name == "dataset" && same_option(preset, options, info);

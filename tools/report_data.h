@@ -24,9 +24,16 @@ std::vector<RunLabel> label_runs(const std::vector<RecordedRun>& runs);
 struct ReportHeader {
   std::string title, program, created;
 };
-/// The page's data as JSON without any `<`, fit for a <script> element: header, and of each
-/// run its names, configuration, the command that repeats it, cells with drawings, and the epochs
-/// as they were logged.
+/// The page's data as JSON without any `<`, fit for a <script> element: title, program, created and
+/// runs, each with
+///   name, group, seed, space, genotype
+///   config       [[option, value], ...] as config.toml says, in its order
+///   differs      differing_options()
+///   command      how to repeat the run
+///   machine      run.json as it is, or null
+///   budget_bytes --memory-limit, or null
+///   cells        [{name, ops, edges: labels of its rows, first_row: in `concentrations`, svg,
+///   dot}] epochs       the objects of log.jsonl as they are
 std::string report_json(const ReportHeader& header, const std::vector<RecordedRun>& runs);
 
 }  // namespace drnas::tools
