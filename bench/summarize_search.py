@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Summarises runs of drnas_search and drnas_train as JSON; with --table, found cells beside what random cells of the
-same table reach.
+"""Summarises runs of drnas_search and drnas_train as JSON, with command, machine, commit and date of each;
+with --table, found cells beside what random cells of the same table reach.
 
     bench/summarize_search.py RUN... [--table CSV] > bench/results/NAME.json
 RUN is a run folder, or the parent of seed-* folders."""
@@ -13,7 +13,10 @@ import statistics
 import sys
 import tomllib
 
-PLACES = ("out", "data", "cache", "nb201-table")  # of the machine, not of the search
+from recorded_command import portable_command
+
+PLACES = ("out", "data", "cache", "nb201-table", "config")  # of the machine, not of the search
+MACHINE = ("device", "processor", "gpu", "cores", "threads", "memory_bytes")
 
 
 def runs_in(folder: pathlib.Path) -> list[pathlib.Path]:
@@ -24,6 +27,19 @@ def runs_in(folder: pathlib.Path) -> list[pathlib.Path]:
 def configuration(run: pathlib.Path) -> dict:
     config = tomllib.loads((run / "config.toml").read_text())
     return {key: value for key, value in config.items() if key not in PLACES}
+
+
+def origin(run: pathlib.Path) -> dict:
+    """What ran it, from the run.json of a program that wrote one; each commit of its sessions."""
+    file = run / "run.json"
+    if not file.exists():
+        return {}
+    record = json.loads(file.read_text())
+    commits = dict.fromkeys(session["commit"] for session in record["sessions"])
+    found = {"command": portable_command(record["command"], PLACES),
+             "machine": {key: record[key] for key in MACHINE if key in record},
+             "git_commit": ", ".join(commits), "date": record["started"][:10]}
+    return {key: value for key, value in found.items() if value}
 
 
 def stage_peaks(epochs: list[dict]) -> dict:
@@ -37,6 +53,7 @@ def summarize(run: pathlib.Path) -> dict:
         sys.exit(f"error: {run}/log.jsonl: no epochs, expected at least one")
     last = epochs[-1]
     summary = {"run": run.name, "epochs": len(epochs), "genotype": (run / "genotype.txt").read_text().strip()}
+    summary |= origin(run)
     if "table" in last:
         summary |= {"table": last["table"], "cifar10_by_epoch": [e["table"]["cifar10"] for e in epochs]}
     summary |= {key: last[key] for key in ("train_top1", "val_top1", "test_top1", "test_top5") if key in last}
@@ -59,7 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", nargs="+", type=pathlib.Path)
     parser.add_argument("--table", type=pathlib.Path, help="NAS-Bench-201 table as CSV")
-    parser.add_argument("--note", default="", help="machine, date, commit")
+    parser.add_argument("--note", default="", help="what the runs themselves do not say")
     arguments = parser.parse_args()
     folders = [r for folder in arguments.run for r in runs_in(folder)]
     runs = [summarize(r) for r in folders]

@@ -1,12 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # cuda_report.sh [ARCHITECTURE...]: registers and spills of every CUDA kernel, as the compiler reports them, one line a
-# file and architecture. Fails where a kernel spills. Default architectures: 80 90 120.
+# file and architecture behind four lines that say what made them. Fails where a kernel spills. Default architectures: 80 90 120.
 set -eu
 cd "$(dirname "$0")/.."
 nvcc=$(command -v "${CUDACXX:-nvcc}" || echo /usr/local/cuda/bin/nvcc)
 [ -x "$nvcc" ] || { echo "error: no nvcc found, expected one in PATH or CUDACXX" >&2; exit 2; }
 [ $# -gt 0 ] || set -- 80 90 120
+echo "# command: tools/cuda_report.sh $*"
+echo "# commit: $(git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null || echo unknown)"
+echo "# date: $(date -u +%Y-%m-%d)"
+echo "# machine: $("$nvcc" --version | sed -n 's/.*release \([^,]*\),.*/nvcc \1/p')"
 status=0
 for file in kernels/*.cu; do
   for architecture in "$@"; do

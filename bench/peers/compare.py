@@ -18,6 +18,11 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 LAYOUTS = ("published", "channels_last")
+PLACES = ("python", "extra-python", "programs", "json")  # of the machine, not of the comparison
+
+sys.path.insert(0, os.path.dirname(HERE))
+
+from recorded_command import portable_command  # noqa: E402  pylint: disable=wrong-import-position
 
 
 class Pair:
@@ -281,6 +286,7 @@ def compare(options):
     pythons = [options.python] + ([options.extra_python] if options.extra_python else [])
     interpreters = [(python, torch_version(python)) for python in pythons]
     report = {
+        "command": portable_command(["bench/peers/compare.py", *sys.argv[1:]], PLACES),
         "machine": {"cpu": cpu_model(), "cores": cores()},
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "git_commit": first_line(["git", "describe", "--always", "--dirty", "--abbrev=40"]),
