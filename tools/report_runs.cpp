@@ -168,9 +168,9 @@ class Reader {
     constexpr int deepest = 4;
     if (depth == deepest) return false;
     std::vector<std::string> names;
-    std::error_code code;
+    std::error_code code, ignored;
     for (const fs::directory_entry& entry : fs::directory_iterator(folder, code))
-      if (entry.is_directory() && !entry.is_symlink())
+      if (entry.is_directory(ignored) && !entry.is_symlink(ignored))
         names.push_back(entry.path().filename().string());
     if (code) throw Error("cannot read " + folder.string() + ": " + code.message());
     std::sort(names.begin(), names.end(), natural_less);
