@@ -8,11 +8,12 @@ namespace {
 
 constexpr std::array<const char*, 4> nb201_labels{"0 input", "1", "2", "3 output"};
 
-/// Name of a state of the DARTS cell: its two inputs, then the nodes by the genotype's numbers.
+/// A state of the DARTS cell by the genotype's number, the two inputs also by their usual names.
 std::string darts_label(int state) {
-  if (state < 2) return state == 0 ? "c_{k-2}" : "c_{k-1}";
-  return std::to_string(state);
+  return std::to_string(state) + (state == 0 ? " c_{k-2}" : state == 1 ? " c_{k-1}" : "");
 }
+
+std::string edge_label(int from, int to) { return std::to_string(from) + "→" + std::to_string(to); }
 
 CellGraph nb201_graph(const Nb201Cell& cell) {
   using enum CellNodeKind;
@@ -68,13 +69,11 @@ std::vector<CellGraph> cell_graphs(SearchSpace space, const std::string& genotyp
 std::vector<std::string> edge_labels(SearchSpace space) {
   std::vector<std::string> labels;
   if (space == SearchSpace::nas_bench_201) {
-    for (const Nb201Edge& edge : Nb201Cell::edge)
-      labels.push_back(std::to_string(edge.from) + "→" + std::to_string(edge.to));
+    for (const Nb201Edge& edge : Nb201Cell::edge) labels.push_back(edge_label(edge.from, edge.to));
     return labels;
   }
   for (int to = 2; to < 2 + darts_nodes; ++to)
-    for (int from = 0; from < to; ++from)
-      labels.push_back(darts_label(from) + "→" + darts_label(to));
+    for (int from = 0; from < to; ++from) labels.push_back(edge_label(from, to));
   return labels;
 }
 

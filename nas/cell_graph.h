@@ -40,8 +40,9 @@ std::vector<CellGraph> cell_graphs(const AnyGenotype& genotype);
 /// parse_darts_genotype() do.
 std::vector<CellGraph> cell_graphs(SearchSpace space, const std::string& genotype);
 
-/// The edges of the search space's cell as FROM→TO with the labels of nodes, in the order in which
-/// their rows stand in theta (of each kind of cell, in the DARTS space).
+/// The edges of the search space's cell as FROM→TO with the numbers with which labels of nodes
+/// begin, in the order in which their rows stand in theta (of each kind of cell, in the DARTS
+/// space).
 std::vector<std::string> edge_labels(SearchSpace space);
 
 /// What an edge does, for a drawing's colours: conv, skip, pool, none or concat.

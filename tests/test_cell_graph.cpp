@@ -41,7 +41,7 @@ Cell random_nb201(std::mt19937_64& rng) {
 }
 
 std::string darts_label(int state) {
-  return state == 0 ? "c_{k-2}" : state == 1 ? "c_{k-1}" : std::to_string(state);
+  return state == 0 ? "0 c_{k-2}" : state == 1 ? "1 c_{k-1}" : std::to_string(state);
 }
 
 DartsCellGenotype random_darts_cell(std::mt19937_64& rng) {
@@ -266,7 +266,9 @@ TEST_CASE("cell graph: rows of theta are labelled in the order of the genotype's
     const CellGraph normal = cell_graphs(SearchSpace::darts, found.genotype)[0];
     std::string strong;
     for (const CellEdge& edge : normal.edges)
-      if (edge.op == ops[3]) strong += label(normal, edge.from) + "→" + label(normal, edge.to);
+      if (edge.op == ops[3])
+        strong +=
+            std::to_string(std::stoi(label(normal, edge.from))) + "→" + label(normal, edge.to);
     CHECK(strong == labels[row]);
   }
 }
