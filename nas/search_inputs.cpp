@@ -259,4 +259,9 @@ std::string image_text(const SearchMemory& memory, const ImageSet& images) {
                                                       : " on the host, which makes the batches");
 }
 
+std::int64_t planned_bytes(const SearchMemory& memory, Device device, const ImageSet& images) {
+  const bool held = device == Device::cpu && !images.on_disk();
+  return memory.peak_bytes + (held ? image_bytes(images) : 0);
+}
+
 }  // namespace drnas

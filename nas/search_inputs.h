@@ -50,6 +50,9 @@ struct SearchMemory {
 };
 /// "10.00 MiB pinned on the host, read by the device", and the like.
 std::string image_text(const SearchMemory& memory, const ImageSet& images);
+/// What the device's memory must hold, for scripts that run several searches at once: the tensors,
+/// and on the CPU the decoded images too, which lie in the same memory.
+std::int64_t planned_bytes(const SearchMemory& memory, Device device, const ImageSet& images);
 
 /// The search space and the stem that the options ask for.
 SearchSpace search_space(const SearchOptions& options);

@@ -25,6 +25,9 @@ std::string plan_search(const SearchOptions& options) {
          " parameters, raw outputs: " + to_string(memory.network.raw_outputs) +
          "\n# tensors: " + format_bytes(memory.peak_bytes) +
          " at the peak\n# images: " + image_text(memory, inputs.dataset.train) +
+         "\n# planned peak bytes " +
+         std::to_string(planned_bytes(memory, device, inputs.dataset.train)) + " on " +
+         (device == Device::cuda ? "cuda" : "cpu") +
          (memory.note.empty() ? "" : "\n# note: " + memory.note) +
          "\n# each epoch: " + batches(inputs.split.weights.size()) + " search steps, " +
          batches(inputs.split.architecture.size()) + " evaluation batches\n# would write to " +

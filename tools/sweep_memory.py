@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT
+"""Whether one more run fits into memory."""
+
+import subprocess
+
+from sweep_definition import SweepError
+
+
+def mebibytes(count):
+    return f"{count / 2**20:.1f} MiB"
+
+
+def available_bytes(meminfo="/proc/meminfo"):
+    with open(meminfo, encoding="ascii") as stream:
+        for line in stream:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    raise SweepError(f"{meminfo}: no MemAvailable, expected it to tell the free memory")
+
+
+def card_bytes():
+    """Free memory of the first GPU."""
+    command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits", "--id=0"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return int(answer.split()[0]) * 2**20
+    except (OSError, subprocess.CalledProcessError, ValueError, IndexError) as failure:
+        raise SweepError(f"nvidia-smi: cannot tell the GPU's free memory: {failure}") from failure
+
+
+class Memory:
+    """Free memory of the device that the runs use. Runs allocate some time after their start, so that
+    those which run count with what they planned."""
+
+    def __init__(self, device, free_bytes=None):
+        self.free_bytes = free_bytes or (card_bytes if device == "cuda" else available_bytes)
+        self.idle = self.free_bytes()  # when no run was there
+
+    def room(self, running):
+        """Bytes for another run beside those that run."""
+        free = self.free_bytes()
+        if not running:
+            self.idle = free
+        return min(free, self.idle - sum(run.planned_bytes for run in running))
+
+    def refusal(self, run, free):
+        """The line for a run that does not fit alone."""
+        return f"{run.name}: needs {mebibytes(run.planned_bytes)}, expected at most the {mebibytes(free)} that are free"
