@@ -129,7 +129,10 @@ std::optional<Warning> Evidence::judge(EpochRecord& record) {
     const bool acts = std::find(stop_on_.begin(), stop_on_.end(), warning.alarm) != stop_on_.end();
     if (acts && !ending) ending = warning;
   }
-  if (ending) record.stopped_on = to_string(ending->alarm);
+  if (ending) {
+    record.stopped_on = to_string(ending->alarm);
+    record.good_epoch = ending->good_epoch;
+  }
   return ending;
 }
 

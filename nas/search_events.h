@@ -44,6 +44,7 @@ struct EpochRecord {
   std::optional<HessianRecord> hessian;
   std::vector<std::string> warnings;  ///< raised in this epoch
   std::string stopped_on;             ///< the alarm that ended the search here (--stop-on)
+  int good_epoch = 0;                 ///< then the epoch whose cell is the result
 };
 
 using SearchObserver = RunObserver<EpochRecord>;

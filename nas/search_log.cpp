@@ -67,7 +67,10 @@ void add_optional(const EpochRecord& record, Json& json) {
   if (record.trajectory) json["trajectory"] = to_json(*record.trajectory);
   if (record.hessian) json["hessian"] = to_json(*record.hessian);
   if (!record.warnings.empty()) json["warnings"] = record.warnings;
-  if (!record.stopped_on.empty()) json["stopped_on"] = record.stopped_on;
+  if (!record.stopped_on.empty()) {
+    json["stopped_on"] = record.stopped_on;
+    json["good_epoch"] = record.good_epoch;
+  }
 }
 
 }  // namespace

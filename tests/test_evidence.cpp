@@ -173,6 +173,7 @@ TEST_CASE("evidence: a collapse to skip connections warns, and stops where it is
   log = comparable_log(o.out);
   REQUIRE(log.size() == 1);
   CHECK(log[0]["stopped_on"] == "skip");
+  CHECK(log[0]["good_epoch"] == result.genotype_epoch);
   // What has been warned of does not stop it again.
   o.resume = true;
   CHECK(search(o).epochs_done == 3);

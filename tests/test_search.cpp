@@ -163,6 +163,25 @@ TEST_CASE("search: images that exceed the memory limit are read from pinned memo
 }
 #endif
 
+TEST_CASE("search: the dry run says in bytes what the search then needs, and leaves no folder") {
+  const ScratchFolder scratch;
+  const SearchOptions o = small_search(scratch / "run");
+  const std::string plan = plan_search(o), words = "\n# planned peak bytes ";
+  CHECK(!fs::exists(o.out));
+  const std::size_t at = plan.find(words);
+  REQUIRE(at != std::string::npos);
+  std::size_t digits = 0;
+  const std::int64_t planned = std::stoll(plan.substr(at + words.size()), &digits);
+  search(o);
+  const std::int64_t peak = comparable_log(o.out).back()["peak_bytes"]["total"];
+  const bool on_cuda = o.device == "cuda";
+  const std::string device = on_cuda ? " on cuda\n" : " on cpu\n";
+  CHECK(plan.substr(at + words.size() + digits, device.size()) == device);
+  // Pixels and a label of four bytes: on a GPU among the tensors, on the CPU beside them.
+  const std::int64_t images = SearchInputs(o, false).dataset.train.count * (3 * 16 * 16 + 4);
+  CHECK(planned == peak + (on_cuda ? 0 : images));
+}
+
 TEST_CASE("search: a memory budget that is too small is one line and leaves no folder") {
   const ScratchFolder scratch;
   SearchOptions o = small_search(scratch / "small");

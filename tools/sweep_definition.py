@@ -43,6 +43,7 @@ class Definition:
     rows: list
     seeds: list
     columns: list
+    note: str      # a line below the table, or empty
     source: dict   # the file's content, with what --set changed
 
     def run_options(self, row):
@@ -137,9 +138,10 @@ def read_rows(path, source, columns):
 
 def read_columns(path, table):
     columns = table.get("columns", list(COLUMNS))
-    unknown = [str(name) for name in columns if name not in COLUMNS] + [key for key in table if key != "columns"]
+    unknown = [str(name) for name in columns if name not in COLUMNS] + [key for key in table if key not in ("columns", "note")]
     if unknown or not columns:
-        raise SweepError(f"{path}: [table]: '{', '.join(unknown)}': expected columns = [...] of {', '.join(COLUMNS)}")
+        raise SweepError(f"{path}: [table]: '{', '.join(unknown)}': expected columns = [...] of {', '.join(COLUMNS)}, "
+                         "and note")
     return columns
 
 
@@ -167,7 +169,7 @@ def parse(path, source, settings):
         if any(name in row.options for row in rows):
             raise SweepError(f"--set {name}: rows of {path} set it themselves, expected another option")
     return Definition(title, options, rows, read_seeds(path, source.get("seeds")), columns,
-                      {**source, "options": options})
+                      source.get("table", {}).get("note", ""), {**source, "options": options})
 
 
 def load(path, settings=()):

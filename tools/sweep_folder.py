@@ -42,6 +42,11 @@ class Run:
     def started(self):
         return (self.path / "config.toml").exists()
 
+    def program(self):
+        """Version and commit that began the run: what follows the sign in config.toml's first line."""
+        with open(self.path / "config.toml", encoding="utf-8") as stream:
+            return stream.readline().strip("# \n")
+
     def log(self):
         """The epochs of log.jsonl. A last line that was cut short is left out."""
         with contextlib.suppress(FileNotFoundError):
@@ -52,14 +57,16 @@ class Run:
                 raise SweepError(f"{self.path / 'log.jsonl'}: no JSON object on each line: {failure}") from failure
         return []
 
-    def finished(self):
+    def ended(self, log):
         """The last epoch is there, or --stop-on has ended the search before it."""
-        log = self.log()
         return bool(log) and (log[-1]["epoch"] >= self.epochs or "stopped_on" in log[-1])
+
+    def finished(self):
+        return self.ended(self.log())
 
     def epochs_left(self):
         log = self.log()
-        return 0 if log and "stopped_on" in log[-1] else self.epochs - len(log)
+        return 0 if self.ended(log) else self.epochs - len(log)
 
     def clear_empty(self):
         """Takes away a folder in which the program wrote nothing before it was killed."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Whether one more run fits into memory."""
 
-import subprocess
-
+from gpu_check import query_card
+from gpu_programs import CheckError
 from sweep_definition import SweepError
 
 
@@ -19,13 +19,11 @@ def available_bytes(meminfo="/proc/meminfo"):
 
 
 def card_bytes():
-    """Free memory of the first GPU."""
-    command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits", "--id=0"]
+    """Free memory of the GPU that the runs use."""
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        return int(answer.split()[0]) * 2**20
-    except (OSError, subprocess.CalledProcessError, ValueError, IndexError) as failure:
-        raise SweepError(f"nvidia-smi: cannot tell the GPU's free memory: {failure}") from failure
+        return int(float(query_card(("memory.free",))[0])) << 20
+    except (CheckError, ValueError) as failure:
+        raise SweepError(f"free memory of the GPU: {failure}") from failure
 
 
 class Memory:

@@ -47,7 +47,7 @@ def cores():
     return len(os.sched_getaffinity(0))
 
 
-def plan(program, definition, runs):
+def plan(program, definition, runs, threads):
     """Asks the program what each row's options mean and need, sets that in `runs` and returns the
     device. Throws SweepError where an option is wrong or a run was started with another."""
     devices = set()
@@ -55,8 +55,8 @@ def plan(program, definition, runs):
         mine = [run for run in runs if run.row is row]
         options = option_arguments(definition.run_options(row))
         try:
-            text = program_text(program, options + ["--threads", "1", "--out", str(mine[0].path.with_name("plan")),
-                                                    "--dry-run"])
+            text = program_text(program, options + ["--threads", str(threads), "--dry-run",
+                                                    "--out", str(mine[0].path.with_name("plan"))])
         except SweepError as failure:
             raise SweepError(f"row '{row.name}': {failure}") from failure
         found = re.search(r"^# planned peak bytes (\d+) on (cpu|cuda)$", text, re.MULTILINE)
@@ -114,6 +114,8 @@ class Runner:
                 self.step()
         finally:
             self.signal_all(signal.SIGINT)
+            for child in self.children.values():
+                child.process.wait()
             for number, handler in before.items():
                 signal.signal(number, handler)
         return self.stopped
@@ -148,8 +150,7 @@ class Runner:
             if run.planned_bytes > free:
                 if self.children:
                     break
-                self.failures[run] = self.memory.refusal(run, free)
-                self.say(f"failed  {self.failures[run]}")
+                self.fail(run, self.memory.refusal(run, free))
             else:
                 self.start(run)
             self.waiting.pop(0)
@@ -185,8 +186,11 @@ class Runner:
         with open(run.err, "rb") as err:
             err.seek(child.error_start)
             text = last_line(err.read().decode(errors="replace"))
-        self.failures[run] = f"{run.name}: {text or f'ended with status {child.process.returncode}'}"
-        self.say(f"failed  {self.failures[run]}")
+        self.fail(run, f"{run.name}: {text or f'ended with status {child.process.returncode}'}")
+
+    def fail(self, run, line):
+        self.failures[run] = line
+        self.say(f"failed  {line}")
 
     def epochs_left(self):
         return sum(run.epochs_left() for run in self.runs if run not in self.failures)
