@@ -44,7 +44,9 @@ def number(value):
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
     if isinstance(value, dict):
-        return ", ".join(f"{key} {number(entry)}" for key, entry in value.items())
+        if value.get("mean") is not None and set(value) <= {"mean", "deviation"}:
+            return " ± ".join(number(entry) for entry in value.values() if entry is not None)
+        return ", ".join(f"{key} {number(entry)}" for key, entry in value.items() if entry is not None)
     if isinstance(value, list):
         return ", ".join(number(entry) for entry in value)
     return str(value)
@@ -74,10 +76,12 @@ def machine_text(machine):
 
 
 def recorded(record, *keys):
-    """The first key that the record has, else what its runs say."""
+    """The first key that the record has, or its `program`, else what its runs say."""
+    program = record.get("program")
     for key in keys:
-        if record.get(key):
-            return [record[key]]
+        for place in (record, program if isinstance(program, dict) else {}):
+            if place.get(key):
+                return [place[key]]
     runs = record.get("runs")
     found = [run[key] for run in runs if isinstance(run, dict) for key in keys if run.get(key)] if isinstance(
         runs, list) else []
@@ -200,11 +204,17 @@ def read_search(record):
 
 
 def read_sweep(record):
-    rows = record["rows"]
-    columns = record.get("columns") or list(collections.OrderedDict.fromkeys(
-        key for row in rows for key in row))
-    cells = [[row.get(column) for column in columns] if isinstance(row, dict) else row for row in rows]
-    return [Part(SEARCHES, record["title"], columns, cells, record.get("note", ""))]
+    """The rows as the record has them, but bytes in MiB."""
+    rows = [row for row in record["rows"] if isinstance(row, dict)]
+    columns = record.get("columns") or list(dict.fromkeys(key for row in rows for key in row))
+    cells = [[row.get(column) for column in columns] if isinstance(row, dict) else list(row) for row in record["rows"]]
+    for at, column in enumerate(columns):
+        if column.endswith("_bytes"):
+            for row in cells:
+                row[at] = mebibytes(row[at])
+    titles = [column.removesuffix("_bytes") + ", MiB" if column.endswith("_bytes") else column for column in columns]
+    note = " ".join(filter(None, (record.get("note"), record.get("accuracy"))))
+    return [Part(SEARCHES, record["title"], titles, cells, note)]
 
 
 def read_gpu_check(record):
@@ -245,7 +255,7 @@ class Kind:
 
 
 KINDS = (
-    Kind(lambda r: r.get("kind") == "sweep", read_sweep),
+    Kind(lambda r: r.get("kind") == "sweep" or {"title", "rows", "runs"} <= set(r), read_sweep),
     Kind(lambda r: "lines" in r, read_registers),
     Kind(lambda r: "card" in r and "steps" in r, read_gpu_check),
     Kind(lambda r: "results" in r and "torch" in r, read_peers),

@@ -15,7 +15,7 @@ import tomllib
 
 from recorded_command import portable_command
 
-PLACES = ("out", "data", "cache", "nb201-table", "config")  # of the machine, not of the search
+PLACES = ("out", "data", "cache", "nb201-table", "train-list", "alpha-list", "config")  # of the machine, not of the search
 MACHINE = ("device", "processor", "gpu", "cores", "threads", "memory_bytes")
 
 

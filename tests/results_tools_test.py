@@ -41,10 +41,11 @@ class Case(unittest.TestCase):
 
 class ResultsPage(Case):
     SWEEP = {"kind": "sweep", "title": "Lambda over three seeds", "command": "tools/drnas_sweep --seeds 1,2,3",
-             "version": "0.1.0", "commit": COMMIT, "machine": {"processor": "A processor", "cores": 2, "threads": 3},
+             "program": {"version": "0.1.0", "commit": COMMIT}, "machine": {"processor": "A processor", "cores": 2, "threads": 3},
              "date": "2026-11-28", "runs": [{"name": "a"}],
-             "rows": [{"lambda": 0.5, "accuracy": {"mean": 93.125, "deviation": 0.25}},
-                      {"lambda": 1, "accuracy": {"mean": 92.0, "deviation": 0.5}, "note": "a|b"}]}
+             "rows": [{"lambda": 0.5, "cifar10": {"mean": 93.125, "deviation": 0.25}, "peak_bytes": 3 << 20},
+                      {"lambda": 1, "cifar10": {"mean": 92.0, "deviation": None}, "paper": {"cifar10": 91.5},
+                       "note": "a|b"}]}
 
     def test_sweep(self):
         self.write("sweep.json", self.SWEEP)
@@ -52,9 +53,9 @@ class ResultsPage(Case):
         self.assertIn("### Lambda over three seeds ([sweep.json](sweep.json))", text)
         self.check_line(text, "`tools/drnas_sweep --seeds 1,2,3`", "A processor, 2 cores, 3 threads", COMMIT[:12],
                         "2026-11-28")
-        self.check_line(text, "lambda", "accuracy", "note")
-        self.check_line(text, "0.5", "mean 93.12, deviation 0.25", "")
-        self.check_line(text, "1", "mean 92, deviation 0.5", "a\\|b")
+        self.check_line(text, "lambda", "cifar10", "peak, MiB", "paper", "note")
+        self.check_line(text, "0.5", "93.12 ± 0.25", "3.0", "", "")
+        self.check_line(text, "1", "92", "", "cifar10 91.5", "a\\|b")
         self.write("sweep.json", self.SWEEP | {"columns": ["x", "y"], "rows": [[1, 2.5]]})
         self.check_line(self.page(), "1", "2.5")
 
