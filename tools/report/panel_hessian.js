@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+// The Hessian with respect to the architecture, and the bound of Proposition 1.
+'use strict';
+
+(() => {
+  const { element, number } = drnas;
+  const figures = [['eigenvalue', 'dominant eigenvalue'], ['least_eigenvalue', 'least eigenvalue'], ['spectral_norm', 'spectral norm'], ['norm', 'Frobenius norm'], ['trace', 'trace']];
+  const variables = [['mu', 'μ'], ['theta', 'θ']];
+  const at = (path) => (epoch) => number(epoch, path);
+
+  function curvatureCharts(chosen) {
+    const [, title] = figures.find(([key]) => key === chosen.figure);
+    return variables.flatMap(([key, letter]) => {
+      const value = at(`hessian.${key}.${chosen.figure}`);
+      const values = drnas.runs.flatMap((run) => run.epochs.map(value)).filter(drnas.finite);
+      const log = chosen.log && values.every((v) => v > 0);
+      return drnas.overlay({ title: `${title[0].toUpperCase()}${title.slice(1)} with respect to ${letter}`, warnings: true, log,
+        note: chosen.log && !log ? 'Linear scale: some values are not positive.' : null,
+        variants: [{ label: title, value, sparse: true }] });
+    });
+  }
+
+  const sparse = (run, value) => drnas.series(run, value).filter(([, y]) => drnas.finite(y));
+
+  function boundChart(run) {
+    const bound = (epoch) => number(epoch, 'hessian.bound.value');
+    const points = sparse(run, bound);
+    const expectation = sparse(run, at('hessian.expectation.mean'));
+    if (!points.length && !expectation.length) return [];
+    const errors = run.epochs.filter((e) => number(e, 'hessian.expectation.deviation') !== null && number(e, 'hessian.expectation.samples') > 0).map((e) => {
+      const { mean, deviation, samples } = e.hessian.expectation;
+      return [e.epoch, mean - (2 * deviation) / Math.sqrt(samples), mean + (2 * deviation) / Math.sqrt(samples)];
+    });
+    const gap = run.epochs.filter((e) => bound(e) !== null).map((e) => {
+      const ends = [number(e, 'hessian.bound.loss'), bound(e)];
+      return [e.epoch, Math.min(...ends), Math.max(...ends)];
+    });
+    const layers = [
+      { type: 'band', points: gap, values: sparse(run, at('hessian.bound.trace_term')), color: drnas.color(0), opacity: 0.2, label: 'trace term' },
+      { type: 'line', points: sparse(run, at('hessian.bound.loss')), color: drnas.color(0), dash: '7 4', dots: true, label: 'loss at the mean' },
+      { type: 'line', points, color: drnas.color(0), dots: true, label: 'bound: loss + trace term' },
+      { type: 'line', points: expectation, color: drnas.color(1), dots: true, label: 'sampled expectation' },
+    ].filter((layer) => layer.points.length);
+    return [drnas.chart({ title: 'Proposition 1: bound and expected loss', unit: 'cross entropy',
+      note: `${drnas.runs.length > 1 ? `${run.name}. ` : ''}Bars: ± two standard errors of the sampled mean. The bound holds approximately, and where the Hessian with respect to μ is positive semi-definite.`,
+      layers: [...layers, { type: 'error', points: errors, color: drnas.color(1) }, ...drnas.stageStarts(run)],
+      legend: layers.map((layer) => ({ ...layer, box: layer.type === 'band', opacity: layer.type === 'band' ? 0.4 : 1 })) })];
+  }
+
+  function boundTable(run) {
+    const rows = run.epochs.filter((epoch) => number(epoch, 'hessian.bound.value') !== null);
+    if (!rows.length) return [];
+    const columns = [['Loss at the mean', 'bound.loss'], ['Trace term', 'bound.trace_term'], ['Bound', 'bound.value'], ['Sampled mean', 'expectation.mean'],
+      ['Deviation', 'expectation.deviation'], ['δ', 'bound.delta'], ['Least eigenvalue (μ)', 'mu.least_eigenvalue']];
+    return [element('details', { class: 'numbers' }, element('summary', {}, 'Bound in numbers'),
+      element('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Bound in numbers' }, element('table', {},
+        element('thead', {}, element('tr', {}, element('th', { scope: 'col', class: 'figure' }, 'Epoch'), columns.map(([title]) => element('th', { scope: 'col', class: 'figure' }, title)))),
+        element('tbody', {}, rows.map((epoch) => element('tr', {}, element('th', { scope: 'row', class: 'figure' }, String(epoch.epoch)),
+          columns.map(([, path]) => element('td', { class: 'figure' }, drnas.format.number(number(epoch.hessian, path)))))))))) ];
+  }
+
+  drnas.hessianPanel = () => {
+    const there = figures.filter(([key]) => variables.some(([name]) => drnas.any(at(`hessian.${name}.${key}`))));
+    if (!there.length) return [];
+    const chosen = { figure: there[0][0], log: false };
+    const body = drnas.charts(() => [...curvatureCharts(chosen), ...boundChart(drnas.detail()),
+      ...(drnas.runs.length > 1 ? drnas.overlay({ title: 'Trace term of the bound', unit: 'cross entropy', variants: [{ label: 'trace term', value: at('hessian.bound.trace_term'), sparse: true }] }) : [])]);
+    const table = drnas.live(() => boundTable(drnas.detail()));
+    return [element('div', { class: 'controls' },
+      drnas.select('Show', there, chosen.figure, (key) => { chosen.figure = key; body.redraw(); }),
+      drnas.checkbox('Logarithmic scale', false, (log) => { chosen.log = log; body.redraw(); })), body, table];
+  };
+})();

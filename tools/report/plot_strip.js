@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+// A strip of coloured cells: one row an edge, one column an epoch.
+//   spec: { title, unit, note, columns: [x], rows: [{ label, spoken, values: [y] }] }
+'use strict';
+
+(() => {
+  const { element, svg, finite } = drnas;
+
+  function extent(spec) {
+    const values = spec.rows.flatMap((row) => row.values).filter(finite);
+    return values.length ? [Math.min(...values), Math.max(...values)] : [0, 1];
+  }
+
+  function axis(spec, left, step, height) {
+    const wanted = Math.max(1, Math.ceil((spec.columns.length * 44) / Math.max(44, step * spec.columns.length)));
+    const marks = spec.columns.map((x, i) => ({ x, i })).filter(({ i }) => i % wanted === 0);
+    return svg('g', { class: 'axes', 'aria-hidden': 'true' },
+      marks.map(({ x, i }) => svg('text', { x: left + step * (i + 0.5), y: height - 24, 'text-anchor': 'middle' }, String(x))),
+      svg('text', { class: 'axis-title', x: left + (step * spec.columns.length) / 2, y: height - 6, 'text-anchor': 'middle' }, 'epoch'));
+  }
+
+  function paint(image, spec, width, tell) {
+    const [low, high] = extent(spec);
+    const left = 14 + 6.8 * Math.max(...spec.rows.map((row) => row.label.length));
+    const line = spec.rows.length > 10 ? 15 : 24, top = 8;
+    const height = top + line * spec.rows.length + 40;
+    const step = (width - left - 14) / spec.columns.length;
+    image.setAttribute('viewBox', `0 0 ${width} ${height}`);
+    const cells = spec.rows.map((row, r) => svg('g', {},
+      svg('text', { x: left - 8, y: top + line * (r + 0.5) + 4, 'text-anchor': 'end' }, row.label),
+      row.values.map((value, i) => (finite(value) ? svg('rect', { class: 'heat-cell', x: (left + step * i).toFixed(2), y: top + line * r, width: (step + 0.3).toFixed(2), height: line - 1,
+        style: { '--share': ((value - low) / (high - low || 1)).toFixed(3) },
+        onpointerenter: () => tell(`${row.spoken}, epoch ${spec.columns[i]}: ${drnas.format.number(value)} ${spec.unit}`) }) : null))));
+    image.replaceChildren(svg('g', { class: 'axes' }, cells), axis(spec, left, step, height));
+  }
+
+  drnas.strip = (spec) => {
+    const [low, high] = extent(spec);
+    const last = spec.columns.length - 1;
+    const words = spec.rows.map((row) => `${row.spoken} ${drnas.format.number(row.values[last], 3)}`).join(', ');
+    const image = svg('svg', { class: 'chart-image', role: 'img', 'aria-label': `${spec.title}. In epoch ${spec.columns[last]}: ${words}` });
+    const readout = element('p', { class: 'readout', role: 'status' });
+    const box = element('div', { class: 'plot' }, image);
+    let width = 560;
+    const repaint = () => paint(image, spec, width, (text) => { readout.textContent = text; });
+    repaint();
+    new ResizeObserver(() => {
+      const now = Math.round(box.clientWidth);
+      if (now < 80 || now === width) return;
+      width = now;
+      repaint();
+    }).observe(box);
+    return element('figure', { class: 'chart', 'data-plot': spec.title },
+      element('figcaption', {}, element('h3', {}, spec.title, element('span', { class: 'unit' }, ` (${spec.unit})`)), spec.note ? element('p', { class: 'note' }, spec.note) : null),
+      element('p', { class: 'heat-key' }, drnas.format.number(low, 3), element('span', { class: 'ramp', 'aria-hidden': 'true' }), drnas.format.number(high, 3)), box, readout);
+  };
+})();
