@@ -42,7 +42,9 @@
     if (!values.length) return missing;
     const deviation = drnas.deviation(values);
     if (deviation === null) return show(drnas.mean(values));
-    return `${show(drnas.mean(values)).replace(/ [^ ]+$/, '')} ± ${show(deviation)}`;
+    const [mean, spread] = [show(drnas.mean(values)), show(deviation)];
+    const unit = (text) => text.split(' ')[1];
+    return `${unit(mean) === unit(spread) ? mean.split(' ')[0] : mean} ± ${spread}`;
   };
 
   format.dataset = (name) =>
@@ -50,7 +52,8 @@
 
   function niceStep(rough, integer) {
     const power = 10 ** Math.floor(Math.log10(rough));
-    const step = [1, 2, 2.5, 5, 10].find((m) => m * power >= rough * 0.999) * power;
+    const off = (m) => Math.abs(Math.log((m * power) / rough));
+    const step = [1, 2, 2.5, 5, 10].reduce((best, m) => (off(m) < off(best) ? m : best)) * power;
     return integer ? Math.max(1, step === 2.5 ? 5 : Math.round(step)) : step;
   }
 
@@ -107,7 +110,7 @@
       low = Math.min(low, v);
       high = Math.max(high, v);
     }
-    if (!(low <= high)) return [0, 1];
+    if (!(low <= high)) return log ? [0.1, 1] : [0, 1];
     if (log) return low === high ? [low / 2, high * 2] : [low / (high / low) ** 0.05, high * (high / low) ** 0.05];
     if (zero) return [Math.min(0, low), high > 0 ? high * 1.06 : 1];
     const room = (high - low) * 0.06 || Math.abs(high) * 0.1 || 1;

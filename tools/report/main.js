@@ -11,7 +11,7 @@
     { id: 'warnings', title: 'Warnings', build: () => drnas.warningsPanel() },
     { id: 'weights', title: 'Weights', heading: 'Weights of the operations', build: () => drnas.weightsPanel() },
     { id: 'curves', title: 'Curves', heading: 'Loss and accuracy', build: () => drnas.curvesPanel() },
-    { id: 'trajectory', title: 'Trajectory', heading: 'Trajectory of sampled cells', build: () => drnas.trajectoryPanel() },
+    { id: 'trajectory', title: 'Trajectory', heading: 'Accuracy of the cells in NAS-Bench-201', build: () => drnas.trajectoryPanel() },
     { id: 'hessian', title: 'Hessian', heading: 'Hessian of the validation loss', build: () => drnas.hessianPanel() },
     { id: 'exploration', title: 'Exploration', build: () => drnas.explorationPanel() },
     { id: 'memory', title: 'Memory', build: () => drnas.memoryPanel() },

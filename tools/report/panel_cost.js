@@ -32,9 +32,9 @@
       return Object.assign([epoch.epoch, value === null ? null : value / unit.divisor], { text: show(value) });
     });
     const sum = { type: 'line', points, color: 'var(--ink)', label: 'total' };
-    return [drnas.chart({ ...spec, unit: unit.unit, zero: true, layers: [...layers, sum, ...drnas.stageStarts(run), ...(spec.rules || [])],
+    return [drnas.chart({ ...spec, unit: unit.unit, zero: true, x: drnas.epochRange([run]), layers: [...layers, sum, ...drnas.stageStarts(run), ...(spec.rules || [])],
       note: [drnas.runs.length > 1 ? `${run.name}.` : null, spec.note].filter(Boolean).join(' '),
-      legend: [...layers].reverse().map((layer) => ({ ...layer, box: true })) })];
+      legend: [...[...layers].reverse().map((layer) => ({ ...layer, box: true })), sum] })];
   }
 
   const largest = (value) => Math.max(0, ...drnas.runs.flatMap((run) => run.epochs.map(value)).filter(drnas.finite));

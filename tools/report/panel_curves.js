@@ -9,7 +9,11 @@
 
   /** Which run the panel shows, where there are several. */
   drnas.detailName = () => drnas.live(() => (drnas.runs.length < 2 ? [] : element('p', { class: 'note' }, 'Run ', element('b', {}, drnas.detail().name), ', chosen by “In detail”.')));
-  drnas.charts = (draw) => drnas.live(draw, { class: 'charts' });
+  /** Charts that follow what the reader chooses, with what their bands mean. */
+  drnas.charts = (draw) => drnas.live(() => {
+    const note = drnas.bandNote();
+    return [note ? element('p', { class: 'note whole' }, note) : null, ...draw()];
+  }, { class: 'charts' });
 
   drnas.curvesPanel = () => {
     const draw = () => {
@@ -17,8 +21,6 @@
       return [
         ...drnas.overlay({ title: 'Loss', unit: 'cross entropy', variants: pair('train_loss', 'val_loss'), warnings: true }),
         ...drnas.overlay({ title: 'Accuracy', unit: '%', show: drnas.format.percent, variants: pair('train_top1', 'val_top1'), warnings: true }),
-        ...drnas.overlay({ title: 'Test accuracy of the mean cell', unit: '%, NAS-Bench-201', show: drnas.format.percent, warnings: true,
-          variants: datasets.map((name) => ({ label: drnas.format.dataset(name), value: at(`table.${name}`) })) }),
         ...drnas.overlay({ title: 'Learning rate', variants: [{ label: 'weights', value: at('learning_rate') }], zero: true }),
       ];
     };
@@ -44,17 +46,19 @@
       ...(cell.some(([, y]) => drnas.finite(y)) ? [{ type: 'line', points: cell, color: other, dash: '7 4', label: 'mean cell' }] : []),
     ];
     const samples = number(with_[with_.length - 1], 'trajectory.samples');
-    return [drnas.chart({ title: `${drnas.format.dataset(name)}: sampled cells`, unit: '% test accuracy', show, layers: [...layers, ...drnas.stageStarts(run)],
+    return [drnas.chart({ title: `${drnas.format.dataset(name)}: sampled cells`, unit: '% test accuracy', show, x: drnas.epochRange([run]), layers: [...layers, ...drnas.stageStarts(run)],
       note: [drnas.runs.length > 1 ? `${run.name}.` : null, samples ? `${samples} cells sampled each epoch.` : null].filter(Boolean).join(' '),
       legend: layers.map((layer) => ({ ...layer, box: layer.type === 'band', opacity: layer.type === 'band' ? layer.opacity + 0.15 : 1 })) })];
   }
 
   drnas.trajectoryPanel = () => {
-    const there = datasets.filter((name) => drnas.any(at(`trajectory.${name}.median`)));
+    const there = datasets.filter((name) => drnas.any(at(`trajectory.${name}.median`)) || drnas.any(at(`table.${name}`)));
     if (!there.length) return [];
     let name = there[0];
     const draw = () => [
       ...bandChart(drnas.detail(), name),
+      ...drnas.overlay({ title: `${drnas.format.dataset(name)}: cell of the mean weights`, unit: '% test accuracy', show: drnas.format.percent, warnings: true,
+        variants: [{ label: 'mean cell', value: at(`table.${name}`) }] }),
       ...(drnas.runs.length > 1 ? drnas.overlay({ title: `${drnas.format.dataset(name)}: median of sampled cells`, unit: '% test accuracy', show: drnas.format.percent,
         variants: [{ label: 'median', value: at(`trajectory.${name}.median`) }] }) : []),
       ...(drnas.runs.length > 1 ? drnas.overlay({ title: `${drnas.format.dataset(name)}: spread between quartiles`, unit: 'percentage points', zero: true,

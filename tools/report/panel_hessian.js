@@ -43,7 +43,7 @@
     ].filter((layer) => layer.points.length);
     return [drnas.chart({ title: 'Proposition 1: bound and expected loss', unit: 'cross entropy',
       note: `${drnas.runs.length > 1 ? `${run.name}. ` : ''}Bars: ± two standard errors of the sampled mean. The bound holds approximately, and where the Hessian with respect to μ is positive semi-definite.`,
-      layers: [...layers, { type: 'error', points: errors, color: drnas.color(1) }, ...drnas.stageStarts(run)],
+      x: drnas.epochRange([run]), layers: [...layers, { type: 'error', points: errors, color: drnas.color(1) }, ...drnas.stageStarts(run)],
       legend: layers.map((layer) => ({ ...layer, box: layer.type === 'band', opacity: layer.type === 'band' ? 0.4 : 1 })) })];
   }
 

@@ -65,7 +65,7 @@
       }) }));
     return drnas.chart({ title: `Edge ${cell.edges[edge]} of ${cell.name}`, unit: symbols[chosen.quantity],
       note: 'Choose an edge by its name in the heat map.',
-      layers: [...layers, ...drnas.stageStarts(run)], legend: layers.map(({ label, color, dash }) => ({ label, color, dash })) });
+      x: drnas.epochRange([run]), layers: [...layers, ...drnas.stageStarts(run)], legend: layers.map(({ label, color, dash }) => ({ label, color, dash })) });
   }
 
   function slider(run, again) {

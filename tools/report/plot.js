@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The plotting layer: drnas.chart draws layers over one x axis and one y axis as SVG.
-//   spec: { title, unit, note, layers, legend, log, zero, domain, show, xLabel, height }
+//   spec: { title, unit, note, layers, legend, x: [first, last], log, zero, domain, show, xLabel, height }
 //   layers: { type: 'line', points: [[x, y]], color, dash, faint, dots, label, show }
 //           { type: 'band', points: [[x, low, high]], color, opacity, label, values: [[x, y]] }
 //           { type: 'error', points: [[x, low, high]], color }
@@ -12,7 +12,7 @@
 
 (() => {
   const { element, svg, finite } = drnas;
-  const usual = 560;
+  let usual = 560;  // what charts were wide last: a new one is most likely as wide
 
   const usable = (spec, y) => finite(y) && (!spec.log || y > 0);
   const drawn = (layer) => (layer.type === 'rule' ? [[null, layer.y]] : layer.points || []);
@@ -23,11 +23,11 @@
       if (layer.type === 'mark' || layer.type === 'boundary') continue;
       for (const [x, ...values] of drawn(layer)) {
         const good = values.filter((y) => usable(spec, y));
-        if (x !== null && (good.length || layer.keepsRange)) xs.push(x);
+        if (x !== null && (good.length)) xs.push(x);
         ys.push(...good);
       }
     }
-    const x = xs.length ? [Math.min(...xs), Math.max(...xs)] : [0, 1];
+    const x = spec.x ? [...spec.x] : xs.length ? [Math.min(...xs), Math.max(...xs)] : [0, 1];
     if (x[0] === x[1]) x.splice(0, 2, x[0] - 0.5, x[1] + 0.5);
     return { x, y: spec.domain || drnas.domain(ys, spec) };
   }
@@ -38,7 +38,7 @@
     const height = spec.height || Math.round(Math.min(300, Math.max(210, width * 0.46)));
     const frame = { width, height, top: marked ? 22 : 10, bottom: height - 40, right: width - 14 };
     frame.y = drnas.scale(y, [frame.bottom, frame.top], spec);
-    frame.yTicks = frame.y.ticks(Math.max(3, Math.round((frame.bottom - frame.top) / 44)));
+    frame.yTicks = frame.y.ticks(Math.max(3, Math.round((frame.bottom - frame.top) / 34)));
     frame.left = 16 + 6.8 * Math.max(2, ...frame.yTicks.map((tick) => tick.text.length));
     frame.x = drnas.scale(x, [frame.left, frame.right], { integer: true });
     frame.xTicks = frame.x.ticks(Math.max(2, Math.round((frame.right - frame.left) / 70)));
@@ -174,7 +174,7 @@
     new ResizeObserver(() => {
       const now = Math.round(box.clientWidth);
       if (now < 80 || now === width) return;
-      width = now;
+      width = usual = now;
       repaint();
     }).observe(box);
     return element('figure', { class: 'chart', 'data-plot': spec.title },

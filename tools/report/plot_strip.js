@@ -22,7 +22,7 @@
   function paint(image, spec, width, tell) {
     const [low, high] = extent(spec);
     const left = 14 + 6.8 * Math.max(...spec.rows.map((row) => row.label.length));
-    const line = spec.rows.length > 10 ? 15 : 24, top = 8;
+    const line = Math.max(15, Math.min(34, 200 / spec.rows.length)), top = 8;
     const height = top + line * spec.rows.length + 40;
     const step = (width - left - 14) / spec.columns.length;
     image.setAttribute('viewBox', `0 0 ${width} ${height}`);

@@ -89,6 +89,12 @@
       { type: 'line', points: line, ...style, dots: variant.sparse }];
   }
 
+  /** First and last epoch of these runs: plots of a page share their x axis. */
+  drnas.epochRange = (runs) => {
+    const epochs = runs.flatMap((run) => run.epochs.map((epoch) => epoch.epoch));
+    return epochs.length ? [Math.min(...epochs), Math.max(...epochs)] : [0, 1];
+  };
+
   /** Warnings of the visible runs as marks. */
   drnas.warningMarks = (only) => {
     const marks = [];
@@ -129,8 +135,12 @@
     return rows;
   }
 
-  const bandNote = () => (drnas.state.band === 'range' ? 'Line: mean of a group; band: smallest to largest run.'
-    : 'Line: mean of a group; band: ± one standard deviation.');
+  /** What lines and bands of groups are, empty where no group is shown. */
+  drnas.bandNote = () => {
+    if (!drnas.entities().some((entity) => drnas.visible(entity).length > 1)) return '';
+    const band = drnas.state.band === 'range' ? 'smallest to largest' : '± one standard deviation';
+    return `Bold: mean of a group of seeds; band: ${band}; faint: single runs.`;
+  };
 
   function overlayChart(spec, variants, title) {
     const entities = drnas.entities();
@@ -150,9 +160,7 @@
     if (spec.stages !== false) layers.push(...drnas.commonStages());
     if (spec.warnings) layers.push(...drnas.warningMarks());
     layers.push(...(spec.rules || []));
-    const grouped = entities.some((entity) => drnas.visible(entity).length > 1);
-    return drnas.chart({ ...spec, title, layers, legend: legendOf(entities, variants, styleOf),
-      note: [spec.note, grouped ? bandNote() : null].filter(Boolean).join(' ') });
+    return drnas.chart({ ...spec, title, layers, x: drnas.epochRange(drnas.runs), legend: legendOf(entities, variants, styleOf) });
   }
 
   /** Charts of values over epochs for all runs, one for all variants where they fit, else one a
