@@ -2,6 +2,7 @@
 """A report page in headless Chromium: what its probe finds there, pictures and prints."""
 
 import html
+import itertools
 import json
 import pathlib
 import re
@@ -82,13 +83,12 @@ class Browser:
         self.program = next((p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome")) if p), None)
         self.scratch = tempfile.TemporaryDirectory(prefix="drnas-report-")
         self.folder = pathlib.Path(self.scratch.name)
-        self.count = 0
+        self.counter = itertools.count()  # threads share a browser
 
     def run(self, page, *options, width=1280, height=900, dark=False):
-        self.count += 1
         return subprocess.run(
             [self.program, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=4000",
-             f"--user-data-dir={self.folder / f'profile-{self.count}'}", f"--window-size={width},{height}",
+             f"--user-data-dir={self.folder / f'profile-{next(self.counter)}'}", f"--window-size={width},{height}",
              f"--blink-settings=preferredColorScheme={0 if dark else 1}", *options, page.resolve().as_uri()],
             capture_output=True, text=True, errors="replace", timeout=120, check=False)
 

@@ -6,6 +6,7 @@ Without arguments: pages of made-up runs (report_runs.py), put together as drnas
 --program drnas_report --runs DIR...: the page that the program writes. --keep DIR: pages, pictures and prints."""
 
 import argparse
+import concurrent.futures
 import json
 import pathlib
 import re
@@ -18,6 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import report_runs  # noqa: E402  pylint: disable=wrong-import-position
 from report_browser import PHONE, Browser  # noqa: E402  pylint: disable=wrong-import-position
 
+WHOLE = ("groups", "darts", "program")  # looked at in every way
 REPORT = pathlib.Path(__file__).resolve().parent.parent / "tools" / "report"
 
 
@@ -38,11 +40,7 @@ def assemble(runs, title):
 def check_text(text):
     """Problems of a page that can be seen without a browser."""
     problems = [f"refers to the network: {found}" for found in re.findall(r'(?:src|href)\s*=\s*["\']?\s*(?:https?:)?//[^"\'>\s]*', text)]
-    style = text[text.index("<style>"):text.index("</style>")]
-    for word in ("url(", "@import"):
-        if word in style or (word == "url(" and "url(" in text.lower()):
-            problems.append(f"{word} in the page")
-    return problems
+    return problems + [f"{found} in the page" for found in re.findall(r"\burl\(|@import", text)]
 
 
 def check_look(look, empty_allowed=False):
@@ -79,7 +77,7 @@ def check_phone(found):
     return problems
 
 
-def check_numbers(name, found, runs):
+def check_numbers(found, runs):
     """What the page shows against the runs it was made of."""
     look = found["before"]
     problems = []
@@ -96,7 +94,7 @@ def check_numbers(name, found, runs):
         pruned = sum(row.count(0) for row in kept)
         if look["pruned"] != pruned:
             problems.append(f"{look['pruned']} pruned values marked, expected {pruned}")
-    return [f"{name}: {p}" for p in problems]
+    return problems
 
 
 def keep(browser, folder, name, text, height, variants):
@@ -116,17 +114,20 @@ def check_pdf(browser, name, text):
     return [] if out.exists() and out.read_bytes()[:5] == b"%PDF-" else ["no PDF"]
 
 
-def check_page(browser, name, text, wanted=(), unwanted=(), runs=None):
+def check_page(browser, name, text, wanted, unwanted, runs, whole):
+    """Problems of a page and what it looks like; `whole`: in the dark and on paper, too."""
     problems = check_text(text)
     found = browser.probe(name, text, operate=True)
     problems += check_probe(found, wanted, unwanted)
     problems += [f"phone: {p}" for p in check_phone(browser.probe(f"{name}-narrow", text, phone=True))]
     if runs is not None:
-        problems += check_numbers(name, found, runs)
-    dark = browser.probe(f"{name}-night", text, dark=True)
-    if dark["before"]["plots"] != found["before"]["plots"] or dark["errors"]:
-        problems.append(f"dark differs: {dark['errors']}")
-    return [f"{name}: {p}" for p in problems + check_pdf(browser, name, text)], found["before"]
+        problems += check_numbers(found, runs)
+    if whole:
+        dark = browser.probe(f"{name}-night", text, dark=True)
+        if dark["before"]["plots"] != found["before"]["plots"] or dark["errors"]:
+            problems.append(f"dark differs: {dark['errors']}")
+        problems += check_pdf(browser, name, text)
+    return [f"{name}: {p}" for p in problems], found["before"]
 
 
 def own_page(program, runs, browser):
@@ -154,13 +155,15 @@ def main():
         pages = {name: (assemble(runs, f"Report <i>{name}</i>"), wanted, unwanted, runs)
                  for name, (runs, wanted, unwanted) in report_runs.all_pages().items() if options.only in (None, name)}
     failed = []
-    for name, (text, wanted, unwanted, runs) in pages.items():
-        problems, look = check_page(browser, name, text, wanted, unwanted, runs)
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        answers = {name: pool.submit(check_page, browser, name, *page, name in WHOLE) for name, page in pages.items()}
+    for name, answer in answers.items():
+        problems, look = answer.result()
         failed += problems
         print(f"{name}: {len(look['plots'])} plots, {len(look['sections'])} panels, {len(problems)} problems", flush=True)
         if options.keep:
             options.keep.mkdir(parents=True, exist_ok=True)
-            keep(browser, options.keep, name, text, look["height"], name in ("groups", "darts", "program"))
+            keep(browser, options.keep, name, pages[name][0], look["height"], name in WHOLE)
     for problem in failed:
         print(problem)
     return 1 if failed else 0
