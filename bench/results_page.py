@@ -187,6 +187,30 @@ def found_text(record):
             f"{number(record['cifar10_random_cells'])}; {100 * share:.2f} % of them are at least as good as the mean.")
 
 
+def evidence_row(run, epoch, accuracy):
+    trajectory, hessian = epoch.get("trajectory", {}), epoch.get("hessian", {})
+    sampled = trajectory.get("cifar10", {})
+    bound, expected = hessian.get("bound", {}), hessian.get("expectation", {})
+    theta, mu = hessian.get("theta", {}), hessian.get("mu", {})
+    return [run, epoch["epoch"], *(sampled.get(key) for key in ("min", "q1", "median", "q3", "max")), accuracy,
+            trajectory.get("distinct"), theta.get("eigenvalue"), mu.get("eigenvalue"), mu.get("norm"), mu.get("trace"),
+            bound.get("loss"), bound.get("trace_term"), expected.get("mean"), number(epoch.get("warnings"))]
+
+
+def evidence_parts(record):
+    rows = []
+    for run in record["runs"]:
+        accuracies = run.get("cifar10_by_epoch", [])
+        for at, epoch in enumerate(run.get("evidence", [])):
+            rows.append(evidence_row(run["run"], epoch, accuracies[at] if at < len(accuracies) else None))
+    columns = ["run", "epoch", "least", "lower quartile", "median", "upper quartile", "largest", "mean cell",
+               "distinct", "eigenvalue θ", "eigenvalue μ", "norm μ", "trace μ", "loss at the mean", "trace term",
+               "sampled expectation", "warnings"]
+    note = ("Sampled cells' CIFAR-10 accuracy in the NAS-Bench-201 table, %; Hessian of the validation loss on a fixed "
+            "batch; both terms of Proposition 1's bound.")
+    return [Part(SEARCHES, "Trajectories and Hessians", columns, rows, note)] if rows else []
+
+
 def read_search(record):
     rows, memory = [], []
     for run in record["runs"]:
@@ -200,6 +224,7 @@ def read_search(record):
                "CIFAR-100 in the table, %", "ImageNet-16-120 in the table, %", "genotype"]
     note = " ".join(filter(None, (record.get("note", "") and record["note"] + ".", found_text(record))))
     return [Part(SEARCHES, "Runs of drnas_search and drnas_train", columns, rows, note),
+            *evidence_parts(record),
             Part(MEMORY, "Tensors of searches and trainings", ["run", "stage", "peak, MiB"], memory)]
 
 

@@ -16,6 +16,7 @@ import tomllib
 from recorded_command import portable_command
 
 PLACES = ("out", "data", "cache", "nb201-table", "train-list", "alpha-list", "config")  # of the machine, not of the search
+EVIDENCE = ("trajectory", "hessian", "warnings", "stopped_on")  # as logged
 MACHINE = ("device", "processor", "gpu", "cores", "threads", "memory_bytes")
 
 
@@ -56,6 +57,9 @@ def summarize(run: pathlib.Path) -> dict:
     summary |= origin(run)
     if "table" in last:
         summary |= {"table": last["table"], "cifar10_by_epoch": [e["table"]["cifar10"] for e in epochs]}
+    evidence = [{"epoch": e["epoch"]} | {key: e[key] for key in EVIDENCE if key in e} for e in epochs]
+    if any(len(e) > 1 for e in evidence):
+        summary["evidence"] = evidence
     summary |= {key: last[key] for key in ("train_top1", "val_top1", "test_top1", "test_top5") if key in last}
     if isinstance(last["step_ms"], dict):
         summary["step_ms_best_epoch"] = {
