@@ -105,6 +105,9 @@ class SweepCase(unittest.TestCase):
                 process.kill()
                 self.hold.unlink(missing_ok=True)
 
+    def pid(self, run):
+        return int((self.out / run / "pid").read_text())
+
     def lock_is_free(self):
         with open(self.out / "sweep.lock", "rb") as stream:
             try:
@@ -184,8 +187,12 @@ class Restart(SweepCase):
     def test_runs_of_a_killed_sweep_stop_and_go_on(self):
         logs = self.whole_logs()
         with self.running(LISTED) as process:
+            pid = self.pid("good/seed1")
+            os.kill(pid, signal.SIGSTOP)  # one that takes long to end
             process.kill()
             process.wait()
+            self.assertIn("a run that it started, still writes", self.sweep(LISTED, expected=2).stderr)
+            os.kill(pid, signal.SIGCONT)
         wait_until(self.lock_is_free)
         for name in ("good", "other-one"):
             self.assertIn("stopped after some epochs", (self.out / name / "seed1.err").read_text())
@@ -218,7 +225,7 @@ class Failures(SweepCase):
 
     def test_a_killed_run_is_a_failure_and_goes_on_in_the_next_sweep(self):
         with self.running(LISTED) as process:
-            os.kill(int((self.out / "good" / "seed1" / "pid").read_text()), signal.SIGKILL)
+            os.kill(self.pid("good/seed1"), signal.SIGKILL)
             self.hold.unlink()
             _, errors = process.communicate(timeout=PATIENCE)
             self.assertEqual(process.returncode, 1)
@@ -238,8 +245,8 @@ class Failures(SweepCase):
 
     def test_what_does_not_fit_alone_names_both_numbers(self):
         done = self.sweep(LISTED.replace("cells = 2", f"channels = {1 << 30}"), expected=2)
-        self.assertRegex(done.stderr, r"^error: other: one, seed 1: needs 1073741824\.0 MiB, expected at most the "
-                                      r"[\d.]+ MiB that are free\n$")
+        self.assertRegex(done.stderr, r"^error: other: one, seed 1: needs 1073741952\.0 MiB \(1073741824\.0 MiB "
+                                      r"planned\), expected at most the [\d.]+ MiB that are free\n$")
         self.assertFalse(self.out.exists())
 
     def test_an_unknown_option_names_row_and_option(self):
@@ -274,7 +281,7 @@ class Failures(SweepCase):
 
 class Room(SweepCase):
     def peak_runs(self, free_mebibytes, jobs):
-        """The most runs at once where so much memory is free, each planning 16 MiB."""
+        """The most runs at once where so much memory is free, each needing 16 + 128 MiB."""
         path = self.folder / "test.toml"
         path.write_text(DEFINITION, encoding="utf-8")
         definition = sweep_definition.load(path)
@@ -290,23 +297,23 @@ class Room(SweepCase):
         return max(counts), runner.failures
 
     def test_runs_at_once_fit_into_memory_and_jobs(self):
-        self.assertEqual(self.peak_runs(63, 8), (3, {}))
-        self.assertEqual(self.peak_runs(64, 8), (4, {}))
-        self.assertEqual(self.peak_runs(1000, 2), (2, {}))
+        self.assertEqual(self.peak_runs(4 * 144 - 1, 8), (3, {}))
+        self.assertEqual(self.peak_runs(4 * 144, 8), (4, {}))
+        self.assertEqual(self.peak_runs(10000, 2), (2, {}))
 
     def test_runs_fail_where_memory_went_after_the_start(self):
-        most, failures = self.peak_runs(15, 2)
+        most, failures = self.peak_runs(143, 2)
         self.assertEqual((most, len(failures)), (0, 8))
-        self.assertIn("needs 16.0 MiB, expected at most the 15.0 MiB", next(iter(failures.values())))
+        self.assertIn("needs 144.0 MiB (16.0 MiB planned), expected at most the 143.0 MiB", next(iter(failures.values())))
 
     def test_what_other_programs_take_counts(self):
-        free = [64 << 20]
+        free = [1000 << 20]
         memory = sweep_memory.Memory("cpu", lambda: free[0])
         run = sweep_folder.Run(None, 1, self.out, planned_bytes=16 << 20)
-        self.assertEqual(memory.room({run: None}), 48 << 20)  # it has not allocated yet
-        free[0] = 40 << 20
-        self.assertEqual(memory.room({run: None}), 40 << 20)
-        self.assertEqual(memory.room({}), 40 << 20)
+        self.assertEqual(memory.room({run: None}), 856 << 20)  # it has not allocated yet
+        free[0] = 500 << 20
+        self.assertEqual(memory.room({run: None}), 500 << 20)
+        self.assertEqual(memory.room({}), 500 << 20)
 
     def test_default_jobs(self):
         cores = sweep_runner.cores()

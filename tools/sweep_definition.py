@@ -138,7 +138,8 @@ def read_rows(path, source, columns):
 
 def read_columns(path, table):
     columns = table.get("columns", list(COLUMNS))
-    unknown = [str(name) for name in columns if name not in COLUMNS] + [key for key in table if key not in ("columns", "note")]
+    unknown = [str(name) for name in columns if name not in COLUMNS]
+    unknown += [key for key in table if key not in ("columns", "note")]
     if unknown or not columns:
         raise SweepError(f"{path}: [table]: '{', '.join(unknown)}': expected columns = [...] of {', '.join(COLUMNS)}, "
                          "and note")

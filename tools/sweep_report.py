@@ -15,8 +15,8 @@ from sweep_runner import cores, duration, program_text
 ACCURACIES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet16_120": "ImageNet-16-120"}
 TITLES = {**ACCURACIES, "peak": "peak MiB", "time": "time"}
 PLACES = ("data", "cache", "nb201-table", "train-list", "alpha-list")  # of the machine, not of the sweep
-HEADER = ("test accuracy in the NAS-Bench-201 table: mean ± sample standard deviation (n-1) over n seeds, none for one; "
-          "peak: allocator's, largest of the seeds; time: mean of the seeds")
+HEADER = ("test accuracy in the NAS-Bench-201 table: mean ± sample standard deviation (n-1) over n seeds, none for "
+          "one; peak: allocator's, largest of the seeds; time: mean of the seeds")
 
 
 def run_result(run: Run):

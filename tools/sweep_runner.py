@@ -85,7 +85,8 @@ def processes(device, jobs, threads):
 class Child:
     """A run's process."""
     process: subprocess.Popen
-    error_start: int  # size of the run's .err file before
+    error_start: int    # size of the run's .err file before
+    told: bool = False  # to stop: a second SIGINT would end it without a checkpoint
 
 
 class Runner:
@@ -113,7 +114,7 @@ class Runner:
             while self.waiting or self.children:
                 self.step()
         finally:
-            self.signal_all(signal.SIGINT)
+            self.stop_children()
             for child in self.children.values():
                 child.process.wait()
             for number, handler in before.items():
@@ -135,19 +136,22 @@ class Runner:
         if self.stopped:
             self.kill = True
         self.stopped = self.stopped or number
-        self.signal_all(signal.SIGKILL if self.kill else signal.SIGINT)
+        self.stop_children()
 
-    def signal_all(self, number):
+    def stop_children(self):
         for child in self.children.values():
-            if child.process.poll() is None:
-                child.process.send_signal(number)
+            if self.kill:
+                child.process.kill()
+            elif not child.told:
+                child.told = True
+                child.process.send_signal(signal.SIGINT)
 
     def start_some(self):
         """Starts runs until processors or memory are taken; true where one has changed state."""
         changed = False
         while self.waiting and len(self.children) < self.jobs and not self.stopped:
             run, free = self.waiting[0], self.memory.room(self.children)
-            if run.planned_bytes > free:
+            if self.memory.need(run) > free:
                 if self.children:
                     break
                 self.fail(run, self.memory.refusal(run, free))
@@ -172,7 +176,7 @@ class Runner:
                     start_new_session=True, preexec_fn=die_with_parent),
                 err.tell())
         if self.stopped:  # the signal came before the child was known
-            self.signal_all(signal.SIGINT)
+            self.stop_children()
         self.say(f"{'resumed' if more else 'started'} {run.name}" +
                  (f", {done} of {run.epochs} epochs done" if more else ""))
 
@@ -224,7 +228,7 @@ def fail_where_too_big(memory, runs):
     """Before anything starts."""
     free = memory.room({})
     for run in runs:
-        if not run.finished() and run.planned_bytes > free:
+        if not run.finished() and memory.need(run) > free:
             raise SweepError(memory.refusal(run, free))
 
 
