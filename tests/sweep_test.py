@@ -189,10 +189,12 @@ class Restart(SweepCase):
         with self.running(LISTED) as process:
             pid = self.pid("good/seed1")
             os.kill(pid, signal.SIGSTOP)  # one that takes long to end
-            process.kill()
-            process.wait()
-            self.assertIn("a run that it started, still writes", self.sweep(LISTED, expected=2).stderr)
-            os.kill(pid, signal.SIGCONT)
+            try:
+                process.kill()
+                process.wait()
+                self.assertIn("a run that it started, still writes", self.sweep(LISTED, expected=2).stderr)
+            finally:
+                os.kill(pid, signal.SIGCONT)
         wait_until(self.lock_is_free)
         for name in ("good", "other-one"):
             self.assertIn("stopped after some epochs", (self.out / name / "seed1.err").read_text())
