@@ -5,6 +5,8 @@
 (() => {
   const missing = '–';
   const minus = (text) => text.replace(/-/g, '−');
+  /** Thousands apart, by thin spaces, from five digits on. */
+  const apart = (text) => (/^-?\d{5,}$/.test(text) ? text.replace(/\B(?=(\d{3})+$)/g, '\u2009') : text);
   const format = {};
   drnas.format = format;
 
@@ -13,8 +15,8 @@
     if (!drnas.finite(value)) return missing;
     const size = Math.abs(value);
     if (size > 0 && (size < 1e-3 || size >= 1e6)) return minus(value.toExponential(digits - 2));
-    if (Number.isInteger(value)) return minus(String(value));
-    return minus(size >= 1000 ? value.toFixed(0) : value.toPrecision(digits));
+    if (Number.isInteger(value)) return minus(apart(String(value)));
+    return minus(size >= 1000 ? apart(value.toFixed(0)) : value.toPrecision(digits));
   };
 
   format.percent = (value) => (drnas.finite(value) ? `${minus(value.toFixed(2))} %` : missing);
@@ -64,7 +66,7 @@
     const ticks = [];
     for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; ++i) {
       const text = step < 1e-5 || Math.abs(high) >= 1e6 ? (i * step).toExponential(1) : (i * step).toFixed(decimals);
-      ticks.push({ value: i * step, text: minus(text.replace(/^-(0(\.0*)?)$/, '$1')) });
+      ticks.push({ value: i * step, text: minus(apart(text.replace(/^-(0(\.0*)?)$/, '$1'))) });
     }
     return ticks;
   }

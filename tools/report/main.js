@@ -47,7 +47,7 @@
     return element('div', { class: 'tools' }, detail, runChooser());
   }
 
-  function closeMenus() {
+  function listen() {
     document.addEventListener('click', (event) => {
       for (const menu of document.querySelectorAll('details.menu[open]')) if (!menu.contains(event.target)) menu.open = false;
     });
@@ -56,6 +56,10 @@
     });
     window.addEventListener('beforeprint', () => {
       for (const box of document.querySelectorAll('main details')) box.open = true;
+      for (const figure of document.querySelectorAll('figure.chart')) figure.fitPaper();
+    });
+    window.addEventListener('afterprint', () => {
+      for (const figure of document.querySelectorAll('figure.chart')) figure.fitScreen();
     });
   }
 
@@ -75,7 +79,7 @@
     }
     const bar = tools();
     if (bar) document.getElementById('bar').append(bar);
-    closeMenus();
+    listen();
   }
 
   start();

@@ -8,12 +8,12 @@
   const at = (path) => (epoch) => number(epoch, path);
 
   /** Which run the panel shows, where there are several. */
-  drnas.detailName = () => drnas.live(() => (drnas.runs.length < 2 ? [] : element('p', { class: 'note' }, 'Run ', element('b', {}, drnas.detail().name), ', chosen by “In detail”.')));
+  drnas.detailName = () => drnas.live(() => (drnas.runs.length < 2 ? [] : element('p', { class: 'note before' }, 'Run ', element('b', {}, drnas.detail().name), ', chosen by “In detail”.')));
   /** Charts that follow what the reader chooses, with what their bands mean. */
   drnas.charts = (draw) => drnas.live(() => {
     const note = drnas.bandNote();
-    return [note ? element('p', { class: 'note whole' }, note) : null, ...draw()];
-  }, { class: 'charts' });
+    return [note ? element('p', { class: 'note before' }, note) : null, element('div', { class: 'charts' }, draw())];
+  });
 
   drnas.curvesPanel = () => {
     const draw = () => {

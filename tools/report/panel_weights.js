@@ -46,7 +46,7 @@
     const readout = element('p', { class: 'readout', role: 'status' }, 'Outlined: the largest mean weight of an edge. Point at a value to read it here.');
     const context = { epoch, cell, range, readout, again };
     const caption = `${cell.name}: ${symbols[chosen.quantity]} after epoch ${epoch.epoch}`;
-    const table = element('table', { class: 'heat' }, element('caption', {}, caption),
+    const table = element('table', { class: cell.ops.length > 5 ? 'heat many' : 'heat' }, element('caption', {}, caption),
       element('thead', {}, element('tr', {}, element('th', { scope: 'col' }, 'edge'), cell.ops.map((op) => element('th', { scope: 'col' }, drnas.breakable(op))))),
       element('tbody', {}, cell.edges.map((edge, i) => heatRow(context, edge, (cell.first_row || 0) + i, i))));
     const pruned = run.epochs.some((e) => e.kept);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The plotting layer: drnas.chart draws layers over one x axis and one y axis as SVG.
-//   spec: { title, unit, note, layers, legend, x: [first, last], log, zero, domain, show, xLabel, height }
+//   spec: { title, unit, note, layers, legend, x: [first, last], log, zero, domain, show, xLabel }
 //   layers: { type: 'line', points: [[x, y]], color, dash, faint, dots, label, show }
 //           { type: 'band', points: [[x, low, high]], color, opacity, label, values: [[x, y]] }
 //           { type: 'error', points: [[x, low, high]], color }
@@ -12,7 +12,6 @@
 
 (() => {
   const { element, svg, finite } = drnas;
-  let usual = 560;  // what charts were wide last: a new one is most likely as wide
 
   const usable = (spec, y) => finite(y) && (!spec.log || y > 0);
   const drawn = (layer) => (layer.type === 'rule' ? [[null, layer.y]] : layer.points || []);
@@ -32,10 +31,9 @@
     return { x, y: spec.domain || drnas.domain(ys, spec) };
   }
 
-  function frameOf(spec, width) {
+  function frameOf(spec, width, height) {
     const { x, y } = domains(spec);
     const marked = spec.layers.some((layer) => layer.type === 'mark' || layer.type === 'boundary');
-    const height = spec.height || Math.round(Math.min(300, Math.max(210, width * 0.46)));
     const frame = { width, height, top: marked ? 22 : 10, bottom: height - 40, right: width - 14 };
     frame.y = drnas.scale(y, [frame.bottom, frame.top], spec);
     frame.yTicks = frame.y.ticks(Math.max(3, Math.round((frame.bottom - frame.top) / 34)));
@@ -140,8 +138,8 @@
     return `${spec.title}${spec.unit ? ` in ${spec.unit}` : ''}. ${parts.join('; ')}. Arrow keys read values.`;
   }
 
-  function paint(image, spec, width) {
-    const frame = frameOf(spec, width);
+  function paint(image, spec, width, height) {
+    const frame = frameOf(spec, width, height);
     image.setAttribute('viewBox', `0 0 ${width} ${frame.height}`);
     const layers = spec.layers.map((layer) => painters[layer.type](layer, frame, spec));
     const cursor = svg('line', { class: 'cursor', x1: 0, x2: 0, y1: frame.top, y2: frame.bottom });
@@ -164,22 +162,42 @@
         swatch(entry), entry.label)
       : element('span', {}, swatch(entry), entry.label))));
 
+  const paperWidth = 400;
+  let usual = 560;  // what charts were wide last: a new one is most likely as wide
+  const least = (width) => Math.round(Math.min(290, Math.max(220, width * 0.5)));
+
+  /** Keeps what `paint(width, height)` draws as large as `box`, which is at least least(width) high;
+      figure.fitPaper() and figure.fitScreen() draw it for print and back. */
+  drnas.fit = (figure, box, paint, leastHeight = least) => {
+    let width = usual, height = 0;
+    const draw = () => {
+      box.style.minHeight = `${leastHeight(width)}px`;
+      height = Math.max(leastHeight(width), Math.min(box.clientHeight, Math.round(width * 1.25)));
+      paint(width, height);
+    };
+    draw();
+    new ResizeObserver(() => {
+      const now = Math.round(box.clientWidth);
+      if (now < 80 || (now === width && Math.abs(box.clientHeight - height) < 2)) return;
+      width = usual = now;
+      draw();
+    }).observe(box);
+    figure.fitPaper = () => {
+      box.style.minHeight = '';
+      paint(paperWidth, leastHeight(paperWidth));
+    };
+    figure.fitScreen = draw;
+  };
+
   drnas.chart = (spec) => {
     const image = svg('svg', { class: 'chart-image', role: 'img', tabindex: 0, 'aria-label': spoken(spec) });
     const box = element('div', { class: 'plot' }, image);
-    let width = usual;
     const hover = drnas.hover(box, image, spec);
-    const repaint = () => hover.follow(paint(image, spec, width));
-    repaint();
-    new ResizeObserver(() => {
-      const now = Math.round(box.clientWidth);
-      if (now < 80 || now === width) return;
-      width = usual = now;
-      repaint();
-    }).observe(box);
-    return element('figure', { class: 'chart', 'data-plot': spec.title },
+    const figure = element('figure', { class: 'chart', 'data-plot': spec.title },
       element('figcaption', {}, element('h3', {}, spec.title, spec.unit ? element('span', { class: 'unit' }, ` (${spec.unit})`) : null),
         spec.note ? element('p', { class: 'note' }, spec.note) : null),
       spec.legend && spec.legend.length ? drnas.legend(spec.legend) : null, box);
+    drnas.fit(figure, box, (width, height) => hover.follow(paint(image, spec, width, height)));
+    return figure;
   };
 })();

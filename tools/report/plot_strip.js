@@ -19,16 +19,15 @@
       svg('text', { class: 'axis-title', x: left + (step * spec.columns.length) / 2, y: height - 6, 'text-anchor': 'middle' }, 'epoch'));
   }
 
-  function paint(image, spec, width, tell) {
+  function paint(image, spec, width, height, tell) {
     const [low, high] = extent(spec);
     const left = 14 + 6.8 * Math.max(...spec.rows.map((row) => row.label.length));
-    const line = Math.max(15, Math.min(34, 200 / spec.rows.length)), top = 8;
-    const height = top + line * spec.rows.length + 40;
+    const top = 6, line = (height - top - 42) / spec.rows.length;
     const step = (width - left - 14) / spec.columns.length;
     image.setAttribute('viewBox', `0 0 ${width} ${height}`);
     const cells = spec.rows.map((row, r) => svg('g', {},
       svg('text', { x: left - 8, y: top + line * (r + 0.5) + 4, 'text-anchor': 'end' }, row.label),
-      row.values.map((value, i) => (finite(value) ? svg('rect', { class: 'heat-cell', x: (left + step * i).toFixed(2), y: top + line * r, width: (step + 0.3).toFixed(2), height: line - 1,
+      row.values.map((value, i) => (finite(value) ? svg('rect', { class: 'heat-cell', x: (left + step * i).toFixed(2), y: (top + line * r).toFixed(2), width: (step + 0.3).toFixed(2), height: (line - 1).toFixed(2),
         style: { '--share': ((value - low) / (high - low || 1)).toFixed(3) },
         onpointerenter: () => tell(`${row.spoken}, epoch ${spec.columns[i]}: ${drnas.format.number(value)} ${spec.unit}`) }) : null))));
     image.replaceChildren(svg('g', { class: 'axes' }, cells), axis(spec, left, step, height));
@@ -41,17 +40,11 @@
     const image = svg('svg', { class: 'chart-image', role: 'img', 'aria-label': `${spec.title}. In epoch ${spec.columns[last]}: ${words}` });
     const readout = element('p', { class: 'readout', role: 'status' });
     const box = element('div', { class: 'plot' }, image);
-    let width = 560;
-    const repaint = () => paint(image, spec, width, (text) => { readout.textContent = text; });
-    repaint();
-    new ResizeObserver(() => {
-      const now = Math.round(box.clientWidth);
-      if (now < 80 || now === width) return;
-      width = now;
-      repaint();
-    }).observe(box);
-    return element('figure', { class: 'chart', 'data-plot': spec.title },
+    const figure = element('figure', { class: 'chart', 'data-plot': spec.title },
       element('figcaption', {}, element('h3', {}, spec.title, element('span', { class: 'unit' }, ` (${spec.unit})`)), spec.note ? element('p', { class: 'note' }, spec.note) : null),
       element('p', { class: 'heat-key' }, drnas.format.number(low, 3), element('span', { class: 'ramp', 'aria-hidden': 'true' }), drnas.format.number(high, 3)), box, readout);
+    drnas.fit(figure, box, (width, height) => paint(image, spec, width, height, (text) => { readout.textContent = text; }),
+      () => Math.max(170, 48 + 14 * spec.rows.length));
+    return figure;
   };
 })();
