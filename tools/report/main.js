@@ -36,7 +36,7 @@
       }))), { class: 'chooser' });
     const grouped = !drnas.hasGroups() ? [] : [
       drnas.choice('Lines', [['groups', 'Groups of seeds'], ['single', 'Single runs']], 'groups', (key) => drnas.change({ grouped: key === 'groups' })),
-      drnas.choice('Band', [['range', 'Smallest to largest'], ['deviation', '± deviation']], 'range', (band) => drnas.change({ band }))];
+      drnas.choice('Band', [['range', 'Smallest to largest'], ['deviation', '± sd']], 'range', (band) => drnas.change({ band }))];
     return element('details', { class: 'menu' }, element('summary', {}, 'Runs'), element('div', { class: 'menu-body' }, box, grouped));
   }
 

@@ -12,7 +12,7 @@
     box.insertAdjacentHTML('beforeend', cell.svg);
     const button = cell.dot ? element('button', { type: 'button', class: 'action', 'aria-label': `Download ${cell.name} of ${run.name} as Graphviz file`,
       onclick: () => drnas.download(`${fileName(`${run.name}-${cell.name}`)}.dot`, cell.dot, 'text/vnd.graphviz') }, 'Download .dot') : null;
-    return element('figure', { class: 'cell' },
+    return element('figure', { class: 'cell-figure' },
       element('figcaption', {}, element('h4', {}, cell.name), button), element('div', { class: 'scroll' }, box));
   }
 

@@ -4,6 +4,7 @@
 
 (() => {
   const { element } = drnas;
+  const strongFrom = 0.62;  // from this share of the ramp on the other ink has the better contrast
   const chosen = { quantity: 'theta', cell: 0, epoch: null, edge: 0 };
   const symbols = { theta: 'mean weight θ', beta: 'concentration β' };
   const short = (value) => (drnas.finite(value) ? drnas.format.number(value, 3) : '–');
@@ -27,7 +28,7 @@
     if (!drnas.kept(epoch, row, column))
       return element('td', { class: 'pruned', title: text, onpointerenter: tell }, element('span', { class: 'spoken' }, 'pruned'));
     const share = drnas.finite(value) ? Math.min(1, Math.max(0, (value - range[0]) / (range[1] - range[0] || 1))) : 0;
-    return element('td', { class: [share > 0.55 ? 'strong' : '', largest ? 'largest' : ''].join(' ').trim() || null, title: text,
+    return element('td', { class: [share > strongFrom ? 'strong' : '', largest ? 'largest' : ''].join(' ').trim() || null, title: text,
       style: { '--share': share.toFixed(3) }, onpointerenter: tell }, short(value));
   }
 
@@ -47,7 +48,7 @@
     const context = { epoch, cell, range, readout, again };
     const caption = `${cell.name}: ${symbols[chosen.quantity]} after epoch ${epoch.epoch}`;
     const table = element('table', { class: cell.ops.length > 5 ? 'heat many' : 'heat' }, element('caption', {}, caption),
-      element('thead', {}, element('tr', {}, element('th', { scope: 'col' }, 'edge'), cell.ops.map((op) => element('th', { scope: 'col' }, drnas.breakable(op))))),
+      element('thead', {}, element('tr', {}, element('th', { scope: 'col' }, 'edge'), cell.ops.map((op) => element('th', { scope: 'col' }, element('span', {}, drnas.breakable(op)))))),
       element('tbody', {}, cell.edges.map((edge, i) => heatRow(context, edge, (cell.first_row || 0) + i, i))));
     const pruned = run.epochs.some((e) => e.kept);
     const key = element('p', { class: 'heat-key' }, short(range[0]), element('span', { class: 'ramp', 'aria-hidden': 'true' }), short(range[1]),

@@ -8,7 +8,7 @@
 
   function extent(spec) {
     const values = spec.rows.flatMap((row) => row.values).filter(finite);
-    return values.length ? [Math.min(...values), Math.max(...values)] : [0, 1];
+    return drnas.heatRange(Math.min(...values), Math.max(...values));
   }
 
   function axis(spec, left, step, height) {

@@ -67,9 +67,10 @@
   }
 
   function groupText(values, show) {
-    if (values.length < 2 || drnas.state.band === 'range')
-      return values.length < 2 ? show(values[0]) : `${show(drnas.mean(values))} (${show(Math.min(...values))} to ${show(Math.max(...values))})`;
-    return `${show(drnas.mean(values))} ± ${show(drnas.deviation(values))}`;
+    const mean = show(drnas.mean(values)), low = Math.min(...values), high = Math.max(...values);
+    if (low === high) return mean;
+    const bare = (value) => show(value).split(' ')[0];
+    return drnas.state.band === 'range' ? `${mean} (${bare(low)} – ${bare(high)})` : `${mean} ± ${bare(drnas.deviation(values))}`;
   }
 
   function entityLayers(entity, variant, style, show) {

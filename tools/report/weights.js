@@ -45,7 +45,10 @@
   };
   drnas.weightRow = (epoch, row, quantity) => quantities[quantity](epoch, row);
 
-  /** Smallest and largest value of kept operations of a cell over all epochs. */
+  /** Range of a heat map: small differences stay pale instead of filling all of it. */
+  drnas.heatRange = (low, high) => (low <= high ? [Math.min(low, high - 0.1 * Math.abs(high)), high] : [0, 1]);
+
+  /** Range of the values of a cell's kept operations over all epochs. */
   drnas.weightRange = (run, cell, quantity) => {
     let low = Infinity, high = -Infinity;
     for (const epoch of run.epochs)
@@ -57,6 +60,6 @@
           high = Math.max(high, value);
         });
       }
-    return low <= high ? [low, high] : [0, 1];
+    return drnas.heatRange(low, high);
   };
 })();
