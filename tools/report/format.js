@@ -55,8 +55,8 @@
   function niceStep(rough, integer) {
     const power = 10 ** Math.floor(Math.log10(rough));
     const off = (m) => Math.abs(Math.log((m * power) / rough));
-    const step = [1, 2, 2.5, 5, 10].reduce((best, m) => (off(m) < off(best) ? m : best)) * power;
-    return integer ? Math.max(1, step === 2.5 ? 5 : Math.round(step)) : step;
+    const step = (integer ? [1, 2, 5, 10] : [1, 2, 2.5, 5, 10]).reduce((best, m) => (off(m) < off(best) ? m : best)) * power;
+    return integer ? Math.max(1, Math.round(step)) : step;
   }
 
   /** About `count` round values within [low, high] and the text of each. */

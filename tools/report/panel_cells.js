@@ -12,7 +12,11 @@
     box.insertAdjacentHTML('beforeend', cell.svg);
     const button = cell.dot ? element('button', { type: 'button', class: 'action', 'aria-label': `Download ${cell.name} of ${run.name} as Graphviz file`,
       onclick: () => drnas.download(`${fileName(`${run.name}-${cell.name}`)}.dot`, cell.dot, 'text/vnd.graphviz') }, 'Download .dot') : null;
-    return element('figure', { class: 'cell-figure' },
+    // Cells side by side at one scale, never too small to read: narrow pages scroll within.
+    const natural = Number(box.firstElementChild.getAttribute('width')) || 400;
+    const least = `${Math.round(0.75 * natural)}px`;
+    box.firstElementChild.style.minWidth = least;
+    return element('figure', { class: 'cell-figure', style: { flex: `${natural} 1 ${least}`, 'max-width': `${natural}px` } },
       element('figcaption', {}, element('h4', {}, cell.name), button), element('div', { class: 'scroll' }, box));
   }
 

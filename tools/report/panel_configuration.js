@@ -9,8 +9,8 @@
     const runs = drnas.runs.filter((run) => run.command);
     if (!runs.length) return [];
     return [element('h3', {}, runs.length > 1 ? 'Commands that repeat the runs' : 'Command that repeats the run'),
-      ...runs.map((run) => element('div', { class: 'code-line' }, runs.length > 1 ? element('b', {}, run.name) : null,
-        element('code', {}, run.command), drnas.copyButton(run.command, `Copy the command of ${run.name}`)))];
+      element('div', { class: 'commands' }, runs.map((run) => element('div', { class: 'code-line' }, runs.length > 1 ? element('b', {}, run.name) : null,
+        element('code', {}, run.command), drnas.copyButton(run.command, `Copy the command of ${run.name}`))))];
   }
 
   function flatten(value, prefix, into) {

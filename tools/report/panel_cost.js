@@ -4,6 +4,7 @@
 
 (() => {
   const { number } = drnas;
+  const farAway = 4;  // a budget of so many peaks would flatten the plot
   const at = (path) => (epoch) => number(epoch, path);
 
   /** Stacked areas of a run: parts are [label, value(epoch)], drawn from the bottom up. */
@@ -50,10 +51,12 @@
     const parts = [...tags].map((tag) => [tag, (epoch) => number(epoch, `peak_bytes.by_tag.${tag}`)]);
     if (lastEpoch) parts.sort((a, b) => (b[1](lastEpoch) || 0) - (a[1](lastEpoch) || 0));
     const total = at('peak_bytes.total');
-    const most = Math.max(run.budget_bytes || 0, ...run.epochs.map(total));
-    const unit = drnas.format.byteUnit(most);
-    const rules = run.budget_bytes ? [{ type: 'rule', y: run.budget_bytes / unit.divisor, color: 'var(--alert)', label: `budget ${drnas.format.bytes(run.budget_bytes)}` }] : [];
-    return stackChart(run, { title: 'Peak memory by use', rules, note: 'At the moment of the peak of the run so far.' }, parts, total, unit, drnas.format.bytes);
+    const peak = Math.max(...run.epochs.map(total)), budget = run.budget_bytes || 0;
+    const near = budget > 0 && budget < farAway * peak;
+    const unit = drnas.format.byteUnit(near ? Math.max(budget, peak) : peak);
+    const rules = near ? [{ type: 'rule', y: budget / unit.divisor, color: 'var(--alert)', label: `budget ${drnas.format.bytes(budget)}` }] : [];
+    const note = `At the moment of the peak of the run so far.${budget && !near ? ` The budget of ${drnas.format.bytes(budget)} is far above.` : ''}`;
+    return stackChart(run, { title: 'Peak memory by use', rules, note }, parts, total, unit, drnas.format.bytes);
   }
 
   function memoryOverlay() {

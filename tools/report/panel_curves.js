@@ -16,15 +16,18 @@
   });
 
   drnas.curvesPanel = () => {
+    let log = false;
     const draw = () => {
       const pair = (a, b) => [{ label: 'training', value: at(a) }, { label: 'validation', value: at(b) }];
       return [
-        ...drnas.overlay({ title: 'Loss', unit: 'cross entropy', variants: pair('train_loss', 'val_loss'), warnings: true }),
+        ...drnas.overlay({ title: 'Loss', unit: 'cross entropy', variants: pair('train_loss', 'val_loss'), warnings: true, log }),
         ...drnas.overlay({ title: 'Accuracy', unit: '%', show: drnas.format.percent, variants: pair('train_top1', 'val_top1'), warnings: true }),
         ...drnas.overlay({ title: 'Learning rate', variants: [{ label: 'weights', value: at('learning_rate') }], zero: true }),
       ];
     };
-    return draw().length ? [drnas.charts(draw)] : [];
+    if (!draw().length) return [];
+    const body = drnas.charts(draw);
+    return [element('div', { class: 'controls' }, drnas.checkbox('Logarithmic loss', log, (checked) => { log = checked; body.redraw(); })), body];
   };
 
   function bandChart(run, name) {
@@ -56,7 +59,7 @@
     if (!there.length) return [];
     let name = there[0];
     const draw = () => [
-      ...bandChart(drnas.detail(), name),
+      ...bandChart(drnas.detailWith(at(`trajectory.${name}.median`)), name),
       ...drnas.overlay({ title: `${drnas.format.dataset(name)}: cell of the mean weights`, unit: '% test accuracy', show: drnas.format.percent, warnings: true,
         variants: [{ label: 'mean cell', value: at(`table.${name}`) }] }),
       ...(drnas.runs.length > 1 ? drnas.overlay({ title: `${drnas.format.dataset(name)}: median of sampled cells`, unit: '% test accuracy', show: drnas.format.percent,

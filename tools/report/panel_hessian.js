@@ -52,7 +52,7 @@
     if (!rows.length) return [];
     const columns = [['Loss at the mean', 'bound.loss'], ['Trace term', 'bound.trace_term'], ['Bound', 'bound.value'], ['Sampled mean', 'expectation.mean'],
       ['Deviation', 'expectation.deviation'], ['δ', 'bound.delta'], ['Least eigenvalue (μ)', 'mu.least_eigenvalue']];
-    return [element('details', { class: 'numbers' }, element('summary', {}, 'Bound in numbers'),
+    return [element('details', { class: 'numbers' }, element('summary', {}, drnas.runs.length > 1 ? `Bound in numbers, ${run.name}` : 'Bound in numbers'),
       element('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Bound in numbers' }, element('table', {},
         element('thead', {}, element('tr', {}, element('th', { scope: 'col', class: 'figure' }, 'Epoch'), columns.map(([title]) => element('th', { scope: 'col', class: 'figure' }, title)))),
         element('tbody', {}, rows.map((epoch) => element('tr', {}, element('th', { scope: 'row', class: 'figure' }, String(epoch.epoch)),
@@ -63,9 +63,9 @@
     const there = figures.filter(([key]) => variables.some(([name]) => drnas.any(at(`hessian.${name}.${key}`))));
     if (!there.length) return [];
     const chosen = { figure: there[0][0], log: false };
-    const body = drnas.charts(() => [...curvatureCharts(chosen), ...boundChart(drnas.detail()),
+    const body = drnas.charts(() => [...curvatureCharts(chosen), ...boundChart(drnas.detailWith(at('hessian.bound.value'))),
       ...(drnas.runs.length > 1 ? drnas.overlay({ title: 'Trace term of the bound', unit: 'cross entropy', variants: [{ label: 'trace term', value: at('hessian.bound.trace_term'), sparse: true }] }) : [])]);
-    const table = drnas.live(() => boundTable(drnas.detail()));
+    const table = drnas.live(() => boundTable(drnas.detailWith(at('hessian.bound.value'))));
     return [element('div', { class: 'controls' },
       drnas.select('Show', there, chosen.figure, (key) => { chosen.figure = key; body.redraw(); }),
       drnas.checkbox('Logarithmic scale', false, (log) => { chosen.log = log; body.redraw(); })), body, table];

@@ -34,6 +34,11 @@
   drnas.visible = (entity) => entity.runs.filter((index) => !drnas.state.hidden.has(index));
   drnas.entityOf = (index) => drnas.entities().find((entity) => entity.runs.includes(index));
   drnas.detail = () => drnas.runs[drnas.state.detail];
+  /** The run shown in detail, or where it lacks this value the first that has it. */
+  drnas.detailWith = (value) => {
+    const has = (run) => run.epochs.some((epoch) => finite(value(epoch, run)));
+    return has(drnas.detail()) ? drnas.detail() : drnas.runs.find(has) || drnas.detail();
+  };
 
   drnas.toggle = (indices) => {
     const hidden = new Set(drnas.state.hidden);
