@@ -271,6 +271,28 @@ def cifar10_folder(context, limit):
     return os.path.join(folder, inside[0]) if len(inside) == 1 else folder
 
 
+def epoch_records(out):
+    with open(os.path.join(out, "log.jsonl"), encoding="utf-8") as stream:
+        return [json.loads(line) for line in stream]
+
+
+def evidence(context, limit):
+    """Trajectories and Hessians change nothing of a search; what they take of an epoch."""
+    command = [context.program("drnas_search"), "--device", "cuda", "--dataset", "synthetic", "--epochs", "3"]
+    logs = []
+    for name, more in (("plain", []), ("with-evidence", ["--trajectory", "100", "--hessian", "every=1"])):
+        context.must(command + ["--out", context.file(name)] + more, limit / 2)
+        logs.append(epoch_records(context.file(name)))
+    changed = [key for key in ("train_loss", "val_loss", "concentrations", "genotype")
+               if [e[key] for e in logs[0]] != [e[key] for e in logs[1]]]
+    seconds = logs[1][-1]["seconds"]
+    share = 100 * (seconds["trajectory"] + seconds["hessian"]) / sum(seconds.values())
+    figures = {"seconds": seconds, "hessian": logs[1][-1]["hessian"]}
+    if changed:
+        raise Failed("other than without evidence: " + ", ".join(changed), figures)
+    return {**figures, "headline": f"nothing changed; Hessian {seconds['hessian']:.2f} s, {share:.1f} % of an epoch"}
+
+
 def search(context, limit):
     begin = time.monotonic()
     data = cifar10_folder(context, limit)
@@ -297,8 +319,7 @@ def search(context, limit):
     if problem or len(ends) < epochs:
         why = problem or f"{len(ends)} epochs in the log, expected {epochs}"
         raise Failed(why, {"output_tail": done.output[-TAIL:]})
-    with open(log, encoding="utf-8") as stream:
-        records = [json.loads(line) for line in stream]
+    records = epoch_records(out)
     later = (ends[-1] - ends[0]) / (epochs - 1)
     total = done.seconds if epochs == EPOCHS else ends[0] + (EPOCHS - 1) * later
     kind = "measured" if epochs == EPOCHS else "EXTRAPOLATED"
@@ -334,6 +355,7 @@ def steps(context):
     for precision in ("tf32", "fp32"):
         found.append((f"bench_step K 1 {precision}", 40, False, bound(step_times, 1, ["--precision", precision])))
     found.append(("bench_step K 1 rebuild", 40, False, bound(step_times, 1, ["--raw-outputs", "rebuild"])))
+    found.append(("evidence", 60, True, bound(evidence)))
     found.append(("CIFAR-10 search", NO_LIMIT if full else 180, False, bound(search)))
     for tool, summary in SANITIZERS:
         found.append((tool, NO_LIMIT if full else 100, True, bound(sanitizer, tool, summary)))
