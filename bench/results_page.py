@@ -45,7 +45,7 @@ def number(value):
         return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
     if isinstance(value, dict):
         if value.get("mean") is not None and set(value) <= {"mean", "deviation"}:
-            return " ± ".join(number(entry) for entry in value.values() if entry is not None)
+            return " ± ".join(f"{entry:.2f}" for entry in value.values() if entry is not None)
         return ", ".join(f"{key} {number(entry)}" for key, entry in value.items() if entry is not None)
     if isinstance(value, list):
         return ", ".join(number(entry) for entry in value)
@@ -238,7 +238,7 @@ def read_sweep(record):
             for row in cells:
                 row[at] = mebibytes(row[at])
     titles = [column.removesuffix("_bytes") + ", MiB" if column.endswith("_bytes") else column for column in columns]
-    note = " ".join(filter(None, (record.get("note"), record.get("accuracy"))))
+    note = "; ".join(filter(None, (record.get("note"), record.get("accuracy"))))
     return [Part(SEARCHES, record["title"], titles, cells, note)]
 
 

@@ -55,7 +55,7 @@ class ResultsPage(Case):
                         "2026-11-28")
         self.check_line(text, "lambda", "cifar10", "peak, MiB", "paper", "note")
         self.check_line(text, "0.5", "93.12 ± 0.25", "3.0", "", "")
-        self.check_line(text, "1", "92", "", "cifar10 91.5", "a\\|b")
+        self.check_line(text, "1", "92.00", "", "cifar10 91.5", "a\\|b")
         self.write("sweep.json", self.SWEEP | {"columns": ["x", "y"], "rows": [[1, 2.5]]})
         self.check_line(self.page(), "1", "2.5")
 
