@@ -19,23 +19,31 @@ inline void keep_worst(double& worst, double error) {
   if (std::isnan(error) || error > worst) worst = error;
 }
 
+/// How a reference file is replayed.
+struct Setting {
+  Device device = Device::cpu;
+  DType storage = DType::f32;  ///< of NAS-Bench-201 activations
+  /// 0: from the file's weights; else each weight times 1 + e, e normal of deviation 2^-22, drawn
+  /// from this seed. A ReLU whose input rounds to about zero has no certain side, and its gradient
+  /// may be there or not: such a reference is reached from some of these starts, while a wrong
+  /// gradient is wrong from all.
+  unsigned nudge = 0;
+};
+
 /// Replays the reference file of a search network: one training forward and backward with given
 /// weights and mixing weights, one evaluation forward, then (NAS-Bench-201) the recorded
-/// architecture and weight steps. Throws Error for a file of another kind. `storage` is that of
-/// NAS-Bench-201 activations.
-Errors replay_supernet(const std::filesystem::path& file, Device device = Device::cpu,
-                       DType storage = DType::f32);
+/// architecture and weight steps. Throws Error for a file of another kind.
+Errors replay_supernet(const std::filesystem::path& file, const Setting& setting = {});
 
 /// The same for a file of the DARTS space.
-Errors replay_darts_search(const std::filesystem::path& file, Device device = Device::cpu);
+Errors replay_darts_search(const std::filesystem::path& file, const Setting& setting = {});
 
-/// Replays the reference file of a network of derived DARTS cells: one training forward and backward
-/// of the loss with the auxiliary head's share, one evaluation forward.
-Errors replay_derived(const std::filesystem::path& file, Device device = Device::cpu);
+/// Replays the reference file of a network of derived DARTS cells: one training forward and
+/// backward of the loss with the auxiliary head's share, one evaluation forward.
+Errors replay_derived(const std::filesystem::path& file, const Setting& setting = {});
 
 /// Replays a reference file by the kind of network that it names.
-Errors replay(const std::filesystem::path& file, Device device = Device::cpu,
-              DType storage = DType::f32);
+Errors replay(const std::filesystem::path& file, const Setting& setting = {});
 
 /// Compares the derivative of a Beta sample with every row of a table x,a,b,...,dx_da.
 Errors replay_beta(const std::filesystem::path& file);

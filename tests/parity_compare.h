@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <random>
 #include <set>
 #include <span>
 #include <string>
@@ -44,7 +45,8 @@ inline std::set<std::string> names_of(const std::vector<NamedSlice>& slices) {
 /// Compares what a network gives with a reference file, group by group.
 class Comparison {
  public:
-  Comparison(const std::filesystem::path& path, Device device) : file_(path), device_(device) {}
+  Comparison(const std::filesystem::path& path, const Setting& setting)
+      : file_(path), device_(setting.device), nudge_(setting.nudge) {}
 
   const ReferenceFile& file() const { return file_; }
   const Errors& errors() const { return errors_; }
@@ -56,6 +58,11 @@ class Comparison {
     for (const NamedSlice& p : store.parameters()) {
       const std::vector<float> values = file_.values("init." + p.name, p.shape.elements());
       std::copy(values.begin(), values.end(), start.begin() + p.offset);
+    }
+    if (nudge_) {
+      std::mt19937 rng(nudge_);
+      std::normal_distribution<float> relative(0, 0x1p-22f);
+      for (float& weight : start) weight *= 1 + relative(rng);
     }
     store.set_weights(start);
     std::set<std::string> names = names_of(store.parameters());
@@ -126,6 +133,7 @@ class Comparison {
  private:
   ReferenceFile file_;
   Device device_;
+  unsigned nudge_;
   Errors errors_;
 };
 

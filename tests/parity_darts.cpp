@@ -4,8 +4,9 @@
 
 namespace drnas::parity {
 
-Errors replay_darts_search(const std::filesystem::path& path, Device device) {
-  Comparison comparison(path, device);
+Errors replay_darts_search(const std::filesystem::path& path, const Setting& setting) {
+  const Device device = setting.device;
+  Comparison comparison(path, setting);
   const ReferenceFile& file = comparison.file();
   DartsSupernet supernet(
       {.channels = file.channels(),

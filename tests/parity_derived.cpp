@@ -5,8 +5,9 @@
 
 namespace drnas::parity {
 
-Errors replay_derived(const std::filesystem::path& path, Device device) {
-  Comparison comparison(path, device);
+Errors replay_derived(const std::filesystem::path& path, const Setting& setting) {
+  const Device device = setting.device;
+  Comparison comparison(path, setting);
   const ReferenceFile& file = comparison.file();
   const DeviceBatch batch = comparison.batch("");
   const bool auxiliary = file.contains("init.auxiliary_head.classifier.weight");
@@ -45,11 +46,11 @@ Errors replay_derived(const std::filesystem::path& path, Device device) {
   return comparison.errors();
 }
 
-Errors replay(const std::filesystem::path& file, Device device, DType storage) {
+Errors replay(const std::filesystem::path& file, const Setting& setting) {
   const std::string net = ReferenceFile(file).net();
-  if (net.starts_with("derived")) return replay_derived(file, device);
-  if (net.starts_with("search")) return replay_darts_search(file, device);
-  return replay_supernet(file, device, storage);
+  if (net.starts_with("derived")) return replay_derived(file, setting);
+  if (net.starts_with("search")) return replay_darts_search(file, setting);
+  return replay_supernet(file, setting);
 }
 
 }  // namespace drnas::parity

@@ -67,16 +67,16 @@ class GivenTheta final : public MixingDistribution {
 
 class Replay : private Comparison {
  public:
-  Replay(const std::filesystem::path& path, Device device, DType storage)
-      : Comparison(path, device),
-        device_(device),
+  Replay(const std::filesystem::path& path, const Setting& setting)
+      : Comparison(path, setting),
+        device_(setting.device),
         supernet_({.channels = file().channels(),
                    .cells = file().check_nb201(),
                    .classes = file().classes(),
                    .partial_channels = file().partial_channels(),
-                   .storage = storage},
-                  0, device),
-        given_({Nb201Supernet::edges, Nb201Supernet::ops, 0, device}) {
+                   .storage = setting.storage},
+                  0, device_),
+        given_({Nb201Supernet::edges, Nb201Supernet::ops, 0, device_}) {
     start(supernet_.parameters(), {"theta"});
   }
 
@@ -150,8 +150,8 @@ class Replay : private Comparison {
 
 }  // namespace
 
-Errors replay_supernet(const std::filesystem::path& file, Device device, DType storage) {
-  return Replay(file, device, storage).run();
+Errors replay_supernet(const std::filesystem::path& file, const Setting& setting) {
+  return Replay(file, setting).run();
 }
 
 }  // namespace drnas::parity

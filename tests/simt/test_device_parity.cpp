@@ -31,7 +31,7 @@ TEST_CASE("simt parity: one training pass in bfloat16 storage stays near the ref
   for (const fs::path& file : reference_files()) {
     CAPTURE(file.filename().string());
     const drnas::parity::Errors errors =
-        drnas::parity::replay_supernet(file, drnas::Device::cuda, drnas::DType::bf16);
+        drnas::parity::replay_supernet(file, {drnas::Device::cuda, drnas::DType::bf16});
     // Seven bits of mantissa: the forward pass keeps two digits, gradients lose most where batch
     // norm's backward pass subtracts what is common to all pixels.
     CHECK(errors.at("loss") < 1e-3);
@@ -47,7 +47,7 @@ TEST_CASE("simt parity: reference files agree through the CUDA kernels") {
   REQUIRE(files.size() >= 2);
   for (const fs::path& file : files) {
     CAPTURE(file.filename().string());
-    const drnas::parity::Errors errors = drnas::parity::replay_supernet(file, drnas::Device::cuda);
+    const drnas::parity::Errors errors = drnas::parity::replay_supernet(file, {drnas::Device::cuda});
     for (const auto& [group, error] : errors) {
       CAPTURE(group);
       CHECK(error < 1e-3);
