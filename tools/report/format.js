@@ -6,7 +6,8 @@
   const missing = '–';
   const minus = (text) => text.replace(/-/g, '−');
   /** Thousands apart, by thin spaces, from five digits on. */
-  const apart = (text) => (/^-?\d{5,}$/.test(text) ? text.replace(/\B(?=(\d{3})+$)/g, '\u2009') : text);
+  const apart = (text) =>
+      (/^-?\d{5,}$/.test(text) ? text.replace(/\B(?=(\d{3})+$)/g, '\u2009') : text);
   const format = {};
   drnas.format = format;
 
@@ -23,12 +24,14 @@
 
   format.bytes = (value) => {
     if (!drnas.finite(value)) return missing;
-    const { divisor, unit } = format.byteUnit(value);
+    const {divisor, unit} = format.byteUnit(value);
     return `${format.number(value / divisor)} ${unit}`;
   };
   /** The unit in which a plot of bytes up to `largest` is drawn. */
-  format.byteUnit = (largest) => (largest >= 1024 ** 3 ? { divisor: 1024 ** 3, unit: 'GiB' } : { divisor: 1024 ** 2, unit: 'MiB' });
-  format.timeUnit = (milliseconds) => (milliseconds >= 2000 ? { divisor: 1000, unit: 's' } : { divisor: 1, unit: 'ms' });
+  format.byteUnit = (largest) => (
+      largest >= 1024 ** 3 ? {divisor: 1024 ** 3, unit: 'GiB'} : {divisor: 1024 ** 2, unit: 'MiB'});
+  format.timeUnit = (milliseconds) =>
+      (milliseconds >= 2000 ? {divisor: 1000, unit: 's'} : {divisor: 1, unit: 'ms'});
 
   format.seconds = (value) => {
     if (!drnas.finite(value)) return missing;
@@ -50,23 +53,30 @@
   };
 
   format.dataset = (name) =>
-    ({ cifar10: 'CIFAR-10', cifar100: 'CIFAR-100', imagenet16_120: 'ImageNet-16-120' })[name] || name;
+      ({cifar10: 'CIFAR-10', cifar100: 'CIFAR-100', imagenet16_120: 'ImageNet-16-120'})[name] ||
+      name;
 
   function niceStep(rough, integer) {
     const power = 10 ** Math.floor(Math.log10(rough));
     const off = (m) => Math.abs(Math.log((m * power) / rough));
-    const step = (integer ? [1, 2, 5, 10] : [1, 2, 2.5, 5, 10]).reduce((best, m) => (off(m) < off(best) ? m : best)) * power;
+    const step = (integer ? [1, 2, 5, 10] : [1, 2, 2.5, 5, 10])
+                     .reduce((best, m) => (off(m) < off(best) ? m : best)) *
+        power;
     return integer ? Math.max(1, Math.round(step)) : step;
   }
 
   /** About `count` round values within [low, high] and the text of each. */
   function linearTicks(low, high, count, integer) {
     const step = niceStep((high - low) / Math.max(1, count), integer);
-    const decimals = Math.max(0, -Math.floor(Math.log10(step) + 1e-9) + (/^25/.test(String(step).replace(/[0.]/g, '')) ? 1 : 0));
+    const decimals = Math.max(
+        0,
+        -Math.floor(Math.log10(step) + 1e-9) +
+            (/^25/.test(String(step).replace(/[0.]/g, '')) ? 1 : 0));
     const ticks = [];
     for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; ++i) {
-      const text = step < 1e-5 || Math.abs(high) >= 1e6 ? (i * step).toExponential(1) : (i * step).toFixed(decimals);
-      ticks.push({ value: i * step, text: minus(apart(text.replace(/^-(0(\.0*)?)$/, '$1'))) });
+      const text = step < 1e-5 || Math.abs(high) >= 1e6 ? (i * step).toExponential(1) :
+                                                          (i * step).toFixed(decimals);
+      ticks.push({value: i * step, text: minus(apart(text.replace(/^-(0(\.0*)?)$/, '$1')))});
     }
     return ticks;
   }
@@ -84,20 +94,24 @@
     for (let power = first; power <= last; ++power)
       for (const m of few ? [1, 2, 5] : [1]) {
         const value = m * 10 ** power;
-        if (value < low * 0.999 || value > high * 1.001 || (!few && (power - first) % skip)) continue;
-        ticks.push({ value, text: powerText(value) });
+        if (value < low * 0.999 || value > high * 1.001 || (!few && (power - first) % skip))
+          continue;
+        ticks.push({value, text: powerText(value)});
       }
     return ticks;
   }
 
-  /** A scale from values in `domain` to pixels in `range`; at(value), ticks(count), invert(pixel). */
-  drnas.scale = (domain, range, { log = false, integer = false } = {}) => {
+  /**
+   * A scale from values in `domain` to pixels in `range`; at(value), ticks(count), invert(pixel).
+   */
+  drnas.scale = (domain, range, {log = false, integer = false} = {}) => {
     const forward = log ? Math.log10 : (v) => v;
     const [a, b] = domain.map(forward);
     const slope = (range[1] - range[0]) / (b - a || 1);
     return {
       at: (value) => range[0] + (forward(value) - a) * slope,
-      invert: (pixel) => (log ? 10 ** (a + (pixel - range[0]) / slope) : a + (pixel - range[0]) / slope),
+      invert: (pixel) =>
+          (log ? 10 ** (a + (pixel - range[0]) / slope) : a + (pixel - range[0]) / slope),
       ticks: (count) => {
         const ticks = log ? logTicks(domain[0], domain[1], count) : [];
         return ticks.length > 1 ? ticks : linearTicks(domain[0], domain[1], count, integer);
@@ -106,14 +120,16 @@
   };
 
   /** The domain of values with some room; from zero where `zero`. */
-  drnas.domain = (values, { log = false, zero = false } = {}) => {
+  drnas.domain = (values, {log = false, zero = false} = {}) => {
     let low = Infinity, high = -Infinity;
     for (const v of values) {
       low = Math.min(low, v);
       high = Math.max(high, v);
     }
     if (!(low <= high)) return log ? [0.1, 1] : [0, 1];
-    if (log) return low === high ? [low / 2, high * 2] : [low / (high / low) ** 0.05, high * (high / low) ** 0.05];
+    if (log)
+      return low === high ? [low / 2, high * 2] :
+                            [low / (high / low) ** 0.05, high * (high / low) ** 0.05];
     if (zero) return [Math.min(0, low), high > 0 ? high * 1.06 : 1];
     const room = (high - low) * 0.06 || Math.abs(high) * 0.1 || 1;
     return [low - room, high + room];

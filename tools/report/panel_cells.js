@@ -3,31 +3,53 @@
 'use strict';
 
 (() => {
-  const { element } = drnas;
+  const {element} = drnas;
 
   const fileName = (text) => text.replace(/[^A-Za-z0-9._-]+/g, '_');
 
   function drawing(run, cell) {
-    const box = element('div', { class: 'drawing', role: 'img', 'aria-label': `${cell.name} found by ${run.name}: ${run.genotype || ''}` });
+    const box = element('div', {
+      class: 'drawing',
+      role: 'img',
+      'aria-label': `${cell.name} found by ${run.name}: ${run.genotype || ''}`
+    });
     box.insertAdjacentHTML('beforeend', cell.svg);
-    const button = cell.dot ? element('button', { type: 'button', class: 'action', 'aria-label': `Download ${cell.name} of ${run.name} as Graphviz file`,
-      onclick: () => drnas.download(`${fileName(`${run.name}-${cell.name}`)}.dot`, cell.dot, 'text/vnd.graphviz') }, 'Download .dot') : null;
+    const button = cell.dot ?
+        element(
+            'button', {
+              type: 'button',
+              class: 'action',
+              'aria-label': `Download ${cell.name} of ${run.name} as Graphviz file`,
+              onclick: () => drnas.download(
+                  `${fileName(`${run.name}-${cell.name}`)}.dot`, cell.dot, 'text/vnd.graphviz')
+            },
+            'Download .dot') :
+        null;
     // Cells side by side at one scale, never too small to read: narrow pages scroll within.
     const natural = Number(box.firstElementChild.getAttribute('width')) || 400;
     const least = `${Math.round(0.75 * natural)}px`;
     box.firstElementChild.style.minWidth = least;
-    return element('figure', { class: 'cell-figure', style: { flex: `${natural} 1 ${least}`, 'max-width': `${natural}px` } },
-      element('figcaption', {}, element('h4', {}, cell.name), button), element('div', { class: 'scroll' }, box));
+    return element(
+        'figure',
+        {class: 'cell-figure', style: {flex: `${natural} 1 ${least}`, 'max-width': `${natural}px`}},
+        element('figcaption', {}, element('h4', {}, cell.name), button),
+        element('div', {class: 'scroll'}, box));
   }
 
   /** One card for runs that found the same cells. */
   function card(runs) {
     const [run] = runs;
     const genotype = run.genotype || '';
-    return element('article', { class: run.cells.length > 1 ? 'card wide' : 'card' },
-      element('h3', {}, runs.map((r) => r.name).join(', ')),
-      element('div', { class: 'cell-row' }, run.cells.filter((cell) => cell.svg).map((cell) => drawing(run, cell))),
-      genotype ? element('div', { class: 'code-line' }, element('code', {}, drnas.breakable(genotype)), drnas.copyButton(genotype, `Copy the genotype of ${run.name}`)) : null);
+    return element(
+        'article', {class: run.cells.length > 1 ? 'card wide' : 'card'},
+        element('h3', {}, runs.map((r) => r.name).join(', ')),
+        element(
+            'div', {class: 'cell-row'},
+            run.cells.filter((cell) => cell.svg).map((cell) => drawing(run, cell))),
+        genotype ? element(
+                       'div', {class: 'code-line'}, element('code', {}, drnas.breakable(genotype)),
+                       drnas.copyButton(genotype, `Copy the genotype of ${run.name}`)) :
+                   null);
   }
 
   drnas.cellsPanel = () => {
@@ -39,6 +61,6 @@
       found.get(key).push(run);
     }
     if (!found.size) return [];
-    return [element('div', { class: 'cards' }, [...found.values()].map(card))];
+    return [element('div', {class: 'cards'}, [...found.values()].map(card))];
   };
 })();

@@ -3,7 +3,7 @@
 'use strict';
 
 (() => {
-  const { finite } = drnas;
+  const {finite} = drnas;
   const palette = 8;
   const dashes = [null, '7 4', '2 3', '9 3 2 3'];
 
@@ -13,11 +13,15 @@
 
   drnas.setRuns = (data) => {
     drnas.data = data;
-    drnas.runs = data.runs.map((run) => ({ ...run, epochs: run.epochs || [], cells: run.cells || [], config: run.config || [] }));
+    drnas.runs = data.runs.map(
+        (run) =>
+            ({...run, epochs: run.epochs || [], cells: run.cells || [], config: run.config || []}));
   };
 
-  /** What has a line of its own: groups, or single runs where the reader separates them.
-      { name, runs: [index], color, dash } */
+  /**
+     What has a line of its own: groups, or single runs where the reader separates them.
+      { name, runs: [index], color, dash }
+   */
   drnas.entities = () => {
     const groups = new Map();
     drnas.runs.forEach((run, index) => {
@@ -25,14 +29,17 @@
       if (!groups.has(key)) groups.set(key, []);
       groups.get(key).push(index);
     });
-    return [...groups.values()].map((runs, index) => ({
-      name: runs.length > 1 ? drnas.runs[runs[0]].group : drnas.runs[runs[0]].name,
-      runs, color: drnas.color(index), dash: drnas.dash(index),
-    }));
+    return [...groups.values()].map(
+        (runs, index) => ({
+          name: runs.length > 1 ? drnas.runs[runs[0]].group : drnas.runs[runs[0]].name,
+          runs,
+          color: drnas.color(index),
+          dash: drnas.dash(index),
+        }));
   };
-  drnas.hasGroups = () => new Set(drnas.runs.map((run) => run.group)).size < drnas.runs.length && drnas.runs.every((run) => run.group);
+  drnas.hasGroups = () => new Set(drnas.runs.map((run) => run.group)).size < drnas.runs.length &&
+      drnas.runs.every((run) => run.group);
   drnas.visible = (entity) => entity.runs.filter((index) => !drnas.state.hidden.has(index));
-  drnas.entityOf = (index) => drnas.entities().find((entity) => entity.runs.includes(index));
   drnas.detail = () => drnas.runs[drnas.state.detail];
   /** The run shown in detail, or where it lacks this value the first that has it. */
   drnas.detailWith = (value) => {
@@ -43,14 +50,20 @@
   drnas.toggle = (indices) => {
     const hidden = new Set(drnas.state.hidden);
     const shown = indices.some((index) => !hidden.has(index));
-    for (const index of indices) if (shown) hidden.add(index);
-    else hidden.delete(index);
-    drnas.change({ hidden });
+    for (const index of indices)
+      if (shown)
+        hidden.add(index);
+      else
+        hidden.delete(index);
+    drnas.change({hidden});
   };
 
   /** Whether any epoch of any run has this value. */
-  drnas.any = (value) => drnas.runs.some((run) => run.epochs.some((epoch) => finite(value(epoch, run))));
-  drnas.series = (run, value) => run.epochs.map((epoch) => [epoch.epoch, value(epoch, run)]).filter(([, y]) => y !== undefined);
+  drnas.any = (value) =>
+      drnas.runs.some((run) => run.epochs.some((epoch) => finite(value(epoch, run))));
+  drnas.series = (run, value) =>
+      run.epochs.map((epoch) => [epoch.epoch, value(epoch, run)]).filter(([,
+                                                                           y]) => y !== undefined);
 
   function merge(seriesOfRuns) {
     const byX = new Map();
@@ -75,7 +88,8 @@
     const mean = show(drnas.mean(values)), low = Math.min(...values), high = Math.max(...values);
     if (low === high) return mean;
     const bare = (value) => show(value).split(' ')[0];
-    return drnas.state.band === 'range' ? `${mean} (${bare(low)} – ${bare(high)})` : `${mean} ± ${bare(drnas.deviation(values))}`;
+    return drnas.state.band === 'range' ? `${mean} (${bare(low)} – ${bare(high)})` :
+                                          `${mean} ± ${bare(drnas.deviation(values))}`;
   }
 
   function entityLayers(entity, variant, style, show) {
@@ -83,16 +97,18 @@
     const keep = ([, y]) => !variant.sparse || finite(y);
     const all = runs.map((index) => drnas.series(drnas.runs[index], variant.value).filter(keep));
     if (!all.some((series) => series.some(([, y]) => finite(y)))) return [];
-    if (all.length === 1) return [{ type: 'line', points: all[0], ...style, dots: variant.sparse }];
+    if (all.length === 1) return [{type: 'line', points: all[0], ...style, dots: variant.sparse}];
     const merged = merge(all);
     const line = merged.map(([x, values]) => {
       const point = [x, values.length ? drnas.mean(values) : null];
       if (values.length) point.text = groupText(values, show);
       return point;
     });
-    return [{ type: 'band', points: bandOf(merged), color: style.color, opacity: 0.14 },
-      ...all.map((points) => ({ type: 'line', points, color: style.color, faint: true })),
-      { type: 'line', points: line, ...style, dots: variant.sparse }];
+    return [
+      {type: 'band', points: bandOf(merged), color: style.color, opacity: 0.14},
+      ...all.map((points) => ({type: 'line', points, color: style.color, faint: true})),
+      {type: 'line', points: line, ...style, dots: variant.sparse}
+    ];
   }
 
   /** First and last epoch of these runs: plots of a page share their x axis. */
@@ -102,21 +118,26 @@
   };
 
   /** Warnings of the visible runs as marks. */
-  drnas.warningMarks = (only) => {
+  drnas.warningMarks = () => {
     const marks = [];
     for (const entity of drnas.entities())
-      for (const index of only === undefined ? drnas.visible(entity) : entity.runs.filter((i) => i === only))
+      for (const index of drnas.visible(entity))
         for (const epoch of drnas.runs[index].epochs)
           for (const text of epoch.warnings || [])
-            marks.push({ type: 'mark', x: epoch.epoch, color: entity.color,
-              label: drnas.runs.length > 1 ? `${drnas.runs[index].name}: ${text}` : text });
+            marks.push({
+              type: 'mark',
+              x: epoch.epoch,
+              color: entity.color,
+              label: drnas.runs.length > 1 ? `${drnas.runs[index].name}: ${text}` : text
+            });
     return marks;
   };
 
   drnas.stageStarts = (run) => {
     const starts = [];
     run.epochs.forEach((epoch, i) => {
-      if (i && epoch.stage > run.epochs[i - 1].stage) starts.push({ type: 'boundary', x: epoch.epoch, label: `stage ${epoch.stage}` });
+      if (i && epoch.stage > run.epochs[i - 1].stage)
+        starts.push({type: 'boundary', x: epoch.epoch, label: `stage ${epoch.stage}`});
     });
     return starts;
   };
@@ -133,11 +154,22 @@
     const several = drnas.runs.length > 1;
     for (const entity of entities)
       if (entities.length > 1)
-        rows.push({ label: entity.runs.length > 1 ? `${entity.name} (${entity.runs.length} runs)` : entity.name, color: entity.color,
-          dash: entity.dash, toggle: several ? () => drnas.toggle(entity.runs) : null, off: !drnas.visible(entity).length });
+        rows.push({
+          label: entity.runs.length > 1 ? `${entity.name} (${entity.runs.length} runs)` :
+                                          entity.name,
+          color: entity.color,
+          dash: entity.dash,
+          toggle: several ? () => drnas.toggle(entity.runs) : null,
+          off: !drnas.visible(entity).length
+        });
     if (variants.length > 1)
       for (const variant of variants)
-        rows.push({ label: variant.label, ...(entities.length > 1 ? { color: 'var(--ink-soft)', dash: styleOf(entities[0], variant).dash } : styleOf(entities[0], variant)) });
+        rows.push({
+          label: variant.label,
+          ...(entities.length > 1 ?
+                  {color: 'var(--ink-soft)', dash: styleOf(entities[0], variant).dash} :
+                  styleOf(entities[0], variant))
+        });
     return rows;
   }
 
@@ -153,30 +185,46 @@
     const alone = entities.length === 1;
     const styleOf = (entity, variant) => {
       const index = variants.indexOf(variant);
-      if (alone) return { color: drnas.color(index), dash: variantDash(index) };
-      return { color: entity.color, dash: variants.length > 1 ? variantDash(index) : entity.dash };
+      if (alone) return {color: drnas.color(index), dash: variantDash(index)};
+      return {color: entity.color, dash: variants.length > 1 ? variantDash(index) : entity.dash};
     };
     const show = spec.show || drnas.format.number;
     const layers = [];
     for (const entity of entities)
       for (const variant of variants) {
-        const name = alone ? (variants.length > 1 ? variant.label : title) : [entity.name, variants.length > 1 ? variant.label : null].filter(Boolean).join(', ');
-        layers.push(...entityLayers(entity, variant, { ...styleOf(entity, variant), label: name }, show));
+        const name = alone ?
+            (variants.length > 1 ? variant.label : title) :
+            [entity.name, variants.length > 1 ? variant.label : null].filter(Boolean).join(', ');
+        layers.push(
+            ...entityLayers(entity, variant, {...styleOf(entity, variant), label: name}, show));
       }
     if (spec.stages !== false) layers.push(...drnas.commonStages());
     if (spec.warnings) layers.push(...drnas.warningMarks());
     layers.push(...(spec.rules || []));
-    return drnas.chart({ ...spec, title, layers, x: drnas.epochRange(drnas.runs), legend: legendOf(entities, variants, styleOf) });
+    return drnas.chart({
+      ...spec,
+      title,
+      layers,
+      x: drnas.epochRange(drnas.runs),
+      legend: legendOf(entities, variants, styleOf)
+    });
   }
 
-  /** Charts of values over epochs for all runs, one for all variants where they fit, else one a
+  /**
+     Charts of values over epochs for all runs, one for all variants where they fit, else one a
       variant. spec as for drnas.chart, with variants: [{ label, value(epoch, run), sparse }].
-      Empty where no run has a value. */
+      Empty where no run has a value.
+   */
   drnas.overlay = (spec) => {
     const variants = spec.variants.filter((variant) => drnas.any(variant.value));
     if (!variants.length) return [];
     if (spec.together || drnas.entities().length === 1 || variants.length === 1)
-      return [overlayChart(spec, variants, variants.length === 1 && spec.variants.length > 1 ? `${spec.title}: ${variants[0].label}` : spec.title)];
-    return variants.map((variant) => overlayChart(spec, [variant], `${spec.title}: ${variant.label}`));
+      return [overlayChart(
+          spec, variants,
+          variants.length === 1 && spec.variants.length > 1 ?
+              `${spec.title}: ${variants[0].label}` :
+              spec.title)];
+    return variants.map(
+        (variant) => overlayChart(spec, [variant], `${spec.title}: ${variant.label}`));
   };
 })();
