@@ -233,7 +233,8 @@ def main():
         for name, (text, *_) in pages.items():
             heights = [found[key]["before"]["height"] for key in (name, f"{name}-narrow")]
             keep(browser, options.keep, name, text, heights, name in WHOLE)
-    print("\n".join(problems))
+    for problem in problems:
+        print(problem)
     return 1 if problems else 0
 
 

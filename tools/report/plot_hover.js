@@ -11,7 +11,9 @@
     const xs = new Set();
     for (const layer of spec.layers)
       if (readable(layer))
-        for (const [x] of layer.values || layer.points) xs.add(x);
+        for (const [x, y] of layer.values || layer.points) {
+          if (finite(y)) xs.add(x);
+        }
       else if (layer.type === 'mark')
         xs.add(layer.x);
     return [...xs].sort((a, b) => a - b);
