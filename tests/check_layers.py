@@ -21,7 +21,7 @@ VENDOR = {
 def main(root: pathlib.Path) -> int:
     problems = []
     files = [f for folder in LAYERS + ["tests", "bench"] for f in (root / folder).rglob("*")
-             if f.suffix in {".h", ".cpp", ".cu", ".cuh", ".py"}]
+             if f.suffix in {".h", ".cpp", ".cu", ".cuh", ".py", ".js", ".css", ".html"}]
     for file in files:
         name = file.relative_to(root).as_posix()
         lines = file.read_text(encoding="utf-8").splitlines()

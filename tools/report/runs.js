@@ -150,18 +150,18 @@
   };
 
   function legendOf(entities, variants, styleOf) {
-    const rows = [];
-    const several = drnas.runs.length > 1;
-    for (const entity of entities)
-      if (entities.length > 1)
-        rows.push({
-          label: entity.runs.length > 1 ? `${entity.name} (${entity.runs.length} runs)` :
-                                          entity.name,
-          color: entity.color,
-          dash: entity.dash,
-          toggle: several ? () => drnas.toggle(entity.runs) : null,
-          off: !drnas.visible(entity).length
-        });
+    const has = (index) =>
+        variants.some(({value}) => drnas.runs[index].epochs.some((epoch) => finite(value(epoch))));
+    const named = entities.length > 1 ? entities.filter(({runs}) => runs.some(has)) : [];
+    const rows =
+        named.map((entity) => ({
+                    label: entity.runs.length > 1 ? `${entity.name} (${entity.runs.length} runs)` :
+                                                    entity.name,
+                    color: entity.color,
+                    dash: entity.dash,
+                    toggle: () => drnas.toggle(entity.runs),
+                    off: !drnas.visible(entity).length
+                  }));
     if (variants.length > 1)
       for (const variant of variants)
         rows.push({
