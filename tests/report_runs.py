@@ -130,39 +130,38 @@ def base_epoch(number, count, rng, rows, genotype, slower=1.0):
     }
 
 
+RISING = "dominant eigenvalue rising: 0.31 on average over the last 5 Hessians, 0.2 until epoch 14 <b>"
+
+
+def nb201_epoch(number, epochs, rows, genotype, rng, slower):
+    share = (number - 1) / max(1, epochs - 1)
+    line = base_epoch(number, epochs, rng, rows, genotype, slower)
+    line["seconds"] = {"train": 520.4 + rng.gauss(0, 6), "evaluation": 48.1, "trajectory": 0.21}
+    line["peak_bytes"] = memory(int((340 + 37 * min(1, number / 3)) * MIB))
+    line["pinned_bytes"] = 0
+    line["phase_ms"] = {
+        "architecture": {"forward": 260.0, "backward": 300.0, "optimizer": 21.0},
+        "weight": {"forward": 262.0, "backward": 470.0, "optimizer": 16.0},
+    }
+    line["table"] = {key: best * (0.9 + 0.1 * share) - rng.random() for key, (best, _) in DATASETS.items()}
+    line["trajectory"] = trajectory(share, rng)
+    if number % 5 == 0:
+        line["hessian"] = hessian(share, line["val_loss"], rng)
+        line["seconds"]["hessian"] = 61.0
+    return line
+
+
 def nb201_run(name, group, seed, epochs=40, slower=1.0, warn=False):
     """A NAS-Bench-201 search with everything that a log may hold."""
     rng = random.Random(f"{name} {seed}")
     favourite = [3, 3, 1 if seed % 2 else 3, 1, 3, 3]
     lines = []
     for number in range(1, epochs + 1):
-        share = (number - 1) / max(1, epochs - 1)
-        rows = concentrations(6, 5, share, rng, favourite)
+        rows = concentrations(6, 5, (number - 1) / max(1, epochs - 1), rng, favourite)
         genotype, ops = nb201_genotype(rows)
-        line = base_epoch(number, epochs, rng, rows, genotype, slower)
-        line.update(
-            {
-                "seconds": {"train": 520.4 + rng.gauss(0, 6), "evaluation": 48.1, "trajectory": 0.21},
-                "peak_bytes": memory(int((340 + 37 * min(1, number / 3)) * MIB)),
-                "pinned_bytes": 0,
-                "phase_ms": {
-                    "architecture": {"forward": 260.0, "backward": 300.0, "optimizer": 21.0},
-                    "weight": {"forward": 262.0, "backward": 470.0, "optimizer": 16.0},
-                },
-                "table": {
-                    key: best * (0.9 + 0.1 * share) - rng.random() for key, (best, _) in DATASETS.items()
-                },
-                "trajectory": trajectory(share, rng),
-            }
-        )
-        if number % 5 == 0:
-            line["hessian"] = hessian(share, line["val_loss"], rng)
-            line["seconds"]["hessian"] = 61.0
+        lines.append(nb201_epoch(number, epochs, rows, genotype, rng, slower))
         if warn and number in (epochs // 2, epochs - 3):
-            line["warnings"] = [
-                "dominant eigenvalue rising: 0.31 on average over the last 5 Hessians, 0.2 until epoch 14 (1.55 times) <b>"
-            ]
-        lines.append(line)
+            lines[-1]["warnings"] = [RISING]
     return {
         "name": name,
         "group": group,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The plotting layer: drnas.chart draws layers over one x axis and one y axis as SVG.
-//   spec: { title, unit, note, layers, legend, x: [first, last], log, zero, domain, show, xLabel }
+//   spec: { title, unit, note, layers, legend, x: [first, last], log, zero, show }
 //   layers: { type: 'line', points: [[x, y]], color, dash, faint, dots, label, show }
 //           { type: 'band', points: [[x, low, high]], color, opacity, label, values: [[x, y]] }
 //           { type: 'error', points: [[x, low, high]], color }
@@ -28,7 +28,7 @@
     }
     const x = spec.x ? [...spec.x] : xs.length ? [Math.min(...xs), Math.max(...xs)] : [0, 1];
     if (x[0] === x[1]) x.splice(0, 2, x[0] - 0.5, x[1] + 0.5);
-    return {x, y: spec.domain || drnas.domain(ys, spec)};
+    return {x, y: drnas.domain(ys, spec)};
   }
 
   function frameOf(spec, width, height) {
@@ -75,7 +75,7 @@
           y: frame.bottom + 34,
           'text-anchor': 'middle'
         },
-            spec.xLabel || 'epoch'));
+            'epoch'));
   }
 
   const at = (value) => Math.round(value * 100) / 100;

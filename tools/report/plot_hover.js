@@ -52,8 +52,7 @@
       const x = xs[index];
       const lines = rows(spec, x);
       if (!lines.length) return hide();
-      tip.replaceChildren(
-          element('p', {class: 'where'}, `${spec.xLabel || 'epoch'} ${x}`), ...lines);
+      tip.replaceChildren(element('p', {class: 'where'}, `epoch ${x}`), ...lines);
       tip.hidden = false;
       const pixel = frame.x.at(x);
       frame.cursor.setAttribute('x1', pixel);

@@ -9,7 +9,6 @@
 
   drnas.color = (index) => `var(--series-${(index % palette) + 1})`;
   drnas.dash = (index) => dashes[Math.floor(index / palette) % dashes.length];
-  const variantDash = (index) => dashes[index % dashes.length];
 
   drnas.setRuns = (data) => {
     drnas.data = data;
@@ -149,28 +148,15 @@
     return all.length && all.every((starts) => key(starts) === key(all[0])) ? all[0] : [];
   };
 
-  function legendOf(entities, variants, styleOf) {
-    const has = (index) =>
-        variants.some(({value}) => drnas.runs[index].epochs.some((epoch) => finite(value(epoch))));
-    const named = entities.length > 1 ? entities.filter(({runs}) => runs.some(has)) : [];
-    const rows =
-        named.map((entity) => ({
-                    label: entity.runs.length > 1 ? `${entity.name} (${entity.runs.length} runs)` :
-                                                    entity.name,
-                    color: entity.color,
-                    dash: entity.dash,
-                    toggle: () => drnas.toggle(entity.runs),
-                    off: !drnas.visible(entity).length
-                  }));
-    if (variants.length > 1)
-      for (const variant of variants)
-        rows.push({
-          label: variant.label,
-          ...(entities.length > 1 ?
-                  {color: 'var(--ink-soft)', dash: styleOf(entities[0], variant).dash} :
-                  styleOf(entities[0], variant))
-        });
-    return rows;
+  /** Groups and runs that have this value, as switches. */
+  function entityLegend(entities, {value}) {
+    const has = (index) => drnas.runs[index].epochs.some((epoch) => finite(value(epoch)));
+    return entities.filter(({runs}) => runs.some(has)).map((entity) => {
+      const {name, runs, color, dash} = entity;
+      const label = runs.length > 1 ? `${name} (${runs.length} runs)` : name;
+      const off = !drnas.visible(entity).length;
+      return {label, color, dash, toggle: () => drnas.toggle(runs), off};
+    });
   }
 
   /** What lines and bands of groups are, empty where no group is shown. */
@@ -180,51 +166,44 @@
     return `Bold: mean of a group of seeds; band: ${band}; faint: single runs.`;
   };
 
-  function overlayChart(spec, variants, title) {
-    const entities = drnas.entities();
-    const alone = entities.length === 1;
-    const styleOf = (entity, variant) => {
-      const index = variants.indexOf(variant);
-      if (alone) return {color: drnas.color(index), dash: variantDash(index)};
-      return {color: entity.color, dash: variants.length > 1 ? variantDash(index) : entity.dash};
-    };
-    const show = spec.show || drnas.format.number;
-    const layers = [];
-    for (const entity of entities)
-      for (const variant of variants) {
-        const name = alone ?
-            (variants.length > 1 ? variant.label : title) :
-            [entity.name, variants.length > 1 ? variant.label : null].filter(Boolean).join(', ');
-        layers.push(
-            ...entityLayers(entity, variant, {...styleOf(entity, variant), label: name}, show));
-      }
-    if (spec.stages !== false) layers.push(...drnas.commonStages());
-    if (spec.warnings) layers.push(...drnas.warningMarks());
-    layers.push(...(spec.rules || []));
-    return drnas.chart({
-      ...spec,
-      title,
-      layers,
-      x: drnas.epochRange(drnas.runs),
-      legend: legendOf(entities, variants, styleOf)
-    });
+  function overlayChart(spec, title, layers, legend) {
+    const marks = spec.warnings ? drnas.warningMarks() : [];
+    const all = [...layers, ...drnas.commonStages(), ...marks];
+    return drnas.chart({...spec, title, layers: all, x: drnas.epochRange(drnas.runs), legend});
   }
 
-  /**
-     Charts of values over epochs for all runs, one for all variants where they fit, else one a
-      variant. spec as for drnas.chart, with variants: [{ label, value(epoch, run), sparse }].
-      Empty where no run has a value.
-   */
+  /** Variants of the only run or group, told apart by colour. */
+  function variantsChart(spec, title, entity, variants) {
+    const show = spec.show || drnas.format.number;
+    const styles = variants.map(({label}, index) => {
+      const name = variants.length > 1 ? label : title;
+      return {label: name, color: drnas.color(index), dash: dashes[index % dashes.length]};
+    });
+    const layers = variants.flatMap((v, index) => entityLayers(entity, v, styles[index], show));
+    return overlayChart(spec, title, layers, variants.length > 1 ? styles : []);
+  }
+
+  /** One variant of all runs and groups. */
+  function entitiesChart(spec, title, variant) {
+    const entities = drnas.entities(), show = spec.show || drnas.format.number;
+    const layers = entities.flatMap((entity) => {
+      const {name, color, dash} = entity;
+      return entityLayers(entity, variant, {label: name, color, dash}, show);
+    });
+    return overlayChart(spec, title, layers, entityLegend(entities, variant));
+  }
+
+  // Charts of values over epochs for all runs: of a single run or group with all variants in one,
+  // else one a variant. spec as for drnas.chart, with warnings (marked where true) and
+  // variants: [{ label, value(epoch), sparse }]. Empty where no run has a value.
   drnas.overlay = (spec) => {
     const variants = spec.variants.filter((variant) => drnas.any(variant.value));
     if (!variants.length) return [];
-    if (spec.together || drnas.entities().length === 1 || variants.length === 1)
-      return [overlayChart(
-          spec, variants,
-          variants.length === 1 && spec.variants.length > 1 ?
-              `${spec.title}: ${variants[0].label}` :
-              spec.title)];
-    return variants.map(
-        (variant) => overlayChart(spec, [variant], `${spec.title}: ${variant.label}`));
+    const named = ({label}) => spec.variants.length > 1 ? `${spec.title}: ${label}` : spec.title;
+    const entities = drnas.entities();
+    if (entities.length > 1)
+      return variants.map((variant) => entitiesChart(spec, named(variant), variant));
+    const title = variants.length > 1 ? spec.title : named(variants[0]);
+    return [variantsChart(spec, title, entities[0], variants)];
   };
 })();
