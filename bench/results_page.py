@@ -187,14 +187,20 @@ def found_text(record):
             f"{number(record['cifar10_random_cells'])}; {100 * share:.2f} % of them are at least as good as the mean.")
 
 
+def share(seconds, part):
+    """Of the whole, in percent."""
+    return 100 * seconds[part] / sum(seconds.values()) if part in seconds else None
+
+
 def evidence_row(run, epoch, accuracy):
     trajectory, hessian = epoch.get("trajectory", {}), epoch.get("hessian", {})
     sampled = trajectory.get("cifar10", {})
     bound, expected = hessian.get("bound", {}), hessian.get("expectation", {})
     theta, mu = hessian.get("theta", {}), hessian.get("mu", {})
     return [run, epoch["epoch"], *(sampled.get(key) for key in ("min", "q1", "median", "q3", "max")), accuracy,
-            trajectory.get("distinct"), theta.get("eigenvalue"), mu.get("eigenvalue"), mu.get("norm"), mu.get("trace"),
-            bound.get("loss"), bound.get("trace_term"), expected.get("mean"), number(epoch.get("warnings"))]
+            trajectory.get("distinct"), epoch.get("mean_entropy"), theta.get("eigenvalue"), mu.get("eigenvalue"), mu.get("norm"), mu.get("trace"),
+            bound.get("loss"), bound.get("trace_term"), expected.get("mean"),
+            share(epoch.get("seconds", {}), "hessian"), number(epoch.get("warnings"))]
 
 
 def evidence_parts(record):
@@ -204,10 +210,10 @@ def evidence_parts(record):
         for at, epoch in enumerate(run.get("evidence", [])):
             rows.append(evidence_row(run["run"], epoch, accuracies[at] if at < len(accuracies) else None))
     columns = ["run", "epoch", "least", "lower quartile", "median", "upper quartile", "largest", "mean cell",
-               "distinct", "eigenvalue θ", "eigenvalue μ", "norm μ", "trace μ", "loss at the mean", "trace term",
-               "sampled expectation", "warnings"]
+               "distinct", "entropy", "eigenvalue θ", "eigenvalue μ", "norm μ", "trace μ", "loss at the mean", "trace term",
+               "sampled expectation", "Hessian's share of the time, %", "warnings"]
     note = ("Sampled cells' CIFAR-10 accuracy in the NAS-Bench-201 table, %; Hessian of the validation loss on a fixed "
-            "batch; both terms of Proposition 1's bound.")
+            "batch; both terms of Proposition 1's bound. Entropy: of the mean weights, mean of the edges, nats.")
     return [Part(SEARCHES, "Trajectories and Hessians", columns, rows, note)] if rows else []
 
 

@@ -8,6 +8,7 @@ RUN is a run folder, or the parent of seed-* folders."""
 import argparse
 import csv
 import json
+import math
 import pathlib
 import statistics
 import sys
@@ -16,7 +17,7 @@ import tomllib
 from recorded_command import portable_command
 
 PLACES = ("out", "data", "cache", "nb201-table", "train-list", "alpha-list", "config")  # of the machine, not of the search
-EVIDENCE = ("trajectory", "hessian", "warnings", "stopped_on")  # as logged
+EVIDENCE = ("seconds", "trajectory", "hessian", "warnings", "stopped_on")  # as logged
 MACHINE = ("device", "processor", "gpu", "cores", "threads", "memory_bytes")
 
 
@@ -48,6 +49,21 @@ def stage_peaks(epochs: list[dict]) -> dict:
     return {str(e["stage"]): e["peak_bytes"]["total"] for e in epochs}
 
 
+def mean_entropy(epoch: dict) -> float:
+    """Mean over the edges of the entropy of their mean weights, in nats; pruned operations do not count."""
+    entropies = []
+    for row, values in enumerate(epoch["concentrations"]):
+        kept = [c for op, c in enumerate(values) if c > 0 and ("kept" not in epoch or epoch["kept"][row][op])]
+        shares = [c / sum(kept) for c in kept]
+        entropies.append(-sum(p * math.log(p) for p in shares))
+    return statistics.fmean(entropies)
+
+
+def evidence(epoch: dict) -> dict:
+    return {"epoch": epoch["epoch"], "mean_entropy": round(mean_entropy(epoch), 4)} | {
+        key: epoch[key] for key in EVIDENCE if key in epoch}
+
+
 def summarize(run: pathlib.Path) -> dict:
     epochs = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     if not epochs:
@@ -57,9 +73,8 @@ def summarize(run: pathlib.Path) -> dict:
     summary |= origin(run)
     if "table" in last:
         summary |= {"table": last["table"], "cifar10_by_epoch": [e["table"]["cifar10"] for e in epochs]}
-    evidence = [{"epoch": e["epoch"]} | {key: e[key] for key in EVIDENCE if key in e} for e in epochs]
-    if any(len(e) > 1 for e in evidence):
-        summary["evidence"] = evidence
+    if any("trajectory" in e or "hessian" in e for e in epochs):
+        summary["evidence"] = [evidence(e) for e in epochs]
     summary |= {key: last[key] for key in ("train_top1", "val_top1", "test_top1", "test_top5") if key in last}
     if isinstance(last["step_ms"], dict):
         summary["step_ms_best_epoch"] = {

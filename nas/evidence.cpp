@@ -87,7 +87,7 @@ std::optional<HessianRecord> Evidence::take_hessian(std::int64_t epoch, Trainer&
   const std::optional<Matrix> h = hessian(loss, mean, active.index, hessian_.step, [&](int done) {
     return tick(2 * done, 2 * columns + draws);
   });
-  if (!h) return {};
+  if (!h || !is_finite(*h)) return {};
   const Matrix of_mu = softmax_hessian(*h, active.of(gradient), active.of(mean), active.rows);
   r.theta = curvature(*h);
   r.mu = curvature(of_mu);
@@ -113,9 +113,15 @@ bool Evidence::measure(std::int64_t epoch, Trainer& trainer, MixingDistribution&
   if (hessian_.every == 0 || epoch % hessian_.every != 0) return true;
   const Clock::time_point start = Clock::now();
   evaluation.seek(0);
-  record.hessian = take_hessian(epoch, trainer, distribution, evaluation.next(), tick);
+  bool goes_on = true;
+  const Tick watched = [&](std::int64_t done, std::int64_t passes) {
+    return goes_on = tick(done, passes);
+  };
+  record.hessian = take_hessian(epoch, trainer, distribution, evaluation.next(), watched);
   record.seconds["hessian"] = seconds_since(start);
-  return record.hessian.has_value();
+  if (goes_on && !record.hessian)
+    record.warnings.push_back("Hessian: an entry is not finite, left out of this epoch");
+  return goes_on;
 }
 
 std::optional<Warning> Evidence::judge(EpochRecord& record) {

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "nas/hessian.h"
 
+// With AVX-512, GCC 12 takes undefined registers of its own intrinsics for a mistake (bug 105593).
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
 #include <Eigen/Eigenvalues>
+#pragma GCC diagnostic pop
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -81,10 +86,12 @@ std::optional<Matrix> hessian(const Objective& objective, std::span<const double
   return symmetric;
 }
 
+bool is_finite(const Matrix& m) {
+  return std::all_of(m.values.begin(), m.values.end(), [](double v) { return std::isfinite(v); });
+}
+
 Curvature curvature(const Matrix& symmetric) {
-  if (!std::all_of(symmetric.values.begin(), symmetric.values.end(),
-                   [](double v) { return std::isfinite(v); }))
-    throw Error("Hessian: an entry is not finite");
+  if (!is_finite(symmetric)) throw Error("Hessian: an entry is not finite");
   Curvature c;
   if (symmetric.size == 0) return c;
   const auto h = view(symmetric);

@@ -56,6 +56,7 @@ struct Curvature {
 };
 /// Throws Error where an entry is not finite.
 Curvature curvature(const Matrix& symmetric);
+bool is_finite(const Matrix& m);
 
 /// Rows of mixing weights that sum to one: entry i of a vector over active entries belongs to row
 /// `row[i]`.

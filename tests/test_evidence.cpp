@@ -54,6 +54,32 @@ std::uint64_t seed_with_skips(int skips) {
   }
 }
 
+/// Makes the logits of a checkpoint's network infinite.
+void spoil_classifier(const fs::path& checkpoint) {
+  SafetensorsWriter writer;
+  bool found = false;
+  {
+    const SafetensorsFile file(checkpoint);
+    for (const auto& [key, value] : file.metadata()) writer.set_metadata(key, value);
+    for (const auto& [name, entry] : file.entries()) {
+      const auto enter = [&](const auto& values) {
+        writer.add(name, entry.shape, std::span(values));
+      };
+      if (entry.dtype == "F32") {
+        std::vector<float> values = file.values<float>(name);
+        const bool spoiled = name.ends_with("classifier.bias") && !name.starts_with("momentum");
+        if (spoiled) values[0] = std::numeric_limits<float>::infinity();
+        found = found || spoiled;
+        enter(values);
+      }
+      if (entry.dtype == "F64") enter(file.values<double>(name));
+      if (entry.dtype == "I64") enter(file.values<std::int64_t>(name));
+    }
+  }
+  REQUIRE(found);
+  writer.write(checkpoint);
+}
+
 struct Messages : SearchObserver {
   std::string& lines;
   explicit Messages(std::string& text) : lines(text) {}
@@ -112,6 +138,23 @@ TEST_CASE("evidence: a search stopped in a Hessian goes on bit by bit") {
   part.resume = true;
   CHECK(search(part).epochs_done == 3);
   check_same_run(whole.out, part.out);
+}
+
+TEST_CASE("evidence: where nothing is finite a search ends with warnings, not with an error") {
+  const ScratchFolder scratch;
+  SearchOptions o = with_evidence(small_search(scratch / "spoiled"));
+  // Stopped behind the last step, within the evidence of the last epoch.
+  REQUIRE(search(o, Interrupter(50, "Hessian")).epochs_done == 2);
+  spoil_classifier(o.out / "checkpoint.safetensors");
+  o.resume = true;
+  CHECK(search(o).epochs_done == 3);
+  const auto epoch = comparable_log(o.out).at(2);
+  CHECK(epoch["val_loss"].is_null());
+  CHECK(!epoch.contains("hessian"));
+  CHECK(epoch["trajectory"]["samples"] == 20);
+  REQUIRE(epoch["warnings"].size() == 2);
+  CHECK(contains(epoch["warnings"][0].get<std::string>(), "Hessian: an entry is not finite"));
+  CHECK(contains(epoch["warnings"][1].get<std::string>(), "validation loss is not finite"));
 }
 
 TEST_CASE("evidence: pruned operations are no part of the Hessian") {

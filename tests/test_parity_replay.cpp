@@ -34,23 +34,23 @@ struct Reference {
       if (entry.dtype == "I64") integers[name] = file.values<std::int64_t>(name);
     }
   }
-  parity::Errors replay(const std::filesystem::path& path) const {
+  parity::Errors replay(const std::filesystem::path& path, const parity::Setting& setting) const {
     SafetensorsWriter writer;
     for (const auto& [key, value] : metadata) writer.set_metadata(key, value);
     for (const auto& [name, v] : values) writer.add<float>(name, shapes.at(name), v);
     for (const auto& [name, v] : integers) writer.add<std::int64_t>(name, shapes.at(name), v);
     writer.write(path);
-    return parity::replay_supernet(path);
+    return parity::replay_supernet(path, setting);
   }
 };
 
 using Change = std::function<void(Reference&)>;
 
-parity::Errors replay_changed(const Change& change) {
+parity::Errors replay_changed(const Change& change, const parity::Setting& setting = {}) {
   const TemporaryFolder folder;
   Reference reference;
   change(reference);
-  return reference.replay(folder.path / "changed.safetensors");
+  return reference.replay(folder.path / "changed.safetensors", setting);
 }
 
 double replay_table(const std::string& text) {
@@ -102,6 +102,23 @@ TEST_CASE("parity: every group holds, and a changed reference shows in its own g
         else
           CHECK(error == doctest::Approx(0.01 / 1.01).epsilon(0.02));
     }
+}
+
+TEST_CASE("parity: weights moved by rounding stay near the reference, and near no wrong one") {
+  const parity::Errors unmoved = replay_changed([](Reference&) {});
+  for (unsigned nudge = 1; nudge <= 3; ++nudge) {
+    CAPTURE(nudge);
+    const parity::Setting moved{.nudge = nudge};
+    const parity::Errors good = replay_changed([](Reference&) {}, moved);
+    CHECK(good != unmoved);
+    for (const auto& [group, error] : good) CHECK(error < 1e-4);
+    const parity::Errors wrong = replay_changed(
+        [](Reference& r) {
+          for (float& v : r.values.at("grad.cells.0.edges.1<-0.3.op.1.weight")) v *= 1.01f;
+        },
+        moved);
+    CHECK(wrong.at("grad") == doctest::Approx(0.01 / 1.01).epsilon(0.02));
+  }
 }
 
 TEST_CASE("parity: a changed start shows in what follows") {

@@ -2,11 +2,11 @@
 #include "tools/report_cli.h"
 
 #include <algorithm>
-#include <ctime>
 #include <ostream>
 
 #include "engine/files.h"
 #include "nas/cell_graph.h"
+#include "nas/machine.h"
 #include "nas/search_inputs.h"
 #include "tools/command_line.h"
 #include "tools/report_data.h"
@@ -36,14 +36,6 @@ Examples:
   two searches beside each other, and the cells for Graphviz
     drnas_report runs/l2 runs/kl --out compare.html --title "l2 or KL" --dot
 )";
-
-std::string utc_now() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  gmtime_r(&now, &parts);
-  char text[32];
-  return {text, std::strftime(text, sizeof text, "%Y-%m-%d %H:%M UTC", &parts)};
-}
 
 std::string suggested_title(const std::vector<RecordedRun>& runs) {
   if (runs.size() == 1) return "Search " + label_runs(runs)[0].name;
@@ -120,7 +112,7 @@ void write_report(const ReportCommandLine& line, std::ostream& output, std::ostr
   for (const std::string& note : left_out) notes << "note: " << note << "\n";
   const std::string program = std::string("drnas ") + version() + " (" + git_commit() + ")";
   const std::string title = line.title.empty() ? suggested_title(runs) : line.title;
-  write_file_atomically(line.out, report_page(report_json({title, program, utc_now()}, runs)));
+  write_file_atomically(line.out, report_page(report_json({title, program, utc_time()}, runs)));
   output << "wrote " << line.out.string() << ": " << runs.size()
          << (runs.size() == 1 ? " search\n" : " searches\n");
   if (line.dot) write_dots(runs, line.out, output);
