@@ -124,7 +124,10 @@ Message event(std::int64_t step) {
 std::string next_name(const fs::path& folder) {
   long long seconds = static_cast<long long>(wall_time());
   int files = 0;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+  std::error_code code;
+  fs::directory_iterator entries(folder, code);
+  if (code) throw Error("cannot read " + folder.string() + ": " + code.message());
+  for (const fs::directory_entry& entry : entries) {
     const std::string name = entry.path().filename().string();
     if (!name.starts_with(name_start)) continue;
     ++files;
