@@ -77,13 +77,9 @@ void GatheredBatches::add_size(int count, std::int64_t row) {
   p.batch = count;
   p.step = counter_.data<std::uint32_t>();
   p.first_step = first_.data<std::uint32_t>() + (row ? 1 : 0);
-  batch->refresh = [p, counter = counter_, device = device_] {
-    dispatch(device, [&]<Device D>() {
-      execute([&] {
-        kernels::augment<D>(p, compute_stream(D));
-        kernels::increment<D>(1, counter.data<std::uint32_t>(), compute_stream(D));
-      });
-    });
+  batch->fill = [p, device = device_] {
+    dispatch(device,
+             [&]<Device D>() { execute([&] { kernels::augment<D>(p, compute_stream(D)); }); });
   };
   by_count_.emplace(count, std::move(batch));
 }
@@ -108,14 +104,18 @@ void GatheredBatches::seek(std::int64_t position) {
     throw Error("loader: position " + std::to_string(position) + ", expected 0 or more");
   position_ = position;
   loaded_epoch_ = -1;
-  upload_scalar(static_cast<std::uint32_t>(position), counter_);
 }
 
 const DeviceBatch& GatheredBatches::next() {
   const std::int64_t rows = maker_.batches();
   if (position_ / rows != loaded_epoch_) load_epoch();
   const bool last = position_ % rows == rows - 1;
-  ++position_;
+  const auto current = static_cast<std::uint32_t>(position_++);
+  dispatch(device_, [&]<Device D>() {
+    execute([&] {
+      kernels::set_counter<D>(current, counter_.data<std::uint32_t>(), compute_stream(D));
+    });
+  });
   return *(last ? by_count_.begin() : std::prev(by_count_.end()))->second;
 }
 

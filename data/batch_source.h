@@ -18,8 +18,8 @@ class BatchSource {
   virtual ~BatchSource() = default;
   /// Batches an epoch.
   virtual std::int64_t batches() const = 0;
-  /// The batch at the position, which then moves on. Its memory is the same for every batch of its
-  /// size, so that recorded steps know it; valid until the next call.
+  /// The batch at the position, which then moves on: the only call that does so. Its memory is the
+  /// same for every batch of its size, so that recorded steps know it; valid until the next call.
   virtual const DeviceBatch& next() = 0;
   virtual void seek(std::int64_t position) = 0;
 };
@@ -89,7 +89,7 @@ class GatheredBatches final : public BatchSource {
   std::shared_ptr<const ImageBytes> images_;
   Device device_;
   Tensor order_;    // [batches, batch size] int32: images of an epoch's batches
-  Tensor counter_;  // [1] uint32: position of the next batch
+  Tensor counter_;  // [1] uint32: position of the batch that next() gave
   Tensor first_;    // [2] uint32: positions of the epoch's first and last batch
   std::map<int, std::unique_ptr<DeviceBatch>> by_count_;
   std::int64_t position_ = 0, loaded_epoch_ = -1;

@@ -12,9 +12,10 @@ namespace drnas {
 struct DeviceBatch {
   Tensor images;  ///< [n, size, size, 3]
   Tensor labels;  ///< [1, 1, 1, n] int32
-  /// Work that fills both, queued at the start of a step and recorded with it; empty where they are
-  /// filled already.
-  std::function<void()> refresh;
+  /// Work that fills both with the batch that its source last gave, queued at the start of a step
+  /// and recorded with it; again and again the same, whatever has used the batch. Empty where they
+  /// are filled already.
+  std::function<void()> fill;
 
   /// Uninitialised.
   DeviceBatch(int count, int size, Device device);

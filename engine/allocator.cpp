@@ -96,6 +96,10 @@ Allocator& Allocator::of(Device device) {
 
 void Allocator::stand_in(Allocator* pool) { substitute = pool; }
 
+std::size_t Allocator::guard_end(const Block& block) const {
+  return block.home->fenced ? block.home->fenced : block.bytes;
+}
+
 void* Allocator::allocate(std::size_t bytes, MemoryTag tag) {
   const std::lock_guard lock(mutex_);
   // Half of the address space keeps every sum below from overflowing.
@@ -104,13 +108,13 @@ void* Allocator::allocate(std::size_t bytes, MemoryTag tag) {
   const std::size_t needed = std::max<std::size_t>(bytes + (checks_ ? guard_bytes : 0), 1);
   const std::size_t rounded = round_up(needed, block_bytes);
   check_budget(rounded, tag);
-  Block& block = take(rounded, tag);
+  Block& block = fenced_ ? take_fenced(rounded, needed, tag) : take(rounded, tag);
   block.wanted = bytes;
   block.tag = tag;
   block.guarded = checks_;
   if (checks_) {
     native::fill(device_, block.address(), poison_value, bytes);
-    native::fill(device_, block.address() + bytes, guard_value, rounded - bytes);
+    native::fill(device_, block.address() + bytes, guard_value, guard_end(block) - bytes);
   }
   used_blocks_[block.address()] = &block;
   counters_.live += static_cast<std::int64_t>(rounded);
@@ -132,9 +136,11 @@ void Allocator::free(void* pointer) {
   Block& block = *found->second;
   const MemoryTag tag = block.tag;
   const std::size_t wanted = block.wanted;
-  const bool overwritten = block.guarded && !native::holds_only(device_, block.address() + wanted,
-                                                                guard_value, block.bytes - wanted);
-  if (checks_) native::fill(device_, block.address(), poison_value, block.bytes);
+  const bool overwritten =
+      block.guarded && !native::holds_only(device_, block.address() + wanted, guard_value,
+                                           guard_end(block) - wanted);
+  if (checks_)
+    native::fill(device_, block.address(), poison_value, block.home->fenced ? wanted : block.bytes);
   used_blocks_.erase(found);
   counters_.live -= static_cast<std::int64_t>(block.bytes);
   counters_.live_by_tag[index_of(tag)] -= static_cast<std::int64_t>(block.bytes);
@@ -163,6 +169,11 @@ std::int64_t Allocator::set_budget(std::int64_t bytes) {
 bool Allocator::set_checks(bool on) {
   const std::lock_guard lock(mutex_);
   return std::exchange(checks_, on);
+}
+
+bool Allocator::set_fenced(bool on) {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(fenced_, on);
 }
 
 bool Allocator::set_captured(bool on) {
@@ -206,7 +217,28 @@ Allocator::Block& Allocator::take(std::size_t bytes, MemoryTag tag) {
   return block;
 }
 
+Allocator::Block& Allocator::take_fenced(std::size_t bytes, std::size_t wanted, MemoryTag tag) {
+  Block* block = nullptr;
+  if (const auto found = fenced_blocks_.find(wanted); captured_ && found != fenced_blocks_.end()) {
+    block = found->second;
+    fenced_blocks_.erase(found);
+  } else {
+    block = &enter(native::allocate(native_device(), wanted), bytes, tag);
+    block->home->fenced = wanted;
+  }
+  block->used = true;
+  return *block;
+}
+
 void Allocator::give(Block& block) {
+  if (block.home->fenced) {
+    block.used = false;
+    if (block.home->captured)
+      fenced_blocks_.emplace(block.home->fenced, &block);
+    else
+      release_unused();
+    return;
+  }
   auto& blocks = block.home->blocks;
   FreeBlocks& free = free_blocks(block);
   auto self = blocks.find(block.offset);
@@ -239,6 +271,11 @@ void Allocator::reserve(std::size_t bytes, MemoryTag tag) {
     release_unused();
     base = native::allocate(native_device(), size);
   }
+  Block& block = enter(base, size, tag);
+  free_blocks(block).insert(&block);
+}
+
+Allocator::Block& Allocator::enter(void* base, std::size_t size, MemoryTag tag) {
   if (base == nullptr)
     throw Error("out of memory: " + format_bytes(static_cast<std::int64_t>(size)) +
                 " more needed for " + to_string(tag) + " with " + format_bytes(counters_.live) +
@@ -250,9 +287,9 @@ void Allocator::reserve(std::size_t bytes, MemoryTag tag) {
   Block& block = reservation.blocks[0];
   block.home = &reservation;
   block.bytes = size;
-  free_blocks(block).insert(&block);
   counters_.reserved += static_cast<std::int64_t>(size);
   ++counters_.native_allocations;
+  return block;
 }
 
 void Allocator::release_unused() {
@@ -260,7 +297,7 @@ void Allocator::release_unused() {
     Block& first = reservation->blocks.begin()->second;
     if (first.used || first.bytes != reservation->bytes) return false;
     if (reservation->captured) return false;  // recorded steps know its addresses
-    free_blocks(first).erase(&first);
+    if (!reservation->fenced) free_blocks(first).erase(&first);
     native::release(native_device(), reservation->base, reservation->bytes);
     counters_.reserved -= static_cast<std::int64_t>(reservation->bytes);
     return true;

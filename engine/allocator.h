@@ -68,6 +68,11 @@ class Allocator {
   /// by default in debug builds (no NDEBUG). Only blocks allocated while it is on are checked. On
   /// CUDA each check waits for the device: turn them off while a graph is captured.
   bool set_checks(bool on);
+  /// While on, every block is a native allocation of its own, of just the bytes that were asked
+  /// for: the guard that a checker keeps around each finds accesses outside it (compute-sanitizer
+  /// on a GPU, the pages of the tests' host executor). Slow; live and peak bytes are the same.
+  /// Returns the old value.
+  bool set_fenced(bool on);
   /// Gives reservations without live blocks back to the system, but for those of captured steps.
   void trim();
   /// While on, memory comes from reservations that nothing else uses: the addresses that a captured
@@ -93,17 +98,23 @@ class Allocator {
     std::byte* base = nullptr;
     std::size_t bytes = 0;
     bool captured = false;
+    std::size_t fenced = 0;  // bytes, guards included, of the only block; 0: not fenced
     std::map<std::size_t, Block> blocks;  // by offset
   };
   struct FreeOrder {
     bool operator()(const Block* a, const Block* b) const;  // by size, then address
   };
 
+  /// Where the guard of a guarded block ends.
+  std::size_t guard_end(const Block& block) const;
   // All of these expect the mutex to be held.
   void check_budget(std::size_t bytes, MemoryTag tag) const;
   Block& take(std::size_t bytes, MemoryTag tag);
   void give(Block& block);
+  Block& take_fenced(std::size_t bytes, std::size_t wanted, MemoryTag tag);
   void reserve(std::size_t bytes, MemoryTag tag);
+  /// Enters memory of the system as one block, which is not yet among the free ones.
+  Block& enter(void* base, std::size_t bytes, MemoryTag tag);
   void release_unused();
 
   /// Where reservations come from: imaginary ones are address space of the host.
@@ -117,10 +128,12 @@ class Allocator {
   FreeBlocks& free_blocks(const Block& block) { return free_blocks_[block.home->captured]; }
 
   std::array<FreeBlocks, 2> free_blocks_;  // of ordinary and of captured steps' reservations
+  std::multimap<std::size_t, Block*>
+      fenced_blocks_;  // free ones of captured steps, by wanted bytes
   std::map<void*, Block*> used_blocks_;
   MemoryCounters counters_;
   std::int64_t budget_ = 0;
-  bool checks_ = false, captured_ = false;
+  bool checks_ = false, captured_ = false, fenced_ = false;
 };
 
 /// "1.50 MiB", "17 B": for messages and tables.

@@ -56,6 +56,11 @@ void increment<Device::cpu>(int count, std::uint32_t* counters, Stream) {
 }
 
 template <>
+void set_counter<Device::cpu>(std::uint32_t value, std::uint32_t* counter, Stream) {
+  *counter = value;
+}
+
+template <>
 bool all_finite<Device::cpu>(std::int64_t count, const float* x, Stream) {
   constexpr std::uint32_t exponent = 0x7f800000u;
   std::uint32_t bad = 0;

@@ -89,6 +89,10 @@ __global__ void __launch_bounds__(threads) increment_kernel(int count, std::uint
   if (i < count) ++counters[i];
 }
 
+__global__ void set_counter_kernel(std::uint32_t value, std::uint32_t* counter) {
+  *counter = value;
+}
+
 /// Sets `found` where a value's exponent has all bits. Everybody writes the same.
 template <bool aligned, class T>
 __global__ void __launch_bounds__(threads)
@@ -206,6 +210,11 @@ template <>
 void increment<Device::cuda>(int count, std::uint32_t* counters, Stream stream) {
   launch("increment", increment_kernel, {blocks_for(count, threads), threads}, stream, count,
          counters);
+}
+
+template <>
+void set_counter<Device::cuda>(std::uint32_t value, std::uint32_t* counter, Stream stream) {
+  launch("set_counter", set_counter_kernel, {1, 1}, stream, value, counter);
 }
 
 template <>

@@ -24,6 +24,9 @@ void fill(std::int64_t count, float value, float* y, Stream);
 /// Adds one to each of `count` counters.
 template <Device D>
 void increment(int count, std::uint32_t* counters, Stream);
+/// *counter = value, in the order of the stream: the host does not wait.
+template <Device D>
+void set_counter(std::uint32_t value, std::uint32_t* counter, Stream);
 /// Waits for the result: not while a step is captured. False when any value is NaN or infinite.
 template <Device D>
 bool all_finite(std::int64_t count, const float* x, Stream);

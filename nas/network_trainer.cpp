@@ -65,7 +65,7 @@ NetworkTrainer::Pass NetworkTrainer::forward(const DeviceBatch& batch, bool trai
 
 void NetworkTrainer::work(bool training, const DeviceBatch& batch, StepResult& times) {
   Laps laps;
-  if (batch.refresh) batch.refresh();
+  if (batch.fill) batch.fill();
   if (training) copy(network_.parameters().statistics_buffer(), statistics_before_);
   Pass pass = forward(batch, training, false);
   times.forward_ms = laps.lap();

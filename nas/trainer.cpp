@@ -77,7 +77,7 @@ void Trainer::update_weights() {
 void Trainer::work(Kind kind, const DeviceBatch& batch, StepResult& times) {
   const bool training = kind != Kind::evaluation;
   Laps laps;
-  if (batch.refresh) batch.refresh();
+  if (batch.fill) batch.fill();
   if (training) keep_statistics();
   Pass pass =
       forward(batch, distribution_.draw(draw_counter_.data<std::uint32_t>()), training, false);
@@ -144,7 +144,7 @@ StepResult Trainer::weight_step(const DeviceBatch& batch, double learning_rate) 
 StepResult Trainer::evaluate(const DeviceBatch& batch) { return run(Kind::evaluation, batch); }
 
 void Trainer::work_probe(Kind kind, const DeviceBatch& batch) {
-  if (batch.refresh) batch.refresh();
+  if (batch.fill) batch.fill();
   keep_statistics();
   Pass pass = forward(batch, probed_theta_, true, false);
   if (kind == Kind::probe_gradient) pass.tape.backward(pass.loss.loss, std::array{pass.theta});

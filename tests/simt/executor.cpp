@@ -12,6 +12,7 @@
 
 #include "cuda_runtime.h"
 #include "fiber.h"
+#include "guarded_memory.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -201,6 +202,7 @@ void exchange(const void* value, void* result, std::size_t bytes, unsigned mask,
 }
 
 void run_kernel(const cudaLaunchConfig_t& config, const std::function<void()>& thread) {
+  const AccessWatch watch;
   ++totals.kernels;
   gridDim = config.gridDim;
   blockDim = config.blockDim;

@@ -18,13 +18,13 @@ struct Order {
 };
 void set_order(Order order);
 
-/// Faults since the last call: deadlocks, shuffles with missing lanes, writes outside shared or
-/// device memory. A block with a fault is abandoned.
+/// Faults since the last call: deadlocks, shuffles with missing lanes, writes outside shared
+/// memory, reads and writes outside device memory.
 std::vector<std::string> take_faults();
 void report_fault(const std::string& what);
 
-/// Checks the guard zones of all live device memory and pinned memory; what is wrong becomes a
-/// fault.
+/// Looks for writes close to live device memory and pinned memory, which no page's protection sees;
+/// each becomes a fault.
 void check_device_memory();
 
 /// What the stand-in of the runtime says it runs on; `pinned_bytes`: most that cudaHostAlloc gives

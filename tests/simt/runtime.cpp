@@ -2,12 +2,11 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <map>
-#include <string>
 #include <vector>
 
 #include "cuda_runtime.h"
 #include "executor.h"
+#include "guarded_memory.h"
 
 namespace simt {
 
@@ -24,9 +23,6 @@ void set_card(Card wanted) { card = wanted; }
 
 namespace {
 
-constexpr std::size_t guard_bytes = 512;
-constexpr unsigned char guard_value = 0xa5, poison_value = 0xff;
-
 /// While any stream records, calls that wait or allocate are errors; allocation is not where the
 /// thread has relaxed its mode.
 int recording_streams = 0;
@@ -37,43 +33,6 @@ bool allocation_forbidden() { return forbidden() && thread_mode != cudaStreamCap
 /// The stream that null stands for.
 Stream default_stream;
 Stream& of(cudaStream_t stream) { return stream ? *stream : default_stream; }
-
-using Blocks = std::map<unsigned char*, std::size_t>;
-Blocks& device_memory() {
-  static auto* blocks = new Blocks;
-  return *blocks;
-}
-Blocks& pinned_memory() {
-  static auto* blocks = new Blocks;
-  return *blocks;
-}
-
-bool untouched(const unsigned char* from) {
-  return std::all_of(from, from + guard_bytes, [](unsigned char b) { return b == guard_value; });
-}
-
-void check_block(unsigned char* data, std::size_t bytes) {
-  if (!untouched(data - guard_bytes) || !untouched(data + bytes))
-    report_fault("a write outside device memory of " + std::to_string(bytes) + " bytes");
-}
-
-/// Poisoned memory between guard zones; null where there is none.
-void* guarded_block(Blocks& blocks, std::size_t bytes) {
-  const std::size_t whole = (bytes + 2 * guard_bytes + 255) / 256 * 256;
-  auto* memory = static_cast<unsigned char*>(std::aligned_alloc(256, whole));
-  if (!memory) return nullptr;
-  unsigned char* data = memory + guard_bytes;
-  std::memset(memory, guard_value, whole);
-  std::memset(data, poison_value, bytes);
-  blocks[data] = bytes;
-  return data;
-}
-
-void free_block(Blocks& blocks, Blocks::iterator block) {
-  check_block(block->first, block->second);
-  std::free(block->first - guard_bytes);
-  blocks.erase(block);
-}
 
 }  // namespace
 
@@ -87,15 +46,11 @@ cudaError_t enqueue(cudaStream_t stream, std::function<void()> work) {
 }
 
 void check_device_memory() {
-  for (const Blocks* blocks : {&device_memory(), &pinned_memory()})
-    for (const auto& [data, bytes] : *blocks) check_block(data, bytes);
+  device_memory().check();
+  pinned_memory().check();
 }
 
-std::size_t pinned_bytes() {
-  std::size_t sum = 0;
-  for (const auto& [data, bytes] : pinned_memory()) sum += bytes;
-  return sum;
-}
+std::size_t pinned_bytes() { return pinned_memory().bytes(); }
 
 }  // namespace simt
 
@@ -146,21 +101,16 @@ cudaError_t cudaDeviceSynchronize() {
 
 cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
   if (simt::allocation_forbidden()) return cudaErrorStreamCaptureInvalidated;
-  *pointer = simt::guarded_block(simt::device_memory(), bytes);
+  *pointer = simt::device_memory().allocate(bytes);
   return *pointer ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 
 cudaError_t cudaFree(void* pointer) {
   if (!pointer) return cudaSuccess;
   if (simt::allocation_forbidden()) return cudaErrorStreamCaptureInvalidated;
-  auto& blocks = simt::device_memory();
-  const auto found = blocks.find(static_cast<unsigned char*>(pointer));
-  if (found == blocks.end()) {
-    simt::report_fault("cudaFree of an unknown pointer");
-    return cudaErrorInvalidValue;
-  }
-  simt::free_block(blocks, found);
-  return cudaSuccess;
+  if (simt::device_memory().free(pointer)) return cudaSuccess;
+  simt::report_fault("cudaFree of an unknown pointer");
+  return cudaErrorInvalidValue;
 }
 
 cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) {
@@ -168,24 +118,18 @@ cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) {
   return *pointer ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 cudaError_t cudaFreeHost(void* pointer) {
-  auto& blocks = simt::pinned_memory();
-  const auto found = blocks.find(static_cast<unsigned char*>(pointer));
-  if (found == blocks.end())
-    std::free(pointer);  // of cudaMallocHost
-  else
-    simt::free_block(blocks, found);
+  if (!simt::pinned_memory().free(pointer)) std::free(pointer);  // of cudaMallocHost
   return cudaSuccess;
 }
 cudaError_t cudaHostAlloc(void** pointer, std::size_t bytes, unsigned flags) {
   if (flags != cudaHostAllocMapped) return cudaErrorInvalidValue;
   if (simt::allocation_forbidden()) return cudaErrorStreamCaptureInvalidated;
   if (simt::pinned_bytes() + bytes > simt::card.pinned_bytes) return cudaErrorMemoryAllocation;
-  *pointer = simt::guarded_block(simt::pinned_memory(), bytes);
+  *pointer = simt::pinned_memory().allocate(bytes);
   return *pointer ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 cudaError_t cudaHostGetDevicePointer(void** device, void* host, unsigned flags) {
-  const auto& blocks = simt::pinned_memory();
-  if (flags != 0 || !blocks.count(static_cast<unsigned char*>(host))) return cudaErrorInvalidValue;
+  if (flags != 0 || !simt::pinned_memory().holds(host)) return cudaErrorInvalidValue;
   *device = host;
   return cudaSuccess;
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/stream.h"
+#include "fenced_pool.h"
 
 using namespace drnas;
 
@@ -21,6 +22,7 @@ Tensor piece(std::int64_t mebibytes) {
 }  // namespace
 
 TEST_CASE("captured step: memory may grow while a step is recorded") {
+  const simt::PoolAsOnGpu pool;
   // With everything free, best fit places the second run's pieces otherwise than the first run's.
   const auto work = [] {
     piece(100);

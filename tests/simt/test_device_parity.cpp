@@ -47,7 +47,8 @@ TEST_CASE("simt parity: reference files agree through the CUDA kernels") {
   REQUIRE(files.size() >= 2);
   for (const fs::path& file : files) {
     CAPTURE(file.filename().string());
-    const drnas::parity::Errors errors = drnas::parity::replay_supernet(file, {drnas::Device::cuda});
+    const drnas::parity::Errors errors =
+        drnas::parity::replay_supernet(file, {drnas::Device::cuda});
     for (const auto& [group, error] : errors) {
       CAPTURE(group);
       CHECK(error < 1e-3);

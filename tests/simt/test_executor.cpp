@@ -48,6 +48,9 @@ __global__ void shared_overrun_kernel(int words) {
 __global__ void device_overrun_kernel(int* out, int at) {
   if (threadIdx.x == 0) out[at] = 1;
 }
+__global__ void device_read_kernel(const int* in, int at, int* out) {
+  if (threadIdx.x == 0) out[0] = in[at];
+}
 __global__ void lost_lane_kernel(float* out) {
   if (threadIdx.x == 5) return;
   out[threadIdx.x] = __shfl_xor_sync(0xffffffffu, 1.0f, 1);
@@ -113,9 +116,38 @@ TEST_CASE("simt: a write outside device memory is caught") {
     launch("overrun", device_overrun_kernel, {1, 32}, nullptr, out, 10);
     simt::check_device_memory();
     REQUIRE(simt::take_faults().size() == 1);
-    launch("overrun", device_overrun_kernel, {1, 32}, nullptr, out, -1);
   }
-  CHECK(simt::take_faults().size() == 1);  // found when the memory was given back
+  CHECK(simt::take_faults().size() == 1);  // again when the memory was given back
+  for (int block = 0; block < 20; ++block) {
+    {
+      const DeviceArray<int> out(10);
+      launch("overrun", device_overrun_kernel, {1, 32}, nullptr, out, -1);
+    }
+    CHECK(simt::take_faults().size() == 1);  // at once, or when the memory was given back
+  }
+}
+
+TEST_CASE("simt: a read outside device memory is caught, whichever end of its pages a block has") {
+  for (int block = 0; block < 20; ++block) {
+    const DeviceArray<int> in(12), out(1);
+    launch("read", device_read_kernel, {1, 32}, nullptr, in, 11, out);
+    CHECK(simt::take_faults().empty());
+    for (const int at : {1100, -1100}) {
+      launch("read", device_read_kernel, {1, 32}, nullptr, in, at, out);
+      const auto faults = simt::take_faults();
+      REQUIRE(faults.size() == 1);
+      CHECK(faults[0] == "an access outside memory of 48 bytes, at byte " + std::to_string(4 * at));
+    }
+  }
+  // Right after its last 16-byte word where it ends its pages: every other block.
+  int caught = 0;
+  for (int block = 0; block < 20; ++block) {
+    const DeviceArray<int> in(12), out(1);
+    launch("read", device_read_kernel, {1, 32}, nullptr, in, 12, out);
+    caught += static_cast<int>(simt::take_faults().size());
+  }
+  CHECK(caught > 4);
+  CHECK(caught < 16);
 }
 
 TEST_CASE("simt: a shuffle whose lane has ended is caught") {

@@ -6,6 +6,7 @@
 
 #include "engine/stream.h"
 #include "executor.h"
+#include "fenced_pool.h"
 #include "nas/memory_plan.h"
 #include "nas/nb201_supernet.h"
 #include "tests/pruned.h"
@@ -147,6 +148,7 @@ TEST_CASE("simt step: rebuilding raw outputs changes no bit, and the plan is exa
 }
 
 TEST_CASE("simt step: recorded steps equal steps as called, bit by bit, and allocate nothing") {
+  const simt::PoolAsOnGpu pool;
   const Sizes sizes{4, 1, 1, 2, 8};
   Setup called(Device::cuda, sizes, {.capture = false}), recorded(Device::cuda, sizes);
   std::int64_t allocations = 0;
