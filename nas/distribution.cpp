@@ -99,7 +99,7 @@ class SoftmaxDistribution final : public MixingDistribution {
   std::string name() const override { return "darts"; }
 
   const Tensor& draw(const std::uint32_t*) override {
-    compute(theta_);
+    softmax_of_alpha(theta_);
     return theta_;
   }
 
@@ -113,24 +113,10 @@ class SoftmaxDistribution final : public MixingDistribution {
     });
   }
 
-  std::vector<std::vector<double>> mean() const override {
-    const Tensor theta = make_table();
-    compute(theta);
-    return table(theta);
-  }
+  std::vector<std::vector<double>> mean() const override { return ranked_by(Ranking::softmax); }
   std::vector<std::vector<double>> concentrations() const override { return mean(); }
 
  private:
-  void compute(const Tensor& theta) const {
-    dispatch(theta.device(), [&]<Device D>() {
-      execute([&] {
-        kernels::softmax_rows<D>(parameters_.edges, parameters_.ops,
-                                 parameters_.alpha.data<double>(), parameters_.mask_data(),
-                                 theta.data<double>(), compute_stream(D));
-      });
-    });
-  }
-
   Tensor theta_;
 };
 
@@ -207,6 +193,22 @@ std::vector<std::vector<double>> MixingDistribution::table(const Tensor& values)
     rows[e].assign(all.begin() + std::ptrdiff_t{e} * parameters_.ops,
                    all.begin() + std::ptrdiff_t{e + 1} * parameters_.ops);
   return rows;
+}
+
+std::vector<std::vector<double>> MixingDistribution::ranked_by(Ranking ranking) const {
+  if (ranking == Ranking::mean) return mean();
+  const Tensor theta = make_table();
+  softmax_of_alpha(theta);
+  return table(theta);
+}
+
+void MixingDistribution::softmax_of_alpha(const Tensor& theta) const {
+  dispatch(theta.device(), [&]<Device D>() {
+    execute([&] {
+      kernels::softmax_rows<D>(parameters_.edges, parameters_.ops, parameters_.alpha.data<double>(),
+                               parameters_.mask_data(), theta.data<double>(), compute_stream(D));
+    });
+  });
 }
 
 Tensor MixingDistribution::make_table() const {

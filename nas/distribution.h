@@ -28,6 +28,11 @@ struct ArchitectureParameters {
   }
 };
 
+/// What an architecture is read off by: the mean of theta (the paper), or softmax(alpha) over the
+/// operations that are kept (the published code). Within an edge both have the same largest entry;
+/// the DARTS space also compares edges, where they differ.
+enum class Ranking { mean, softmax };
+
 /// A distribution over mixing weights theta [edges, ops] with parameters alpha: the seam where
 /// DrNAS, DARTS, SNAS, GDAS and others differ. sample() gives theta; backward() turns dL/dtheta of
 /// the last sample into dL/dalpha.
@@ -45,8 +50,10 @@ class MixingDistribution {
   std::vector<std::vector<double>> sampled(std::uint32_t step) { return table(sample(step)); }
   /// Overwrites parameters().gradient with the gradient for alpha.
   virtual void backward(const Tensor& dtheta) = 0;
-  /// Mean of theta, row-major [edges][ops]: the architecture is its largest entry per edge.
+  /// Mean of theta, row-major [edges][ops].
   virtual std::vector<std::vector<double>> mean() const = 0;
+  /// The weights of either ranking, row-major [edges][ops].
+  std::vector<std::vector<double>> ranked_by(Ranking ranking) const;
   /// What the report calls concentrations: beta for a Dirichlet, the weights themselves elsewhere.
   virtual std::vector<std::vector<double>> concentrations() const = 0;
   /// Ends an architecture step: parameters().gradient = the gradient for alpha, plus kl times that
@@ -65,6 +72,8 @@ class MixingDistribution {
   explicit MixingDistribution(ArchitectureParameters parameters);
   std::vector<std::vector<double>> table(const Tensor& values) const;
   Tensor make_table() const;
+  /// theta [1, 1, edges, ops] = softmax(alpha) over the operations that are kept.
+  void softmax_of_alpha(const Tensor& theta) const;
   /// What update() does about dL/dalpha of the last sample: computes it, or enters what the kernel
   /// needs for it.
   virtual void enter_gradient(const Tensor& dtheta, kernels::AlphaStep& step);

@@ -6,6 +6,7 @@
 
 #include "engine/stream.h"
 #include "nas/run_resources.h"
+#include "nas/search_inputs.h"
 
 namespace drnas {
 namespace {
@@ -58,6 +59,7 @@ Evidence::Evidence(const SearchOptions& options, SearchSpace space, const Nb201T
     : space_(space),
       none_(options.none_op),
       dirichlet_(options.method == "drnas"),
+      ranking_(architecture_ranking(options)),
       table_(table),
       trajectory_(options.trajectory),
       hessian_(parse_hessian(options.hessian)),
@@ -107,7 +109,10 @@ bool Evidence::measure(std::int64_t epoch, Trainer& trainer, MixingDistribution&
                        BatchSource& evaluation, const Tick& tick, EpochRecord& record) {
   if (trajectory_ > 0) {
     const Clock::time_point start = Clock::now();
-    record.trajectory = sample_trajectory(distribution, space_, none_, table_, trajectory_, epoch);
+    const Architecture chosen =
+        derive_architecture(space_, none_, distribution.ranked_by(ranking_));
+    record.trajectory =
+        sample_trajectory(distribution, space_, none_, chosen, table_, trajectory_, epoch);
     record.seconds["trajectory"] = seconds_since(start);
   }
   if (hessian_.every == 0 || epoch % hessian_.every != 0) return true;

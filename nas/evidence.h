@@ -41,6 +41,7 @@ class Evidence {
 
   SearchSpace space_;
   bool none_, dirichlet_;
+  Ranking ranking_;
   const Nb201Table* table_;
   int trajectory_;
   HessianOptions hessian_;

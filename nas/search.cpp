@@ -89,7 +89,7 @@ class Search {
     }
     SearchResult result;
     const Architecture found =
-        ending_ ? read_architecture(space(), ending_->good_genotype) : mean();
+        ending_ ? read_architecture(space(), ending_->good_genotype) : chosen();
     result.genotype = found.genotype;
     directory_.write_genotype(result.genotype);
     result.table = table_entry(found);
@@ -105,8 +105,9 @@ class Search {
  private:
   const Stage& stage() const { return stages_[static_cast<std::size_t>(progress_.stage - 1)]; }
   SearchSpace space() const { return first_memory_.network.space; }
-  Architecture mean() const {
-    return derive_architecture(space(), options_.none_op, distribution_->mean());
+  Architecture chosen() const {
+    return derive_architecture(space(), options_.none_op,
+                               distribution_->ranked_by(architecture_ranking(options_)));
   }
   std::optional<TableAccuracy> table_entry(const Architecture& a) const {
     if (!inputs_.table || !a.cell) return {};
@@ -266,7 +267,7 @@ class Search {
   bool alpha_learns() const { return drnas::alpha_learns(options_, stage(), progress_.epoch); }
 
   void complete(const EpochTotals& evaluated, EpochRecord& r) const {
-    const Architecture found = mean();
+    const Architecture found = chosen();
     r.epoch = static_cast<int>(progress_.epoch) + 1;
     r.epochs = options_.epochs;
     r.learning_rate = epoch_learning_rate();

@@ -50,6 +50,10 @@ TrainerOptions trainer_options(const SearchOptions& o) {
   return t;
 }
 
+Ranking architecture_ranking(const SearchOptions& o) {
+  return o.recipe == "published" ? Ranking::softmax : Ranking::mean;
+}
+
 LoaderOptions train_loader_options(const SearchOptions& o) {
   LoaderOptions l;
   l.batch_size = o.batch_size;

@@ -13,6 +13,8 @@ namespace drnas {
 
 /// What the options mean for the parts of a search.
 TrainerOptions trainer_options(const SearchOptions& options);
+/// How --recipe reads an architecture off alpha.
+Ranking architecture_ranking(const SearchOptions& options);
 LoaderOptions train_loader_options(const SearchOptions& options);
 /// Alpha's batches: fresh draws from the second half.
 LoaderOptions alpha_loader_options(const SearchOptions& options);

@@ -60,7 +60,6 @@ SearchOptions darts_imagenet_preset(std::string_view recipe) {
   options.dataset = "image-folder";
   options.image_size = 224;
   options.augment = "resized-crop";
-  options.colour_jitter = true;
   options.stem = "imagenet";
   options.channels = 48;
   options.cells = 14;

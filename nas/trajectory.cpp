@@ -28,8 +28,8 @@ Quartiles quartiles(std::vector<double> values) {
 }
 
 TrajectoryRecord sample_trajectory(MixingDistribution& distribution, SearchSpace space, bool none,
-                                   const Nb201Table* table, int samples, std::int64_t epoch) {
-  const Architecture mean = derive_architecture(space, none, distribution.mean());
+                                   const Architecture& chosen, const Nb201Table* table, int samples,
+                                   std::int64_t epoch) {
   TrajectoryRecord record;
   record.samples = samples;
   std::set<std::string> cells;
@@ -38,7 +38,7 @@ TrajectoryRecord sample_trajectory(MixingDistribution& distribution, SearchSpace
     const auto draw = first_draw - static_cast<std::uint32_t>(epoch * samples + i);
     const Architecture a = derive_architecture(space, none, distribution.sampled(draw));
     cells.insert(a.genotype);
-    record.agreement += agreement(mean, a) / samples;
+    record.agreement += agreement(chosen, a) / samples;
     if (table == nullptr || !a.cell) continue;
     const TableAccuracy& found = table->at(*a.cell);
     accuracy["cifar10"].push_back(found.cifar10);

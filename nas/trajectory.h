@@ -20,20 +20,22 @@ struct Quartiles {
 Quartiles quartiles(std::vector<double> values);
 
 /// What cells sampled from the current distribution are like: a column of Figure 1 of DrNAS. A
-/// search explores while they differ, and exploits once they agree with the cell of the mean.
+/// search explores while they differ, and exploits once they agree with the cell that it would
+/// choose.
 struct TrajectoryRecord {
   int samples = 0;
   int distinct = 0;      ///< different cells among them
-  double agreement = 0;  ///< mean share of the mean cell's choices that a sample makes as well
+  double agreement = 0;  ///< mean share of the chosen cell's choices that a sample makes as well
   /// Test accuracy in percent, by data set (cifar10, cifar100, imagenet16_120); empty without a
   /// table.
   std::map<std::string, Quartiles> accuracy;
 };
 
-/// Draws theta `samples` times and takes the architecture of each. The draws of `epoch` are the
-/// same whenever they are made, and none is one of the search's: those count up from zero, these
-/// down from 0xfffffffe.
+/// Draws theta `samples` times and takes the architecture of each; `chosen` is what the search
+/// itself would answer now. The draws of `epoch` are the same whenever they are made, and none is
+/// one of the search's: those count up from zero, these down from 0xfffffffe.
 TrajectoryRecord sample_trajectory(MixingDistribution& distribution, SearchSpace space, bool none,
-                                   const Nb201Table* table, int samples, std::int64_t epoch);
+                                   const Architecture& chosen, const Nb201Table* table, int samples,
+                                   std::int64_t epoch);
 
 }  // namespace drnas

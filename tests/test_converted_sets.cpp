@@ -4,6 +4,7 @@
 #include "nas/option_table.h"
 #include "nas/search_inputs.h"
 #include "nas/search_options.h"
+#include "nas/train_options.h"
 #include "tests/data_files.h"
 
 namespace drnas {
@@ -133,9 +134,13 @@ TEST_CASE("converted sets: the options of each data set fit it") {
 TEST_CASE("converted sets: the ImageNet preset decodes from disk, another set does not") {
   const GivenOption preset{"preset", "darts-imagenet", "--preset"};
   SearchOptions o = resolve_options({}, {preset});
-  CHECK((o.augment == "resized-crop" && o.colour_jitter && o.image_size == 224));
+  // The published search crops and flips only; its training jitters colours too.
+  CHECK((o.augment == "resized-crop" && !o.colour_jitter && o.image_size == 224));
+  CHECK(train_preset_options("darts-imagenet").colour_jitter);
   o = resolve_options({preset}, {{"dataset", "synthetic", "--dataset"}});
   CHECK((o.augment == "crop-flip" && !o.colour_jitter && o.image_size == 224));
+  const GivenOption jitter{"colour-jitter", "true", "--colour-jitter"};
+  CHECK(resolve_options({}, {preset, jitter}).colour_jitter);
   o = resolve_options({}, {preset, {"augment", "crop-flip", "--augment"}});
   CHECK((o.augment == "crop-flip" && !o.colour_jitter));
 }

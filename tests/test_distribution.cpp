@@ -193,6 +193,37 @@ TEST_CASE("distributions: an update adds the anchor's gradient, and moves alpha 
                           {"--regulariser kl", "drnas"});
 }
 
+TEST_CASE("distributions: rankings are the mean and the softmax over what is kept") {
+  auto rng = generator(86);
+  const Doubles alpha = normals(rng, count, 1.0);
+  const auto flat = [](const std::vector<std::vector<double>>& rows) {
+    Doubles values;
+    for (const auto& row : rows) values.insert(values.end(), row.begin(), row.end());
+    return values;
+  };
+  const auto dirichlet = make("drnas", alpha), logits = make("darts", alpha);
+  CHECK(max_error(flat(dirichlet->ranked_by(Ranking::mean)), dirichlet_mean(alpha)) < 1e-14);
+  for (const auto* d : {dirichlet.get(), logits.get()})
+    CHECK(max_error(flat(d->ranked_by(Ranking::softmax)), softmax(alpha)) < 1e-14);
+  CHECK(flat(logits->ranked_by(Ranking::mean)) == flat(logits->ranked_by(Ranking::softmax)));
+  // Two operations an edge stay, which share all of the weight.
+  std::vector<std::uint8_t> kept(count, 0);
+  for (int e = 0; e < edges; ++e) kept[e * ops + e] = kept[e * ops + (e + 2) % ops] = 1;
+  dirichlet->parameters().prune(kept);
+  for (const Ranking ranking : {Ranking::mean, Ranking::softmax}) {
+    const auto rows = dirichlet->ranked_by(ranking);
+    for (int e = 0; e < edges; ++e) {
+      const int a = e, b = (e + 2) % ops;
+      const auto weight = [&](int op) {
+        const double value = alpha[e * ops + op];
+        return ranking == Ranking::mean ? beta_of(value) : std::exp(value);
+      };
+      CHECK(rows[e][a] == doctest::Approx(weight(a) / (weight(a) + weight(b))).epsilon(1e-13));
+      CHECK(rows[e][a] + rows[e][b] == doctest::Approx(1).epsilon(1e-14));
+    }
+  }
+}
+
 TEST_CASE("distributions: alpha starts near zero, by its seed") {
   const auto start = [](std::uint64_t seed) {
     return values_of(ArchitectureParameters(edges, ops, seed, Device::cpu).alpha);

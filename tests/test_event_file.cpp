@@ -134,8 +134,8 @@ TEST_CASE("event file: scalars, a histogram and a text come back") {
 }
 
 TEST_CASE("event file: a later file sorts behind the earlier ones, whatever the clock says") {
-  for (const char* first : {"events.out.tfevents.1000000000.drnas-0001",
-                            "events.out.tfevents.9999999999.drnas-0001"}) {
+  for (const char* first :
+       {"events.out.tfevents.1000000000.drnas-0001", "events.out.tfevents.9999999999.drnas-0001"}) {
     const TemporaryFolder folder;
     std::string last = first;
     write_file_atomically(folder.path / last, std::string_view(""));

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Progressive searches in both spaces: stages, memory, and resuming across their boundary.
+#include <cmath>
+#include <numeric>
+
 #include "engine/gpu.h"
 #include "engine/safetensors.h"
+#include "nas/architecture.h"
 #include "nas/search_inputs.h"
 #include "tests/search_runs.h"
 
@@ -98,6 +102,42 @@ TEST_CASE("progressive search: stages stay within the first one's memory and say
     CHECK(kept_operations(o.out) == 3 * (o.space == "darts" ? 28 : 6));
   }
 }
+
+#ifndef DRNAS_SIMT
+TEST_CASE("search: recipes rank the inputs of a DARTS node by different weights") {
+  const ScratchFolder scratch;
+  SearchOptions o = small_search(scratch / "published");
+  o.space = "darts";
+  o.cells = 3;
+  o.limit_train = 32;
+  o.batch_size = 8;
+  o.image_size = 8;
+  o.alpha_learning_rate = 0.5;
+  o.lambda = 0;  // alpha spreads until both rankings differ
+  const std::string published = search(o).genotype;
+  SearchOptions by_mean = o;
+  by_mean.recipe = "paper";
+  by_mean.out = scratch / "paper";
+  const std::string paper = search(by_mean).genotype;
+
+  const auto alpha = SafetensorsFile(o.out / "checkpoint.safetensors").values<double>("alpha");
+  REQUIRE(alpha.size() == 28 * 7);
+  REQUIRE(SafetensorsFile(by_mean.out / "checkpoint.safetensors").values<double>("alpha") == alpha);
+  const auto expected = [&](const auto& weight) {
+    std::vector<std::vector<double>> rows;
+    for (int e = 0; e < 28; ++e) {
+      std::vector<double>& row = rows.emplace_back();
+      for (int op = 0; op < 7; ++op) row.push_back(weight(alpha[e * 7 + op]));
+      const double total = std::accumulate(row.begin(), row.end(), 0.0);
+      for (double& value : row) value /= total;
+    }
+    return derive_architecture(SearchSpace::darts, false, rows).genotype;
+  };
+  CHECK(published == expected([](double a) { return std::exp(a); }));
+  CHECK(paper == expected([](double a) { return a > 0 ? a + 1 : std::exp(a); }));
+  CHECK(published != paper);
+}
+#endif
 
 TEST_CASE("progressive search: a stage that cannot fit, and a checkpoint of another stage") {
   const ScratchFolder scratch;

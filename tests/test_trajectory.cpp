@@ -24,6 +24,12 @@ std::unique_ptr<MixingDistribution> distribution(const std::string& method, int 
   return made;
 }
 
+TrajectoryRecord sampled(MixingDistribution& d, SearchSpace space, const Nb201Table* table,
+                         int samples, std::int64_t epoch) {
+  return sample_trajectory(d, space, false, derive_architecture(space, false, d.mean()), table,
+                           samples, epoch);
+}
+
 /// Accuracy of cell number i: i / 15624 of 100, of 80, of 60 percent.
 Nb201Table ramp_table(const test_files::TemporaryFolder& folder) {
   std::string text = "architecture,cifar10_test,cifar100_test,imagenet16_120_test\n";
@@ -74,7 +80,7 @@ TEST_CASE("trajectory: a sharp distribution gives one cell, a flat one all of th
   // Operation (row + 1) % 5 has nearly all of the mass.
   const auto sharp =
       distribution("drnas", 6, 5, [](int i) { return i % 5 == (i / 5 + 1) % 5 ? 1e6 : -20.0; });
-  const TrajectoryRecord one = sample_trajectory(*sharp, nb201, false, &table, 50, 3);
+  const TrajectoryRecord one = sampled(*sharp, nb201, &table, 50, 3);
   CHECK(one.samples == 50);
   CHECK(one.distinct == 1);
   CHECK(one.agreement == doctest::Approx(1));
@@ -90,7 +96,7 @@ TEST_CASE("trajectory: a sharp distribution gives one cell, a flat one all of th
   // Every cell is as likely as any other: agreement is one in five.
   const int n = 4000;
   const auto flat = distribution("drnas", 6, 5, [](int) { return 0.0; });
-  const TrajectoryRecord wide = sample_trajectory(*flat, nb201, false, &table, n, 0);
+  const TrajectoryRecord wide = sampled(*flat, nb201, &table, n, 0);
   CHECK(std::abs(wide.agreement - 0.2) < 5 * std::sqrt(0.2 * 0.8 / (6.0 * n)));
   // Different cells among n draws from 15625.
   const double distinct = 15625 * (1 - std::pow(1 - 1.0 / 15625, n));
@@ -106,22 +112,22 @@ TEST_CASE("trajectory: a sharp distribution gives one cell, a flat one all of th
 TEST_CASE("trajectory: an epoch's draws are its own, and none is one of the search's") {
   const auto d = distribution("drnas", 6, 5, [](int) { return 0.0; });
   const auto agreement_of = [&](std::int64_t epoch) {
-    return sample_trajectory(*d, nb201, false, nullptr, 20, epoch).agreement;
+    return sampled(*d, nb201, nullptr, 20, epoch).agreement;
   };
   const auto before = d->sampled(7);
   const double first = agreement_of(4);
   CHECK(agreement_of(4) == first);
   CHECK(agreement_of(5) != first);
   CHECK(d->sampled(7) == before);
-  CHECK(sample_trajectory(*d, nb201, false, nullptr, 20, 4).accuracy.empty());
+  CHECK(sampled(*d, nb201, nullptr, 20, 4).accuracy.empty());
   const auto softmax = distribution("darts", 6, 5, [](int i) { return 0.1 * (i % 5); });
-  CHECK(sample_trajectory(*softmax, nb201, false, nullptr, 20, 0).distinct == 1);
+  CHECK(sampled(*softmax, nb201, nullptr, 20, 0).distinct == 1);
 }
 
 TEST_CASE("trajectory: the DARTS space, and choices that two architectures share") {
   const auto flat = distribution("drnas", 28, 7, [](int) { return 0.0; });
   const SearchSpace darts = SearchSpace::darts;
-  const TrajectoryRecord r = sample_trajectory(*flat, darts, false, nullptr, 30, 0);
+  const TrajectoryRecord r = sampled(*flat, darts, nullptr, 30, 0);
   CHECK(r.distinct == 30);
   CHECK(r.agreement > 0);
   CHECK(r.agreement < 0.4);

@@ -60,7 +60,7 @@ std::string memory_text(const auto& record) {
 std::string trajectory_text(const TrajectoryRecord& t) {
   std::string text = "  sampled " + std::to_string(t.distinct) + " different cells in " +
                      std::to_string(t.samples) + " draws, which share " +
-                     fixed(100 * t.agreement, 0) + " % of the mean cell's choices\n";
+                     fixed(100 * t.agreement, 0) + " % of the chosen cell's choices\n";
   for (const auto& [name, q] : t.accuracy)
     text += "          " + name + " " + fixed(q.min, 2) + " to " + fixed(q.max, 2) +
             ", quartiles " + fixed(q.q1, 2) + ", " + fixed(q.median, 2) + ", " + fixed(q.q3, 2) +
