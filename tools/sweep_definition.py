@@ -5,7 +5,7 @@ and `[paper]`.
 Rows are `[[rows]]`, each with a name and options of its own, or `[grid]`, an array of values for each
 option, of which every combination is a row. Option names are those of drnas_search without dashes in
 front; an option of a row takes the place of one in [options]. `[paper."ROW"]` holds the published
-numbers of a row, by column of the table.
+numbers of a row, by column of the table: one, or [mean, deviation].
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ class SweepError(Exception):
 class Row:
     name: str
     options: dict  # of this row alone
-    paper: dict    # published number by column
+    paper: dict    # published number by column, or [mean, deviation]
 
     @property
     def folder(self):
@@ -104,15 +104,23 @@ def listed_rows(where, rows):
         yield row["name"], {name: value for name, value in row.items() if name != "name"}
 
 
+def is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def is_published(value):
+    return is_number(value) or (isinstance(value, list) and len(value) == 2 and all(map(is_number, value)))
+
+
 def paper_numbers(path, names, paper, columns):
     """Published numbers, which must belong to a row and a column of the table."""
     for name, numbers in paper.items():
         if name not in names:
             raise SweepError(f"{path}: [paper.\"{name}\"]: no such row, expected one of: {'; '.join(names)}")
         for column, value in numbers.items():
-            if column not in columns or isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise SweepError(f"{path}: [paper.\"{name}\"]: '{column}': expected a number for one of "
-                                 f"{', '.join(columns)}")
+            if column not in columns or not is_published(value):
+                raise SweepError(f"{path}: [paper.\"{name}\"]: '{column}': expected a number, or [mean, deviation], "
+                                 f"for one of {', '.join(columns)}")
     return paper
 
 

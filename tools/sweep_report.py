@@ -69,6 +69,15 @@ def cell(row, column):
     return f"{row[column]['mean']:.2f}" + ("" if deviation is None else f" ± {deviation:.2f}")
 
 
+def published_cell(row, column):
+    """The paper's, as text."""
+    number = row["paper"].get(column, "-")
+    if column not in ACCURACIES or number == "-":
+        return str(number)
+    mean, *deviation = number if isinstance(number, list) else [number]
+    return f"{mean:.2f}" + "".join(f" ± {value:.2f}" for value in deviation)
+
+
 def table_text(definition, rows):
     """Aligned columns; where a row has a published number of one, those stand beside it."""
     head, body = ["", "n"], [[row["row"], f"{row['seeds_done']}/{row['seeds']}"] for row in rows]
@@ -80,8 +89,7 @@ def table_text(definition, rows):
         for line, row in zip(body, rows):
             line.append(cell(row, column))
             if published:
-                number = row["paper"].get(column, "-")
-                line.append(f"{number:.2f}" if column in ACCURACIES and number != "-" else str(number))
+                line.append(published_cell(row, column))
     widths = [max(len(line[i]) for line in [head] + body) for i in range(len(head))]
     lines = ["  ".join(text.ljust(width) if i == 0 else text.rjust(width)
                        for i, (text, width) in enumerate(zip(line, widths))).rstrip() for line in [head] + body]
