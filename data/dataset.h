@@ -37,8 +37,7 @@ struct Dataset {
 
 /// Where and how to read a data set.
 struct DatasetOptions {
-  /// cifar10 | cifar100 | fashion-mnist | mnist | imagenet16-120 | svhn | image-folder | synthetic
-  std::string name = "cifar10";
+  std::string name = "cifar10";  ///< of a row of dataset_infos()
   std::filesystem::path folder;  ///< empty: the default place of the data set, if it has one
   /// Packed cache file; empty: `<folder>/drnas-<name>-<size>.cache`, or none where the folder is
   /// the default one; unwritable: no cache.
@@ -52,14 +51,11 @@ struct DatasetOptions {
   std::int64_t synthetic_train = 2048, synthetic_test = 512;
 };
 
-/// Names that `--dataset` accepts.
-std::span<const std::string> dataset_names();
-
 /// Reads a data set, through its packed cache when there is a valid one, and writes the cache when
-/// there is none. The constants are the published ones of cifar10, cifar100, imagenet16-120 and
-/// svhn, ImageNet's for images on disk, else computed from the training images. Throws Error:
-/// missing or truncated file, wrong magic, label out of range, an image that does not decode, an
-/// empty class. A missing data set says where to get it and the command.
+/// there is none. The constants are the published ones where its row has some, ImageNet's for
+/// images on disk, else computed from the training images. Throws Error: missing or truncated file,
+/// wrong magic, label out of range, an image that does not decode, an empty class. A missing data
+/// set says where to get it and the command.
 Dataset read_dataset(const DatasetOptions& options);
 
 }  // namespace drnas

@@ -99,28 +99,36 @@ ImageSet read_set(const Path& images_file, const Path& labels_file) {
   return set;
 }
 
-Path plain_or_gzip(const Path& folder, const char* stem, const std::string& name) {
+Path plain_or_gzip(const Path& folder, const char* stem, const DatasetInfo& info) {
   Path packed = folder / (std::string(stem) + ".gz");
   if (std::filesystem::exists(packed)) return packed;
   Path plain = folder / stem;
   if (std::filesystem::exists(plain)) return plain;
-  fail_missing(packed, name);
+  fail_missing(packed, info);
 }
 
 }  // namespace
 
-IdxFiles list_idx(const Path& folder, const std::string& name) {
-  return {plain_or_gzip(folder, "train-images-idx3-ubyte", name),
-          plain_or_gzip(folder, "train-labels-idx1-ubyte", name),
-          plain_or_gzip(folder, "t10k-images-idx3-ubyte", name),
-          plain_or_gzip(folder, "t10k-labels-idx1-ubyte", name)};
-}
-
-Dataset read_idx(const IdxFiles& files) {
-  Dataset dataset;
-  dataset.train = read_set(files.train_images, files.train_labels);
-  dataset.test = read_set(files.test_images, files.test_labels);
-  return dataset;
+Source find_idx(const DatasetInfo& info, const DatasetOptions& options) {
+  const Path folder = find_folder(info, options);
+  const auto file = [&](const char* stem) { return plain_or_gzip(folder, stem, info); };
+  Source source{folder,
+                {file("train-images-idx3-ubyte"), file("train-labels-idx1-ubyte"),
+                 file("t10k-images-idx3-ubyte"), file("t10k-labels-idx1-ubyte")},
+                side,
+                {}};
+  source.read = [files = source.files, clothes = info.name == "fashion-mnist"] {
+    Dataset dataset;
+    dataset.train = read_set(files[0], files[1]);
+    dataset.test = read_set(files[2], files[3]);
+    dataset.classes = digits();
+    if (clothes) {
+      dataset.classes = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+                         "Sandal",      "Shirt",   "Sneaker",  "Bag",   "Ankle boot"};
+    }
+    return dataset;
+  };
+  return source;
 }
 
 }  // namespace drnas::readers

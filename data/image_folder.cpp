@@ -15,6 +15,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// One image.
+struct FolderImage {
+  std::string file;  // not a Path, which takes five times the memory
+  std::int32_t label;
+};
+struct Listing {
+  std::vector<std::string> classes;
+  /// Ordered by file number, then class, then name, so that every prefix is as class-balanced as it
+  /// can be. The number is the last group of digits in the name without its extension; without
+  /// digits the rank among the class's names.
+  std::vector<FolderImage> train, test;
+};
+
 bool is_image_name(const Path& file) {
   constexpr std::array<std::string_view, 11> known = {
       ".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tga", ".psd", ".pic", ".pnm", ".ppm", ".pgm"};
@@ -136,36 +149,58 @@ ImageSet decode_all(const std::vector<FolderImage>& images, int size) {
   return set;
 }
 
-}  // namespace
-
-ImageFolder list_image_folder(const Path& folder, const std::string& name) {
+/// Throws Error: folder missing, no classes, an empty class, classes of test that differ from
+/// train's.
+Listing list_folder(const Path& folder, const DatasetInfo& info) {
   const bool only_val = !fs::is_directory(folder / "test") && fs::is_directory(folder / "val");
   const Path train = folder / "train", test = folder / (only_val ? "val" : "test");
   for (const Path& part : {folder, train, test}) {
-    if (!fs::is_directory(part)) fail_missing(part, name);
+    if (!fs::is_directory(part)) fail_missing(part, info);
   }
-  ImageFolder listing;
+  Listing listing;
   listing.classes = class_folders(train);
+  if (info.classes != 0 && static_cast<int>(listing.classes.size()) != info.classes) {
+    throw Error(train.string() + ": " + std::to_string(listing.classes.size()) +
+                " classes, expected " + std::to_string(info.classes) + " for " +
+                std::string(info.name));
+  }
   require_same_classes(test, listing.classes, class_folders(test));
   listing.train = list_images(train, listing.classes);
   listing.test = list_images(test, listing.classes);
   return listing;
 }
 
-Dataset read_image_folder(const ImageFolder& listing, int size) {
+/// Decodes on all OpenMP threads; throws Error naming the first image that does not decode.
+Dataset read_listing(const Listing& listing, int size, bool decode) {
+  const auto read = decode ? decode_all : refer_to;
   Dataset dataset;
   dataset.classes = listing.classes;
-  dataset.train = decode_all(listing.train, size);
-  dataset.test = decode_all(listing.test, size);
+  dataset.train = read(listing.train, size);
+  dataset.test = read(listing.test, size);
   return dataset;
 }
 
-Dataset refer_to_image_folder(const ImageFolder& listing, int size) {
-  Dataset dataset;
-  dataset.classes = listing.classes;
-  dataset.train = refer_to(listing.train, size);
-  dataset.test = refer_to(listing.test, size);
-  return dataset;
+}  // namespace
+
+Source find_image_folder(const DatasetInfo& info, const DatasetOptions& options) {
+  const Path folder = find_folder(info, options);
+  const int size = info.side != 0 ? info.side : options.image_size;
+  const bool decode = options.decode || !info.folder_of_images;
+  Source source{folder, {}, size, {}};
+  Listing listing = list_folder(folder, info);
+  if (decode) {
+    for (const auto& [images, names] :
+         {std::pair{&listing.train, &source.train}, {&listing.test, &source.test}}) {
+      for (const FolderImage& image : *images) {
+        source.files.push_back(image.file);
+        names->push_back(image.file);
+      }
+    }
+  }
+  source.read = [listing = std::move(listing), size, decode] {
+    return read_listing(listing, size, decode);
+  };
+  return source;
 }
 
 }  // namespace drnas::readers

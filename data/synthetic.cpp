@@ -77,13 +77,17 @@ ImageSet draw_set(const DatasetOptions& options, bool test, std::int64_t count) 
 
 }  // namespace
 
-Dataset make_synthetic(const DatasetOptions& options) {
-  Dataset dataset;
-  dataset.name = "synthetic";
-  for (int i = 0; i < class_count; ++i) dataset.classes.push_back("class " + std::to_string(i));
-  dataset.train = draw_set(options, false, options.synthetic_train);
-  dataset.test = draw_set(options, true, options.synthetic_test);
-  return dataset;
+Source find_synthetic(const DatasetInfo& info, const DatasetOptions& options) {
+  Source source;
+  source.image_size = options.image_size;
+  source.read = [options, classes = info.classes] {
+    Dataset dataset;
+    dataset.classes = numbered_classes(classes, 0);
+    dataset.train = draw_set(options, false, options.synthetic_train);
+    dataset.test = draw_set(options, true, options.synthetic_test);
+    return dataset;
+  };
+  return source;
 }
 
 }  // namespace drnas::readers

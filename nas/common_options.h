@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <vector>
 
+#include "data/dataset_info.h"
 #include "nas/option_info.h"
 
 namespace drnas {
@@ -48,9 +49,9 @@ template <class O>
 OptionRows<O> common_data_rows() {
   using enum OptionRole;
   using option_group::data;
+  static const std::string data_names = dataset_names();
   return {
-      {"dataset", &O::dataset, data, "NAME", result,
-       "cifar10, cifar100, fashion-mnist, mnist, imagenet16-120, svhn, image-folder or synthetic"},
+      {"dataset", &O::dataset, data, "NAME", result, data_names},
       {"data", &O::data, data, "DIR", result, "folder of the data set"},
       {"cache", &O::cache, data, "FILE", reporting,
        "packed copy of the decoded data (default: beside the data)"},

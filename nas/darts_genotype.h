@@ -75,6 +75,8 @@ DartsGenotype derive_darts_genotype(const std::vector<std::vector<double>>& norm
 
 /// A published genotype; none for an unknown name.
 std::optional<DartsGenotype> named_genotype(std::string_view name);
+/// Published for ImageNet's network: its stem, sizes and training are meant.
+bool is_imagenet_genotype(std::string_view name);
 std::vector<std::string> genotype_names();
 
 using AnyGenotype = std::variant<Nb201Cell, DartsGenotype>;

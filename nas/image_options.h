@@ -6,29 +6,25 @@
 #include <set>
 
 #include "data/dataset.h"
+#include "data/dataset_info.h"
 #include "nas/option_check.h"
 
 namespace drnas {
 
-/// Side of a data set's images; 0 where --image-size chooses it.
-inline int own_image_size(std::string_view dataset) {
-  if (dataset == "image-folder" || dataset == "synthetic") return 0;
-  return dataset == "imagenet16-120" ? 16 : 32;
-}
-
 /// Data set, size and transforms.
 template <class Options>
 void check_images(const Options& o, const OptionChecker<Options>& check) {
-  check.one_of("dataset", o.dataset, dataset_names());
+  const DatasetInfo* const info = find_dataset_info(o.dataset);
+  check.require(info != nullptr, "dataset", dataset_names());
   // Two halvings by stride 2, exact.
   check.require(o.image_size >= 8 && o.image_size <= 512 && o.image_size % 4 == 0, "image-size",
                 "a multiple of 4 of 8 to 512");
-  const int own = own_image_size(o.dataset);
+  const int own = info->side;
   check.require(own == 0 || o.image_size == own, "image-size",
                 std::to_string(own) + ", the size of " + o.dataset +
                     " (others are for image-folder and synthetic)");
   check.integer("cutout", o.cutout, 0, o.image_size);
-  const bool folder = o.dataset == "image-folder", resized = o.augment == "resized-crop";
+  const bool folder = info->folder_of_images, resized = o.augment == "resized-crop";
   check.one_of("augment", o.augment, Names{"crop-flip", "resized-crop"});
   check.require(folder || !resized, "augment", "crop-flip with --dataset " + o.dataset);
   check.require(resized || !o.colour_jitter, "colour-jitter",
@@ -50,13 +46,20 @@ DatasetOptions dataset_options(const Options& o, bool write_cache) {
   return d;
 }
 
+/// Classes of the network, without reading the data: those of an image folder are counted where it
+/// is there, else ImageNet's with its stem and 10 without.
+template <class Options>
+int classes_before_reading(const Options& o) {
+  return expected_classes(dataset_info(o.dataset), o.data, o.stem == "imagenet" ? 1000 : 10);
+}
+
 /// What a preset says of another data set's images does not hold for this one.
 template <class Options>
 void fit_to_dataset(Options& options, const std::set<std::string_view>& given) {
-  if (!given.contains("image-size") && own_image_size(options.dataset) != 0)
-    options.image_size = own_image_size(options.dataset);
-  if (!given.contains("augment") && options.dataset != "image-folder")
-    options.augment = Options{}.augment;
+  const DatasetInfo* const info = find_dataset_info(options.dataset);
+  if (info == nullptr) return;  // the checks name it
+  if (!given.contains("image-size") && info->side != 0) options.image_size = info->side;
+  if (!given.contains("augment") && !info->folder_of_images) options.augment = Options{}.augment;
   if (!given.contains("colour-jitter") && options.augment != "resized-crop")
     options.colour_jitter = false;
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <array>
 #include <cctype>
 #include <filesystem>
@@ -15,6 +16,7 @@ namespace fs = std::filesystem;
 
 struct NamedGenotype {
   std::string_view name, text;
+  bool imagenet = false;  // published for a network with the ImageNet stem
 };
 
 /// As published with DrNAS (Chen et al., ICLR 2021), PC-DARTS (Xu et al., ICLR 2020) and DARTS (Liu
@@ -31,7 +33,8 @@ constexpr std::array<NamedGenotype, 8> published{{
      "('sep_conv_3x3', 1), ('sep_conv_3x3', 0), ('dil_conv_3x3', 3), ('skip_connect', 0), "
      "('sep_conv_3x3', 1)], normal_concat=range(2, 6), reduce=[('max_pool_3x3', 0), "
      "('sep_conv_3x3', 1), ('sep_conv_3x3', 0), ('skip_connect', 2), ('sep_conv_3x3', 0), "
-     "('sep_conv_3x3', 2), ('sep_conv_3x3', 3), ('sep_conv_3x3', 1)], reduce_concat=range(2, 6))"},
+     "('sep_conv_3x3', 2), ('sep_conv_3x3', 3), ('sep_conv_3x3', 1)], reduce_concat=range(2, 6))",
+     true},
     {"PC_DARTS_cifar",
      "Genotype(normal=[('sep_conv_3x3', 1), ('skip_connect', 0), ('sep_conv_3x3', 0), "
      "('dil_conv_3x3', 1), ('sep_conv_5x5', 0), ('sep_conv_3x3', 1), ('avg_pool_3x3', 0), "
@@ -43,7 +46,8 @@ constexpr std::array<NamedGenotype, 8> published{{
      "('skip_connect', 1), ('sep_conv_3x3', 1), ('sep_conv_3x3', 3), ('sep_conv_3x3', 1), "
      "('dil_conv_5x5', 4)], normal_concat=range(2, 6), reduce=[('sep_conv_3x3', 0), "
      "('skip_connect', 1), ('dil_conv_5x5', 2), ('max_pool_3x3', 1), ('sep_conv_3x3', 2), "
-     "('sep_conv_3x3', 1), ('sep_conv_5x5', 0), ('sep_conv_3x3', 3)], reduce_concat=range(2, 6))"},
+     "('sep_conv_3x3', 1), ('sep_conv_5x5', 0), ('sep_conv_3x3', 3)], reduce_concat=range(2, 6))",
+     true},
     {"DARTS_V1",
      "Genotype(normal=[('sep_conv_3x3', 1), ('sep_conv_3x3', 0), ('skip_connect', 0), "
      "('sep_conv_3x3', 1), ('skip_connect', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), "
@@ -149,6 +153,12 @@ std::optional<DartsGenotype> named_genotype(std::string_view name) {
     if (known.name == name) return parse_darts_genotype(known.text, std::string(name));
   }
   return std::nullopt;
+}
+
+bool is_imagenet_genotype(std::string_view name) {
+  return std::any_of(published.begin(), published.end(), [&](const NamedGenotype& known) {
+    return known.name == name && known.imagenet;
+  });
 }
 
 std::vector<std::string> genotype_names() {

@@ -90,7 +90,7 @@ void check_preset(const SearchOptions& o, const Checker& check) {
 
 /// What only image folders have.
 void check_image_folder(const SearchOptions& o, const Checker& check) {
-  const bool folder = o.dataset == "image-folder";
+  const bool folder = dataset_info(o.dataset).folder_of_images;
   for (const char* name : {"train-list", "alpha-list"}) {
     const bool train = name == std::string_view("train-list");
     const auto& list = train ? o.train_list : o.alpha_list;

@@ -19,7 +19,7 @@ struct SearchOptions {
   static constexpr const char* program = "drnas_search";  ///< that takes them
 
   std::string preset = "nb201";     ///< what the other options started from
-  std::string dataset = "cifar10";  ///< a name of dataset_names()
+  std::string dataset = "cifar10";  ///< see dataset_infos()
   std::filesystem::path data;   ///< folder of the data set; empty: its default place, if it has one
   std::filesystem::path cache;  ///< packed cache file; empty: beside the data
   int image_size = 32;  ///< pixels; the data set's own but for image folders and synthetic data

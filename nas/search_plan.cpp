@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "engine/gpu.h"
+#include "nas/image_options.h"
 #include "nas/run_directory.h"
 #include "nas/search.h"
 #include "nas/search_inputs.h"
@@ -49,15 +50,14 @@ std::string plan_search_memory(const SearchOptions& options) {
   question.supernet.storage = apply_precision(options, question.device).storage;
   question.supernet.space = search_space(options);
   question.supernet.none = options.none_op;
-  question.supernet.classes = options.dataset == "cifar100"         ? 100
-                              : options.dataset == "imagenet16-120" ? 120
-                                                                    : 10;
+  question.supernet.classes = classes_before_reading(options);
   question.method = options.method;
   question.batch_sizes = {options.batch_size};
   question.image_size = options.image_size;
   question.trainer = trainer_options(options);
-  return "C " + std::to_string(options.channels) + ", N " + std::to_string(options.cells) +
-         ", batch " + std::to_string(options.batch_size) + ", " +
+  return "C " + std::to_string(options.channels) + ", N " + std::to_string(options.cells) + ", " +
+         std::to_string(question.supernet.classes) + " classes, batch " +
+         std::to_string(options.batch_size) + ", " +
          (question.supernet.storage == DType::bf16 ? "bfloat16" : "float32") + ", device " +
          (question.device == Device::cuda ? "cuda" : "cpu") + "\n" + memory_table(question) +
          (question.device == Device::cuda ? images_come_on_top : "");

@@ -100,16 +100,6 @@ void apply_precision(const TrainOptions& o, Device device) {
   kernels::set_conv_math(precision.tf32 ? kernels::ConvMath::tf32 : kernels::ConvMath::fp32);
 }
 
-int expected_classes(const TrainOptions& o) {
-  if (o.dataset == "cifar100") return 100;
-  if (o.dataset != "image-folder") return 10;
-  std::error_code ignored;
-  int folders = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(o.data / "train", ignored))
-    if (entry.is_directory()) ++folders;
-  return folders > 0 ? folders : o.stem == "imagenet" ? 1000 : 10;
-}
-
 TrainingPlan plan_training(const TrainOptions& o, int classes, Device device,
                            const std::function<BatchSources()>& make_sources) {
   const Planning planning(device);

@@ -15,10 +15,6 @@ NetworkTrainerOptions network_trainer_options(const TrainOptions& options);
 /// Makes this process's convolutions multiply as --precision asks. Throws Error where the device
 /// cannot.
 void apply_precision(const TrainOptions& options, Device device);
-/// Classes of the data set, without reading it: those of an image folder are counted where it is
-/// there, else 1000 with the ImageNet stem.
-int expected_classes(const TrainOptions& options);
-
 /// What a network and its training steps take, counted without computing anything.
 struct TrainingPlan {
   NetworkCost cost;

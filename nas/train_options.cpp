@@ -179,7 +179,10 @@ TrainOptions resolve_train_options(const std::vector<GivenOption>& config,
                                    const std::vector<GivenOption>& command_line) {
   std::string preset = last_given(config, command_line, "preset");
   const std::string genotype = last_given(config, command_line, "genotype");
-  if (preset.empty()) preset = genotype.empty() || is_nb201(genotype) ? "nb201" : "darts-cifar10";
+  if (preset.empty())
+    preset = genotype.empty() || is_nb201(genotype) ? "nb201"
+             : is_imagenet_genotype(genotype)       ? "darts-imagenet"
+                                                    : "darts-cifar10";
   TrainOptions options = train_preset_options(preset);
   apply_options(options, config);
   apply_options(options, command_line);

@@ -22,7 +22,7 @@ struct TrainOptions {
 
   std::string preset = "nb201";     ///< what the other options started from
   std::string genotype;             ///< the cell in its published form; empty only while resolving
-  std::string dataset = "cifar10";  ///< a name of dataset_names()
+  std::string dataset = "cifar10";  ///< see dataset_infos()
   std::filesystem::path data;   ///< folder of the data set; empty: its default place, if it has one
   std::filesystem::path cache;  ///< packed cache file; empty: beside the data
   int image_size = 32;          ///< pixels; other than 32 for image folders and synthetic data only
@@ -85,8 +85,8 @@ std::span<const Preset> train_presets();
 TrainOptions train_preset_options(std::string_view name);
 
 /// Defaults < preset < configuration file < command line, as for a search. Where no preset is given
-/// the genotype's space chooses it; the genotype is brought to its published form. Does not
-/// validate().
+/// the genotype chooses it: a name published for ImageNet darts-imagenet, else its space; it is
+/// brought to its published form. Does not validate().
 TrainOptions resolve_train_options(const std::vector<GivenOption>& config,
                                    const std::vector<GivenOption>& command_line);
 

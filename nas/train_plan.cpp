@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/gpu.h"
+#include "nas/image_options.h"
 #include "nas/run_directory.h"
 #include "nas/run_loop.h"
 #include "nas/train.h"
@@ -73,7 +74,7 @@ std::string describe_training(const TrainOptions& options) {
   std::string note;
   const Device device = choose_device(options.device, note);
   apply_precision(options, device);
-  const int classes = expected_classes(options);
+  const int classes = classes_before_reading(options);
   const TrainingPlan plan = plan_training(options, classes, device);
   std::string text = "genotype    " + options.genotype + "\nnetwork     C " +
                      std::to_string(options.channels) + ", " + std::to_string(options.cells) +

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "data/dataset_info.h"
 #include "engine/gpu.h"
 #include "nas/search_inputs.h"
 #include "tests/search_runs.h"
@@ -180,6 +181,21 @@ TEST_CASE("search: the dry run says in bytes what the search then needs, and lea
   // Pixels and a label of four bytes: on a GPU among the tensors, on the CPU beside them.
   const std::int64_t images = SearchInputs(o, false).dataset.train.count * (3 * 16 * 16 + 4);
   CHECK(planned == peak + (on_cuda ? 0 : images));
+}
+
+TEST_CASE("search: the plan counts the classes of the data set") {
+  const ScratchFolder scratch;
+  for (const char* name : {"cat", "dog", "owl"}) fs::create_directories(scratch / "train" / name);
+  for (const auto& [name, classes] : {std::pair{"cifar10", 10},
+                                      {"cifar100", 100},
+                                      {"imagenet16-120", 120},
+                                      {"image-folder", 3}}) {
+    SearchOptions o = small_search(scratch / "unused");
+    o.dataset = name;
+    o.data = scratch / "";
+    if (const int side = dataset_info(name).side) o.image_size = side;
+    CHECK(contains(plan_search_memory(o), " " + std::to_string(classes) + " classes"));
+  }
 }
 
 TEST_CASE("search: a memory budget that is too small is one line and leaves no folder") {

@@ -302,6 +302,22 @@ TEST_CASE("training: what a network costs is known without data") {
   const std::string large = described("DrNAS_imagenet", true);
   contains(large, "parameters  5,726,368\n");
   contains(large, "1000 classes");
+  // A published name brings its network, and the data set its classes.
+  const auto resolved = [](std::vector<GivenOption> given) {
+    TrainOptions o = resolve_train_options({}, given);
+    o.device = "cpu";
+    o.out = "unused";
+    return describe_training(o);
+  };
+  contains(resolved({{"genotype", "DrNAS_imagenet", ""}}), "parameters  5,726,368\n");
+  contains(resolved({{"genotype", "DrNAS_cifar10", ""}}), "parameters  4,099,294\n");
+  contains(resolved({{"dataset", "imagenet16-120", ""}}), "120 classes");
+  contains(resolved({{"dataset", "cifar100", ""}}), "100 classes");
+  const TemporaryFolder folder;
+  for (const char* name : {"cat", "dog", "owl"})
+    fs::create_directories(folder.path / "train" / name);
+  contains(resolved({{"dataset", "image-folder", ""}, {"data", folder.path.string(), ""}}),
+           " 3 classes");
   TrainOptions nb201 = train_preset_options("nb201");
   nb201.device = "cpu";
   nb201.out = "unused";

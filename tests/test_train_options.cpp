@@ -72,6 +72,10 @@ TEST_CASE("train options: the genotype's space chooses the preset, and must matc
   CHECK(resolve({given("genotype", cell)}).preset == "nb201");
   const TrainOptions darts = resolve({given("genotype", "DARTS_V2")});
   CHECK(darts.preset == "darts-cifar10");
+  for (const char* name : {"DrNAS_imagenet", "PC_DARTS_image"}) {
+    const TrainOptions large = resolve({given("genotype", name)});
+    CHECK((large.preset == "darts-imagenet" && large.stem == "imagenet" && large.channels == 48));
+  }
   CHECK(darts.genotype == drnas::to_string(*drnas::named_genotype("DARTS_V2")));
   for (const auto& [preset, genotype] :
        {std::pair{"nb201", "DARTS_V2"}, {"quick", "DARTS_V2"}, {"darts-cifar10", cell}}) {
