@@ -14,6 +14,7 @@
 #include "tools/seeds.h"
 #include "tools/text.h"
 #include "tools/then_train.h"
+#include "tools/wait_policy.h"
 
 namespace drnas::tools {
 namespace {
@@ -106,6 +107,7 @@ int run(const std::vector<std::string>& arguments) {
 }  // namespace drnas::tools
 
 int main(int argc, char** argv) {
+  drnas::tools::let_waiting_threads_sleep(argv);
   try {
     return drnas::tools::run({argv + 1, argv + argc});
   } catch (const std::exception& error) {

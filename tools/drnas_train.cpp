@@ -6,6 +6,7 @@
 #include "nas/train.h"
 #include "tools/train_cli.h"
 #include "tools/train_run.h"
+#include "tools/wait_policy.h"
 
 namespace drnas::tools {
 namespace {
@@ -30,6 +31,7 @@ int run(const std::vector<std::string>& arguments) {
 }  // namespace drnas::tools
 
 int main(int argc, char** argv) {
+  drnas::tools::let_waiting_threads_sleep(argv);
   try {
     return drnas::tools::run({argv + 1, argv + argc});
   } catch (const std::exception& error) {

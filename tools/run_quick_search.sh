@@ -1,8 +1,6 @@
 #!/bin/sh
 # `make search`: the quick preset into the run folder $1, on Fashion-MNIST where its package is there, else on synthetic images.
 set -eu
-# Threads that wait asleep: on a busy machine spinning ones slow each other down.
-export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"
 if [ -e /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz ]; then
   exec ./drnas_search --preset quick --out "$1"
 fi
