@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "bench/bench_device.h"
-#include "kernels/linear.h"
+#include "kernels/layers/linear.h"
 
 namespace drnas::bench {
 namespace {
@@ -63,7 +63,7 @@ ordered_json measure_matrices(const DeviceTimer& timer) {
     kernels::linear_forward<Device::cuda>(p, x.data(), w.data(), nullptr, y.data(), timer.stream());
   });
   return {{"side", side},
-          {"how", "cuBLAS in true float32 through kernels/linear.h, as the engine calls it"},
+          {"how", "cuBLAS in true float32 through kernels/layers/linear.h, as the engine calls it"},
           {"milliseconds", ms},
           {"tflops_fp32", 2.0 * side * side * static_cast<double>(side) / ms / 1e9}};
 }

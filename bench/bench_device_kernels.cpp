@@ -2,10 +2,10 @@
 #include <memory>
 
 #include "bench/bench_device.h"
-#include "kernels/batch_norm.h"
-#include "kernels/conv_bundle.h"
-#include "kernels/node_mix.h"
-#include "kernels/philox_fill.h"
+#include "kernels/bundle/conv_bundle.h"
+#include "kernels/bundle/node_mix.h"
+#include "kernels/layers/batch_norm.h"
+#include "kernels/random/philox_fill.h"
 
 namespace drnas::bench {
 namespace {

@@ -6,13 +6,13 @@
 
 #include <vector>
 
-#include "engine/workspace.h"
-#include "kernels/batch_norm.h"
-#include "kernels/conv_bundle.h"
-#include "kernels/node_mix.h"
-#include "kernels/philox_fill.h"
-#include "kernels/pointwise_planes.h"
-#include "kernels/separable.h"
+#include "engine/ops/workspace.h"
+#include "kernels/bundle/conv_bundle.h"
+#include "kernels/bundle/node_mix.h"
+#include "kernels/layers/batch_norm.h"
+#include "kernels/planes/conv1x1_planes.h"
+#include "kernels/planes/separable.h"
+#include "kernels/random/philox_fill.h"
 
 namespace {
 
@@ -168,9 +168,9 @@ void batch_norm_both_ways(State& state) {
 
 /// A 1x1 convolution on planes; stride 2 reads from offsets 0, 1, ...
 struct Products {
-  kernels::PointwisePlanes shape{};
-  Tensor x, dx, y[kernels::PointwisePlanes::max_outputs],
-      weight[kernels::PointwisePlanes::max_outputs], dweight[kernels::PointwisePlanes::max_outputs];
+  kernels::Conv1x1Planes shape{};
+  Tensor x, dx, y[kernels::Conv1x1Planes::max_outputs], weight[kernels::Conv1x1Planes::max_outputs],
+      dweight[kernels::Conv1x1Planes::max_outputs];
 
   explicit Products(const State& state) {
     constexpr int images = 16;
@@ -202,9 +202,9 @@ struct Products {
   }
 };
 
-void pointwise_forward(State& state) {
+void conv1x1_forward(State& state) {
   Products c(state);
-  kernels::PointwiseForward p{};
+  kernels::Conv1x1Forward p{};
   p.shape = c.shape;
   p.x = {c.x.data(), Products::image(c.x)};
   for (int o = 0; o < c.shape.outputs; ++o) {
@@ -212,14 +212,14 @@ void pointwise_forward(State& state) {
     p.y[o] = {c.y[o].data(), Products::image(c.y[o])};
   }
   const Tensor scratch =
-      workspace(Device::cpu, kernels::pointwise_forward_workspace<Device::cpu>(p.shape));
-  for (auto _ : state) kernels::pointwise_forward<Device::cpu>(p, scratch.data(), nullptr);
+      workspace(Device::cpu, kernels::conv1x1_forward_workspace<Device::cpu>(p.shape));
+  for (auto _ : state) kernels::conv1x1_forward<Device::cpu>(p, scratch.data(), nullptr);
   declare(state, c.flops(), c.bytes());
 }
 
-void pointwise_backward(State& state) {
+void conv1x1_backward(State& state) {
   Products c(state);
-  kernels::PointwiseBackward p{};
+  kernels::Conv1x1Backward p{};
   p.shape = c.shape;
   p.x = {c.x.data(), Products::image(c.x)};
   p.dx = {c.dx.data(), Products::image(c.dx)};
@@ -229,8 +229,8 @@ void pointwise_backward(State& state) {
     p.dy[o] = {c.y[o].data(), Products::image(c.y[o])};
   }
   const Tensor scratch =
-      workspace(Device::cpu, kernels::pointwise_backward_workspace<Device::cpu>(p.shape));
-  for (auto _ : state) kernels::pointwise_backward<Device::cpu>(p, scratch.data(), nullptr);
+      workspace(Device::cpu, kernels::conv1x1_backward_workspace<Device::cpu>(p.shape));
+  for (auto _ : state) kernels::conv1x1_backward<Device::cpu>(p, scratch.data(), nullptr);
   declare(state, 2 * c.flops(), 2 * c.bytes());
 }
 
@@ -318,8 +318,8 @@ BENCHMARK(conv_bundle_backward)->Apply(stage_shapes);
 BENCHMARK(node_mix_forward)->Apply(stage_shapes);
 BENCHMARK(node_mix_backward)->Apply(stage_shapes);
 BENCHMARK(batch_norm_both_ways)->Apply(stage_shapes);
-BENCHMARK(pointwise_forward)->Apply(product_shapes);
-BENCHMARK(pointwise_backward)->Apply(product_shapes);
+BENCHMARK(conv1x1_forward)->Apply(product_shapes);
+BENCHMARK(conv1x1_backward)->Apply(product_shapes);
 BENCHMARK(separable_forward)->Apply(separable_shapes);
 BENCHMARK(separable_backward)->Apply(separable_shapes);
 

@@ -12,11 +12,11 @@
 
 #include "bench/machine.h"
 #include "data/device_batch.h"
-#include "engine/allocator.h"
 #include "engine/files.h"
 #include "engine/gpu.h"
-#include "kernels/conv2d_plan.h"
-#include "kernels/philox_fill.h"
+#include "engine/memory/allocator.h"
+#include "kernels/layers/conv2d_plan.h"
+#include "kernels/random/philox_fill.h"
 #include "nas/machine.h"
 #include "nas/version.h"
 

@@ -8,9 +8,9 @@
 
 #include "bench/machine.h"
 #ifdef DRNAS_WITH_CUDA
-#include "kernels/launch.h"
+#include "kernels/core/launch.h"
 #endif
-#include "kernels/simd.h"
+#include "kernels/core/simd.h"
 
 namespace drnas::bench {
 namespace {

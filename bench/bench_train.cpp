@@ -12,7 +12,7 @@
 #include "bench/machine.h"
 #include "engine/files.h"
 #include "engine/gpu.h"
-#include "kernels/conv2d_plan.h"
+#include "kernels/layers/conv2d_plan.h"
 #include "nas/network_trainer.h"
 #include "nas/version.h"
 

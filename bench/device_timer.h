@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/launch.h"
+#include "kernels/core/launch.h"
 
 namespace drnas::bench {
 

@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <limits>
 
-#include "kernels/error.h"
-#include "kernels/philox.h"
+#include "kernels/core/error.h"
+#include "kernels/random/philox.h"
 
 namespace drnas {
 

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "data/loader.h"
-#include "kernels/augment.h"
-#include "kernels/philox.h"
+#include "kernels/random/philox.h"
+#include "kernels/train/augment.h"
 
 namespace drnas {
 

@@ -5,7 +5,7 @@
 #include <span>
 
 #include "engine/stream.h"
-#include "kernels/pointwise.h"
+#include "kernels/train/elementwise.h"
 
 namespace drnas {
 

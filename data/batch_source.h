@@ -7,7 +7,7 @@
 
 #include "data/batch_maker.h"
 #include "data/device_batch.h"
-#include "engine/pinned_memory.h"
+#include "engine/memory/pinned_memory.h"
 
 namespace drnas {
 

@@ -11,7 +11,7 @@
 #include <span>
 
 #include "engine/files.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace drnas::cache {
 namespace {

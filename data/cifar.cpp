@@ -6,7 +6,7 @@
 
 #include "data/readers.h"
 #include "engine/files.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace drnas::readers {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "data/cache.h"
 #include "data/readers.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace drnas {
 namespace readers {

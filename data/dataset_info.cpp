@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "data/readers.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace drnas {
 namespace {

@@ -15,7 +15,7 @@
 
 #include "data/decode_image.h"
 #include "engine/files.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace drnas::readers {
 namespace {

@@ -10,7 +10,7 @@
 #include "data/batch_maker.h"
 #include "data/decode_image.h"
 #include "data/resized_crop.h"
-#include "kernels/augment_math.h"
+#include "kernels/train/augment_math.h"
 
 namespace drnas {
 namespace {

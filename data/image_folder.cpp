@@ -8,7 +8,7 @@
 
 #include "data/decode_image.h"
 #include "data/readers.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace drnas::readers {
 namespace {

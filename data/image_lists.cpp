@@ -5,7 +5,7 @@
 
 #include "data/loader.h"
 #include "engine/files.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace drnas {
 namespace {

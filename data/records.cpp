@@ -3,7 +3,7 @@
 // (https://www.cs.toronto.edu/~kriz/cifar.html), which converted sets take as well.
 #include "data/readers.h"
 #include "engine/files.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace drnas::readers {
 namespace {

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <span>
 
-#include "kernels/philox.h"
+#include "kernels/random/philox.h"
 
 namespace drnas {
 

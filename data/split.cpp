@@ -3,7 +3,7 @@
 #include <numeric>
 
 #include "data/loader.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace drnas {
 

@@ -4,8 +4,8 @@
 #include <numbers>
 
 #include "data/readers.h"
-#include "kernels/error.h"
-#include "kernels/philox.h"
+#include "kernels/core/error.h"
+#include "kernels/random/philox.h"
 
 namespace drnas::readers {
 namespace {

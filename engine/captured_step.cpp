@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "engine/captured_step.h"
 
-#include "engine/allocator.h"
+#include "engine/memory/allocator.h"
 #include "engine/stream.h"
 
 #ifdef DRNAS_WITH_CUDA
-#include "kernels/launch.h"
+#include "kernels/core/launch.h"
 #endif
 
 namespace drnas {

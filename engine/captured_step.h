@@ -5,7 +5,7 @@
 #include <functional>
 #include <memory>
 
-#include "kernels/device.h"
+#include "kernels/core/device.h"
 
 namespace drnas {
 

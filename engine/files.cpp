@@ -12,7 +12,7 @@
 #include <limits>
 #include <utility>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace drnas {
 namespace {

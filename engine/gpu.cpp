@@ -2,10 +2,10 @@
 #include "engine/gpu.h"
 
 #ifdef DRNAS_WITH_CUDA
-#include "kernels/launch.h"
+#include "kernels/core/launch.h"
 #endif
 
-#include "engine/allocator.h"
+#include "engine/memory/allocator.h"
 
 namespace drnas {
 namespace {

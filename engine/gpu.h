@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "kernels/device.h"
+#include "kernels/core/device.h"
 
 namespace drnas {
 

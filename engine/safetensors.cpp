@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "engine/files.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace drnas {
 namespace {

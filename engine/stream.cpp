@@ -4,7 +4,7 @@
 #include <cstring>
 
 #ifdef DRNAS_WITH_CUDA
-#include "kernels/launch.h"
+#include "kernels/core/launch.h"
 #endif
 
 namespace drnas {

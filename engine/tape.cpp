@@ -4,8 +4,8 @@
 #include <algorithm>
 
 #include "engine/stream.h"
-#include "kernels/named_range.h"
-#include "kernels/pointwise.h"
+#include "kernels/core/named_range.h"
+#include "kernels/train/elementwise.h"
 
 namespace drnas {
 

@@ -5,7 +5,7 @@
 
 #ifdef DRNAS_WITH_CUDA
 #include "engine/stream.h"
-#include "kernels/launch.h"
+#include "kernels/core/launch.h"
 #endif
 
 namespace drnas {

@@ -6,9 +6,9 @@
 #include <memory>
 #include <string>
 
-#include "engine/allocator.h"
-#include "engine/planning.h"
-#include "kernels/bfloat16.h"
+#include "engine/memory/allocator.h"
+#include "engine/memory/planning.h"
+#include "kernels/core/bfloat16.h"
 
 namespace drnas {
 
@@ -61,8 +61,8 @@ struct Shape {
 };
 std::string to_string(const Shape& shape);
 
-/// Channels innermost, or channel by channel (see kernels/planes.h). A shape names its extents the
-/// same way in both.
+/// Channels innermost, or channel by channel (see kernels/planes/planes.h). A shape names its
+/// extents the same way in both.
 enum class Layout { nhwc, planes };
 
 /// A view of memory from an Allocator, shared by all copies and returned with the last of them.

@@ -5,7 +5,7 @@
 #include <set>
 
 #include "engine/files.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 #include "nas/option_check.h"
 #include "nas/option_table.h"
 #include "nas/version.h"

@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace drnas {
 namespace {

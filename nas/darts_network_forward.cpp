@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "engine/stream.h"
-#include "kernels/drop_path.h"
+#include "kernels/train/drop_path.h"
 #include "nas/darts_network.h"
 
 namespace drnas {

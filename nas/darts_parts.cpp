@@ -62,8 +62,8 @@ DartsPreprocess build_preprocess(NetworkBuilder& builder, const std::string& nam
 
 Variable run_reduction(Tape& tape, const std::string& name, const Variable& x,
                        const std::vector<Variable>& weights) {
-  return pointwise_planes(tape, name, x, {{{{weights.at(0), 0}, {weights.at(1), 1}}}},
-                          {.relu = true, .stride = 2})[0];
+  return conv1x1_planes(tape, name, x, {{{{weights.at(0), 0}, {weights.at(1), 1}}}},
+                        {.relu = true, .stride = 2})[0];
 }
 
 namespace {
@@ -90,12 +90,12 @@ std::array<Variable, 2> run_stem(Tape& tape, const std::vector<DartsStemLayer>& 
 std::vector<Variable> run_preprocess(Tape& tape, const Variable& x,
                                      const std::vector<const DartsPreprocess*>& readers,
                                      bool training) {
-  std::vector<PointwiseResult> together;
+  std::vector<Conv1x1Result> together;
   for (const DartsPreprocess* p : readers)
     if (!p->factorized) together.push_back({{{p->weights[0], 0}}});
   std::vector<Variable> plain, results;
   if (!together.empty())
-    plain = pointwise_planes(tape, readers[0]->name, x, together, {.relu = true, .stride = 1});
+    plain = conv1x1_planes(tape, readers[0]->name, x, together, {.relu = true, .stride = 1});
   std::size_t next = 0;
   for (const DartsPreprocess* p : readers) {
     const Variable z = p->factorized ? run_reduction(tape, p->name, x, p->weights) : plain[next++];

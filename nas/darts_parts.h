@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/derived_ops.h"
+#include "engine/ops/derived_ops.h"
 #include "nas/network_builder.h"
 
 namespace drnas {

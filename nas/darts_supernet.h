@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/plane_bundle.h"
+#include "engine/ops/plane_bundle.h"
 #include "nas/darts_parts.h"
 #include "nas/supernet.h"
 

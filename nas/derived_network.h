@@ -7,7 +7,7 @@
 #include <variant>
 #include <vector>
 
-#include "engine/parameters.h"
+#include "engine/parameters/parameters.h"
 #include "nas/darts_genotype.h"
 #include "nas/genotype.h"
 

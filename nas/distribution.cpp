@@ -5,9 +5,9 @@
 #include <numeric>
 
 #include "engine/stream.h"
-#include "kernels/dirichlet.h"
-#include "kernels/philox.h"
-#include "kernels/softmax_rows.h"
+#include "kernels/alpha/dirichlet.h"
+#include "kernels/alpha/softmax_rows.h"
+#include "kernels/random/philox.h"
 
 namespace drnas {
 namespace {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "engine/tensor.h"
-#include "kernels/alpha_step.h"
+#include "kernels/alpha/alpha_step.h"
 
 namespace drnas {
 

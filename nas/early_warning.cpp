@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstdio>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace drnas {
 namespace {

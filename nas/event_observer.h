@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <optional>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 #include "nas/event_file.h"
 #include "nas/search_events.h"
 #include "nas/train_events.h"

@@ -11,7 +11,7 @@
 #include <cmath>
 #include <map>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 #include "nas/option_values.h"
 
 namespace drnas {

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/gpu.h"
-#include "kernels/conv2d_plan.h"
+#include "kernels/layers/conv2d_plan.h"
 #include "nas/version.h"
 
 namespace drnas {

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "kernels/device.h"
+#include "kernels/core/device.h"
 
 namespace drnas {
 

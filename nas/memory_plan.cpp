@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <list>
 
-#include "engine/planning.h"
+#include "engine/memory/planning.h"
 
 namespace drnas {
 namespace {

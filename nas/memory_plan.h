@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "data/batch_source.h"
-#include "engine/allocator.h"
+#include "engine/memory/allocator.h"
 #include "nas/search_options.h"
 #include "nas/trainer.h"
 

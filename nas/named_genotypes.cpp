@@ -6,7 +6,7 @@
 #include <system_error>
 
 #include "engine/files.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 #include "nas/darts_genotype.h"
 
 namespace drnas {

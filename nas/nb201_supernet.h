@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "engine/mixed_ops.h"
-#include "engine/ops.h"
+#include "engine/ops/mixed_ops.h"
+#include "engine/ops/ops.h"
 #include "nas/supernet.h"
 
 namespace drnas {

@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "engine/files.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace drnas {
 namespace {

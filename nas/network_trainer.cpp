@@ -3,9 +3,9 @@
 
 #include <cmath>
 
-#include "engine/derived_ops.h"
+#include "engine/ops/derived_ops.h"
 #include "engine/stream.h"
-#include "kernels/pointwise.h"
+#include "kernels/train/elementwise.h"
 
 namespace drnas {
 namespace {

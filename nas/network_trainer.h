@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "nas/derived_network.h"
 #include "nas/recorded_steps.h"
 #include "nas/weight_update.h"

@@ -9,7 +9,7 @@
 #include <variant>
 #include <vector>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 #include "nas/option_values.h"
 
 namespace drnas {

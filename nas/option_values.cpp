@@ -5,7 +5,7 @@
 #include <limits>
 #include <optional>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace drnas {
 namespace {

@@ -4,9 +4,9 @@
 #include <cmath>
 #include <span>
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "engine/stream.h"
-#include "kernels/named_range.h"
+#include "kernels/core/named_range.h"
 
 namespace drnas {
 

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/files.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 #include "nas/machine.h"
 #include "nas/option_table.h"
 #include "nas/train_options.h"

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/device.h"
+#include "kernels/core/device.h"
 #include "nas/option_info.h"
 #include "nas/search_events.h"
 #include "nas/search_options.h"

@@ -5,8 +5,8 @@
 
 #include <chrono>
 
-#include "engine/allocator.h"
-#include "kernels/error.h"
+#include "engine/memory/allocator.h"
+#include "kernels/core/error.h"
 
 namespace drnas {
 

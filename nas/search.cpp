@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "engine/gpu.h"
-#include "engine/widening.h"
+#include "engine/parameters/widening.h"
 #include "nas/architecture.h"
 #include "nas/event_observer.h"
 #include "nas/evidence.h"

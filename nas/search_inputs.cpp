@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "kernels/conv2d.h"
+#include "kernels/layers/conv2d.h"
 #include "nas/image_options.h"
 
 namespace drnas {

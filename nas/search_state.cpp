@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <array>
 
-#include "engine/checkpoint.h"
+#include "engine/parameters/checkpoint.h"
 #include "engine/stream.h"
 
 namespace drnas {

@@ -6,8 +6,8 @@
 #include <numbers>
 #include <numeric>
 
-#include "engine/schedule.h"
-#include "kernels/error.h"
+#include "engine/parameters/schedule.h"
+#include "kernels/core/error.h"
 
 namespace drnas {
 namespace {

@@ -5,7 +5,7 @@
 #include <chrono>
 #include <cstdint>
 
-#include "engine/allocator.h"
+#include "engine/memory/allocator.h"
 
 namespace drnas {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/parameters.h"
+#include "engine/parameters/parameters.h"
 
 namespace drnas {
 

@@ -5,8 +5,8 @@
 #include <numeric>
 #include <set>
 
-#include "engine/planning.h"
-#include "kernels/conv2d.h"
+#include "engine/memory/planning.h"
+#include "kernels/layers/conv2d.h"
 #include "nas/image_options.h"
 
 namespace drnas {

@@ -3,7 +3,7 @@
 
 #include <array>
 
-#include "engine/schedule.h"
+#include "engine/parameters/schedule.h"
 #include "nas/image_options.h"
 
 namespace drnas {

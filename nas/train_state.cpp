@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <array>
 
-#include "engine/checkpoint.h"
-#include "engine/torch_layout.h"
+#include "engine/parameters/checkpoint.h"
+#include "engine/parameters/torch_layout.h"
 
 namespace drnas {
 namespace {

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "engine/stream.h"
-#include "kernels/pointwise.h"
+#include "kernels/train/elementwise.h"
 #include "nas/weight_update.h"
 
 namespace drnas {

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "nas/distribution.h"
 #include "nas/recorded_steps.h"
 #include "nas/supernet.h"

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "nas/weight_update.h"
 
+#include "engine/ops/workspace.h"
 #include "engine/stream.h"
-#include "engine/workspace.h"
-#include "kernels/optimizer.h"
+#include "kernels/train/optimizer.h"
 
 namespace drnas {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "engine/parameters.h"
+#include "engine/parameters/parameters.h"
 
 namespace drnas {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Random inputs of kernels/alpha_step.h, in one buffer that goes to either device.
+// Random inputs of kernels/alpha/alpha_step.h, in one buffer that goes to either device.
 #pragma once
 
 #include <cmath>
@@ -7,8 +7,8 @@
 #include <random>
 #include <vector>
 
-#include "kernels/alpha_step.h"
-#include "kernels/dirichlet.h"
+#include "kernels/alpha/alpha_step.h"
+#include "kernels/alpha/dirichlet.h"
 
 namespace drnas::test {
 

@@ -16,7 +16,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace drnas::test_files {
 

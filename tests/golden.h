@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 /// Access to the folder of reference values, for tests that compare with them.
 namespace drnas::test {

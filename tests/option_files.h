@@ -9,7 +9,7 @@
 #include <string>
 
 #include "engine/files.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace drnas::test_files {
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "engine/gpu.h"
-#include "kernels/conv2d.h"
+#include "kernels/layers/conv2d.h"
 #include "nas/search_inputs.h"
 
 namespace {
@@ -93,8 +93,7 @@ bool report(const std::filesystem::path& file, const Options& options, Overall& 
                                       : replay_closest(file, {device, precision.storage}, allowed);
   const double worst = worst_of(errors);
   std::printf("%s\n", file.filename().c_str());
-  for (const auto& [group, error] : errors)
-    std::printf("  %-20s %.2e\n", group.c_str(), error);
+  for (const auto& [group, error] : errors) std::printf("  %-20s %.2e\n", group.c_str(), error);
   const bool good = worst <= allowed;
   std::printf("  %-20s %.2e  %s (tolerance %.0e)\n", "largest", worst, good ? "ok" : "FAILED",
               allowed);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <cmath>
 
-#include "kernels/dirichlet_math.h"
+#include "kernels/alpha/dirichlet_math.h"
 #include "tests/golden.h"
 #include "tests/parity.h"
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "data/device_batch.h"
-#include "engine/parameters.h"
+#include "engine/parameters/parameters.h"
 #include "engine/stream.h"
 #include "tests/parity.h"
 #include "tests/parity_reference.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "engine/derived_ops.h"
+#include "engine/ops/derived_ops.h"
 #include "nas/derived_network.h"
 #include "tests/parity_compare.h"
 

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace drnas::parity {
 namespace {

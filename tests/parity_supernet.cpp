@@ -2,7 +2,7 @@
 #include <cmath>
 #include <span>
 
-#include "kernels/dirichlet_math.h"
+#include "kernels/alpha/dirichlet_math.h"
 #include "nas/nb201_supernet.h"
 #include "nas/trainer.h"
 #include "tests/parity_compare.h"

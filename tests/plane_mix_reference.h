@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "kernels/plane_mix.h"
+#include "kernels/planes/plane_mix.h"
 #include "tests/plane_reference.h"
 
 namespace drnas::test {

@@ -2,7 +2,7 @@
 // Batch normalisation of planes with an image's scale and a ReLU, in float64.
 #pragma once
 
-#include "kernels/plane_norm.h"
+#include "kernels/planes/plane_norm.h"
 #include "tests/plane_reference.h"
 
 namespace drnas::test {

@@ -4,7 +4,7 @@
 
 #include <optional>
 
-#include "kernels/plane_pool.h"
+#include "kernels/planes/plane_pool.h"
 #include "tests/plane_reference.h"
 
 namespace drnas::test {

@@ -2,7 +2,7 @@
 // Planes among NaNs, and batch normalisation on planes in float64.
 #pragma once
 
-#include "kernels/planes.h"
+#include "kernels/planes/planes.h"
 #include "tests/node_reference.h"
 
 namespace drnas::test {

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "engine/files.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 #include "nas/search.h"
 #include "nas/signals.h"
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Separable convolutions in plain float64 loops, as the definitions in kernels/separable.h read.
+// Separable convolutions in plain float64 loops, as the definitions in kernels/planes/separable.h
+// read.
 #pragma once
 
 #include <cmath>
 #include <vector>
 
-#include "kernels/separable.h"
+#include "kernels/planes/separable.h"
 #include "tests/reference.h"
 
 namespace drnas::test::separable {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "engine/allocator.h"
+#include "engine/memory/allocator.h"
 
 #include <doctest/doctest.h>
 
@@ -14,7 +14,7 @@
 #include <random>
 #include <thread>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace {
 

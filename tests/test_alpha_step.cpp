@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The end of an architecture step against its formulas in extended precision.
-#include "kernels/alpha_step.h"
+#include "kernels/alpha/alpha_step.h"
 
 #include <limits>
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/augment.h"
+#include "kernels/train/augment.h"
 
 #include <omp.h>
 
 #include <array>
 #include <cmath>
 
-#include "kernels/philox.h"
+#include "kernels/random/philox.h"
 #include "tests/data_files.h"
 
 namespace drnas::kernels {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <doctest/doctest.h>
 
-#include "engine/allocator.h"
+#include "engine/memory/allocator.h"
 
 using drnas::Allocator;
 using drnas::Device;

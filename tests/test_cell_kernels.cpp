@@ -4,8 +4,8 @@
 #include <array>
 #include <memory>
 
-#include "kernels/conv_bundle.h"
-#include "kernels/node_mix.h"
+#include "kernels/bundle/conv_bundle.h"
+#include "kernels/bundle/node_mix.h"
 #include "tests/node_reference.h"
 
 using namespace drnas;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "engine/checkpoint.h"
+#include "engine/parameters/checkpoint.h"
 #include "engine/stream.h"
 
 #include <cstring>

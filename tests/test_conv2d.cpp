@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/conv2d.h"
+#include "kernels/layers/conv2d.h"
 
 #include <optional>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/conv_bundle.h"
+#include "kernels/bundle/conv_bundle.h"
 
 #include <array>
 #include <memory>

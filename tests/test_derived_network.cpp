@@ -7,7 +7,7 @@
 #include <set>
 
 #include "data/device_batch.h"
-#include "engine/derived_ops.h"
+#include "engine/ops/derived_ops.h"
 #include "engine/stream.h"
 #include "nas/supernet.h"
 #include "tests/golden.h"

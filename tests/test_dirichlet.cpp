@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/dirichlet.h"
+#include "kernels/alpha/dirichlet.h"
 
 #include <doctest/doctest.h>
 #include <omp.h>
@@ -9,7 +9,7 @@
 #include <random>
 #include <vector>
 
-#include "kernels/dirichlet_math.h"
+#include "kernels/alpha/dirichlet_math.h"
 #include "tests/special_functions.h"
 
 namespace {

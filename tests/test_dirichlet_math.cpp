@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/dirichlet_math.h"
+#include "kernels/alpha/dirichlet_math.h"
 
 #include <doctest/doctest.h>
 

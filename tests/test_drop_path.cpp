@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/drop_path.h"
+#include "kernels/train/drop_path.h"
 
 #include <set>
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 #include "tests/reference.h"
 
 using namespace drnas;

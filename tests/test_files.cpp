@@ -13,7 +13,7 @@
 #include <random>
 #include <thread>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace {
 

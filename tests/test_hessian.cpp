@@ -3,7 +3,7 @@
 
 #include <numeric>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 #include "tests/power_iteration.h"
 #include "tests/reference.h"
 

@@ -2,7 +2,7 @@
 #include "nas/memory_plan.h"
 #include "nas/nb201_supernet.h"
 
-#include "engine/planning.h"
+#include "engine/memory/planning.h"
 #include "tests/pruned.h"
 #include "tests/reference.h"
 

@@ -5,8 +5,8 @@
 
 #include <array>
 
-#include "engine/mixed_ops.h"
-#include "engine/ops.h"
+#include "engine/ops/mixed_ops.h"
+#include "engine/ops/ops.h"
 #include "tests/cell_reference.h"
 #include "tests/pruned.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/node_mix.h"
+#include "kernels/bundle/node_mix.h"
 
 #include <array>
 #include <memory>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/optimizer.h"
+#include "kernels/train/optimizer.h"
 
 #include <limits>
 
-#include "engine/schedule.h"
-#include "kernels/softmax_rows.h"
+#include "engine/parameters/schedule.h"
+#include "kernels/alpha/softmax_rows.h"
 #include "tests/reference.h"
 
 using namespace drnas;

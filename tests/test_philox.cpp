@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/philox.h"
+#include "kernels/random/philox.h"
 
 #include <doctest/doctest.h>
 #include <omp.h>
@@ -8,7 +8,7 @@
 #include <cmath>
 #include <vector>
 
-#include "kernels/philox_fill.h"
+#include "kernels/random/philox_fill.h"
 
 namespace {
 

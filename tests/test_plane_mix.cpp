@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/plane_mix.h"
+#include "kernels/planes/plane_mix.h"
 
 #include "tests/plane_inputs.h"
 #include "tests/plane_mix_reference.h"

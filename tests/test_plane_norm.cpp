@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/plane_norm.h"
+#include "kernels/planes/plane_norm.h"
 
 #include "tests/plane_inputs.h"
 #include "tests/plane_norm_reference.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/planes.h"
+#include "kernels/planes/planes.h"
 
 #include "tests/plane_reference.h"
 

@@ -10,7 +10,7 @@
 #include <random>
 
 #include "engine/files.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace {
 

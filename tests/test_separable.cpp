@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/separable.h"
+#include "kernels/planes/separable.h"
 
 #include <omp.h>
 

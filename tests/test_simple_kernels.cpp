@@ -3,10 +3,10 @@
 // differences.
 #include <omp.h>
 
-#include "kernels/cross_entropy.h"
-#include "kernels/linear.h"
-#include "kernels/pointwise.h"
-#include "kernels/pool2d.h"
+#include "kernels/layers/linear.h"
+#include "kernels/layers/pool2d.h"
+#include "kernels/train/cross_entropy.h"
+#include "kernels/train/elementwise.h"
 #include "tests/reference.h"
 
 using namespace drnas;

@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "engine/schedule.h"
+#include "engine/parameters/schedule.h"
 #include "tests/option_files.h"
 
 using namespace drnas;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "engine/tape.h"
 
-#include "engine/checkpoint.h"
-#include "engine/ops.h"
-#include "engine/parameters.h"
+#include "engine/ops/ops.h"
+#include "engine/parameters/checkpoint.h"
+#include "engine/parameters/parameters.h"
 #include "tests/reference.h"
 
 using namespace drnas;

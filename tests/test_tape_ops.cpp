@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Operations of engine/ops.h on the tape, against a float64 network with finite differences.
+// Operations of engine/ops/ops.h on the tape, against a float64 network with finite differences.
 #include <cmath>
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "tests/reference.h"
 
 using namespace drnas;

@@ -11,10 +11,10 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "engine/checkpoint.h"
 #include "engine/gpu.h"
+#include "engine/parameters/checkpoint.h"
+#include "engine/parameters/torch_layout.h"
 #include "engine/stream.h"
-#include "engine/torch_layout.h"
 #include "nas/signals.h"
 #include "nas/train_inputs.h"
 #include "nas/train_state.h"

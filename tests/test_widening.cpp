@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // A wider network copies the narrower one: U = W[g(o), h(i)], for weights, momentum and statistics.
-#include "engine/widening.h"
+#include "engine/parameters/widening.h"
 
 #include <map>
 
-#include "kernels/conv2d.h"
-#include "kernels/pointwise_planes.h"
-#include "kernels/separable.h"
+#include "kernels/layers/conv2d.h"
+#include "kernels/planes/conv1x1_planes.h"
+#include "kernels/planes/separable.h"
 #include "nas/nb201_supernet.h"
 #include "tests/option_files.h"
 #include "tests/pruned.h"
@@ -247,7 +247,7 @@ TEST_CASE("widening: both halves of a factorised reduction do so as well") {
     const NamedSlice& w = slice_of(store.parameters(), name + "1.weight");
     const int half = static_cast<int>(w.shape.n), c = static_cast<int>(w.shape.c);
     Guarded input(x), z(std::int64_t{2} * half * pixels / 4);
-    kernels::PointwiseForward f{};
+    kernels::Conv1x1Forward f{};
     f.shape = {1, c, side, side, true, 2, 2, {half, half}, {0, 1}};
     f.x = {input.data(), static_cast<std::int64_t>(x.size())};
     for (int k = 0; k < 2; ++k) {
@@ -256,10 +256,9 @@ TEST_CASE("widening: both halves of a factorised reduction do so as well") {
       f.y[k] = {z.data() + std::int64_t{k} * half * pixels / 4,
                 std::int64_t{2} * half * pixels / 4};
     }
-    std::vector<std::byte> scratch(kernels::pointwise_forward_workspace<Device::cpu>(f.shape) +
-                                   256);
+    std::vector<std::byte> scratch(kernels::conv1x1_forward_workspace<Device::cpu>(f.shape) + 256);
     void* aligned = scratch.data() + (256 - reinterpret_cast<std::uintptr_t>(scratch.data()) % 256);
-    kernels::pointwise_forward<Device::cpu>(f, aligned, nullptr);
+    kernels::conv1x1_forward<Device::cpu>(f, aligned, nullptr);
     return z.doubles();
   };
   const NamedSlice& statistic =

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Winograd and pointwise convolutions against a direct convolution in double.
-#include "kernels/winograd.h"
+#include "kernels/layers/winograd.h"
 
 #include <doctest/doctest.h>
 
@@ -10,7 +10,7 @@
 #include <random>
 #include <vector>
 
-#include "kernels/conv_pointwise.h"
+#include "kernels/layers/conv1x1.h"
 
 namespace {
 
@@ -151,7 +151,7 @@ void run(const WinogradPlan& plan, const float* x, const float* packed, const fl
   plan.run(x, packed, y, scratch.data(), accumulate);
   CHECK(scratch.untouched());
 }
-void run(const PointwisePlan& plan, const float* x, const float* packed, const float* y,
+void run(const Conv1x1Plan& plan, const float* x, const float* packed, const float* y,
          bool accumulate) {
   plan.run(x, packed, y, accumulate);
 }
@@ -237,11 +237,11 @@ TEST_CASE("pointwise convolution: three passes agree with the direct convolution
       CAPTURE(c.h);
       CAPTURE(c.c_in);
       CAPTURE(c.c_out);
-      REQUIRE(PointwisePlan::supports(shape, pass));
+      REQUIRE(Conv1x1Plan::supports(shape, pass));
       const double depth = pass == ConvPass::forward         ? c.c_in
                            : pass == ConvPass::backward_data ? c.c_out
                                                              : 2.0 * c.n * c.h * c.w;
-      check_pass(problem, PointwisePlan(shape, pass), pass, error_bound(1, depth));
+      check_pass(problem, Conv1x1Plan(shape, pass), pass, error_bound(1, depth));
     }
   }
 }

@@ -3,7 +3,7 @@
 
 #include <numeric>
 
-#include "kernels/conv2d_plan.h"
+#include "kernels/layers/conv2d_plan.h"
 
 namespace drnas::tools {
 namespace {

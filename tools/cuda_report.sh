@@ -12,7 +12,7 @@ echo "# commit: $(git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev
 echo "# date: $(date -u +%Y-%m-%d)"
 echo "# machine: $("$nvcc" --version | sed -n 's/.*release \([^,]*\),.*/nvcc \1/p')"
 status=0
-for file in kernels/*.cu; do
+for file in kernels/*/*.cu; do
   for architecture in "$@"; do
     report=$("$nvcc" -std=c++20 -O3 -I. -arch="sm_$architecture" -Xptxas -v -c "$file" -o /dev/null 2>&1) ||
       { echo "$report" >&2; exit 1; }

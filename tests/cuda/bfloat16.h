@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "kernels/bfloat16.h"
+#include "kernels/core/bfloat16.h"
 #include "tests/cuda/harness.h"
 
 namespace drnas::test {

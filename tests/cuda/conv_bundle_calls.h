@@ -7,7 +7,7 @@
 #include <optional>
 #include <utility>
 
-#include "kernels/conv_bundle.h"
+#include "kernels/bundle/conv_bundle.h"
 #include "tests/cuda/bfloat16.h"
 #include "tests/cuda/harness.h"
 #include "tests/node_reference.h"

@@ -3,7 +3,7 @@
 
 #include <curand_philox4x32_x.h>
 
-#include "kernels/launch.h"
+#include "kernels/core/launch.h"
 
 namespace drnas::test {
 namespace {

@@ -14,7 +14,7 @@
 #include <random>
 #include <vector>
 
-#include "kernels/launch.h"
+#include "kernels/core/launch.h"
 #ifdef DRNAS_SIMT
 #include "executor.h"
 #endif

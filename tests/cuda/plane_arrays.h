@@ -5,7 +5,7 @@
 #include <functional>
 #include <memory>
 
-#include "kernels/planes.h"
+#include "kernels/planes/planes.h"
 #include "tests/cuda/harness.h"
 #include "tests/plane_reference.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Augmentation: the CUDA kernel has the bits of the CPU twin.
-#include "kernels/augment.h"
-#include "kernels/philox.h"
+#include "kernels/random/philox.h"
+#include "kernels/train/augment.h"
 #include "tests/cuda/harness.h"
 
 using namespace drnas;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Batch normalisation: CUDA sources against the CPU twin and float64 statistics, with tensors
 // stored as T: float or bfloat16.
-#include "kernels/batch_norm.h"
+#include "kernels/layers/batch_norm.h"
 #include "tests/cuda/bfloat16.h"
 #include "tests/cuda/harness.h"
 

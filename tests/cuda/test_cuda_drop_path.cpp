@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Drop path: CUDA source against the CPU twin.
-#include "kernels/drop_path.h"
+#include "kernels/train/drop_path.h"
 #include "tests/cuda/harness.h"
 
 using namespace drnas;

@@ -2,7 +2,7 @@
 // Cross entropy: the CUDA kernels against the CPU twins.
 #include <algorithm>
 
-#include "kernels/cross_entropy.h"
+#include "kernels/train/cross_entropy.h"
 #include "tests/cuda/harness.h"
 
 using namespace drnas;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Node mixes: CUDA kernels against float64 and against the CPU twins.
-#include "kernels/node_mix.h"
+#include "kernels/bundle/node_mix.h"
 
 #include <memory>
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <limits>
 
-#include "kernels/optimizer.h"
-#include "kernels/softmax_rows.h"
+#include "kernels/alpha/softmax_rows.h"
+#include "kernels/train/optimizer.h"
 #include "tests/cuda/bfloat16.h"
 #include "tests/cuda/harness.h"
 

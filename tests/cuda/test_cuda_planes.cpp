@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Layouts and averages of planes: CUDA sources against the CPU twins.
-#include "kernels/planes.h"
+#include "kernels/planes/planes.h"
 
 #include "tests/cuda/plane_arrays.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Pooling: CUDA sources against the CPU twin, with tensors stored as T: float or bfloat16.
-#include "kernels/pool2d.h"
+#include "kernels/layers/pool2d.h"
 
 #include <limits>
 

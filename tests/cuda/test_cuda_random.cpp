@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Philox fills and Dirichlet kernels: CUDA sources against the CPU twins.
-#include "kernels/dirichlet.h"
-#include "kernels/philox_fill.h"
+#include "kernels/alpha/dirichlet.h"
+#include "kernels/random/philox_fill.h"
 #include "tests/cuda/curand_words.h"
 #include "tests/cuda/harness.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Separable convolutions: CUDA sources against the CPU twin.
-#include "kernels/separable.h"
+#include "kernels/planes/separable.h"
 
 #include <array>
 

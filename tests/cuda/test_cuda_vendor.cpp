@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Convolutions and linear layers: the libraries' results on a GPU against the CPU twins. On the
 // host executor stand-ins take the libraries' place (tests/simt/vendor_*.cpp).
-#include "kernels/conv2d.h"
-#include "kernels/linear.h"
+#include "kernels/layers/conv2d.h"
+#include "kernels/layers/linear.h"
 #include "tests/cuda/bfloat16.h"
 #include "tests/cuda/harness.h"
 #include "tests/reference.h"

@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <vector>
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "nas/nb201_supernet.h"
 #include "nas/trainer.h"
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "engine/allocator.h"
+#include "engine/memory/allocator.h"
 
 namespace simt {
 
-/// Every tensor of these tests lies in pages of its own, so that kernels that leave it are found. While
-/// this lives the pool works as it does on a GPU, for tests of what it asks of the system.
+/// Every tensor of these tests lies in pages of its own, so that kernels that leave it are found.
+/// While this lives the pool works as it does on a GPU, for tests of what it asks of the system.
 class PoolAsOnGpu {
  public:
   PoolAsOnGpu() : fenced_(pool().set_fenced(false)) {}

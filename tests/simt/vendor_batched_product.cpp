@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Batched products on the host executor: plain loops stand in for cuBLAS.
-#include "kernels/batched_product.h"
-#include "kernels/launch.h"
+#include "kernels/core/launch.h"
+#include "kernels/layers/batched_product.h"
 
 namespace drnas::kernels {
 namespace {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Linear layers on the host executor: the CPU twins stand in for cuBLAS's products; the kernels
 // beside them run as they are.
-#include "kernels/launch.h"
-#include "kernels/linear.h"
-#include "kernels/linear_bias.h"
+#include "kernels/core/launch.h"
+#include "kernels/layers/linear.h"
+#include "kernels/layers/linear_bias.h"
 
 namespace drnas::kernels {
 namespace {

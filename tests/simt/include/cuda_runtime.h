@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A small stand-in of the CUDA runtime for the host executor: the part of the interface that this
-// project uses. "Device" memory is host memory between pages that fault; streams run at once, or record
-// into a graph while captured. See executor.h for how kernels run.
+// project uses. "Device" memory is host memory between pages that fault; streams run at once, or
+// record into a graph while captured. See executor.h for how kernels run.
 #pragma once
 
 #include <cstddef>

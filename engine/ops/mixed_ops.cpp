@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: MIT
+#include "engine/ops/mixed_ops.h"
+
+#include <algorithm>
+#include <type_traits>
+
+#include "engine/ops/workspace.h"
+#include "engine/stream.h"
+
+namespace drnas {
+
+struct BundleState {
+  struct EdgeGradient {
+    Tensor dy;            // of the destination node
+    Tensor coefficients;  // [sizes that the edge has, 3, c]
+    Tensor theta;         // keeps the mixing weights alive
+    int skip_theta = -1, pool_theta = -1;
+  };
+  kernels::ConvBundle shape;
+  BundleParameters parameters;
+  Variable x, token;  // the token stands on the tape for all raw outputs together
+  std::vector<Tensor> z;
+  Tensor statistics;  // per size [2, rows]: mean, 1/std
+  std::vector<EdgeGradient> gradients;
+  bool training = true;
+
+  /// Statistics of the first `sizes` sizes.
+  std::int64_t statistics_of(int sizes) const {
+    std::int64_t sum = 0;
+    for (int s = 0; s < sizes; ++s) sum += std::int64_t{2} * shape.rows(s);
+    return sum;
+  }
+  float* mean(int size) const { return statistics.data() + statistics_of(size); }
+  float* inv_std(int size) const { return mean(size) + shape.rows(size); }
+};
+
+namespace {
+
+constexpr float batch_norm_eps = 1e-5f, batch_norm_momentum = 0.1f;
+
+kernels::ConvBundle shape_of(const std::string& name, const Shape& x, const BundleParameters& p) {
+  if (p.kernels.size() > kernels::ConvBundle::max_sizes || p.edges > kernels::ConvBundle::max_edges)
+    throw Error(name + ": at most " + std::to_string(kernels::ConvBundle::max_sizes) +
+                " kernel sizes and " + std::to_string(kernels::ConvBundle::max_edges) +
+                " edges fit a bundle");
+  if (p.channels < 1 || x.c % p.channels != 0)
+    throw Error(name + ": " + std::to_string(p.channels) + " mixed channels do not divide input " +
+                to_string(x));
+  kernels::ConvBundle b{static_cast<int>(x.n),
+                        static_cast<int>(x.h),
+                        static_cast<int>(x.w),
+                        p.channels,
+                        static_cast<int>(x.c),
+                        p.edges,
+                        static_cast<int>(p.kernels.size()),
+                        {}};
+  std::copy(p.kernels.begin(), p.kernels.end(), b.kernel);
+  std::copy_n(p.present.begin(), std::min(p.present.size(), p.kernels.size()), b.present);
+  for (int s = 0; s < b.sizes; ++s)
+    if (b.count(s) == 0 || (!p.present.empty() && p.present.size() != p.kernels.size()))
+      throw Error(name + ": expected edges for each of its " + std::to_string(b.sizes) +
+                  " kernel sizes");
+  return b;
+}
+
+bool rebuilds(const BundleState& state, int size) {
+  const std::vector<bool>& rebuild = state.parameters.rebuild;
+  return size < static_cast<int>(rebuild.size()) && rebuild[size];
+}
+
+Tensor raw_outputs(const kernels::ConvBundle& b, int size, Device device, DType storage) {
+  return Tensor({b.n, b.h, b.w, b.z_channels(size)}, MemoryTag::activations, device, storage);
+}
+
+template <Device D, class T>
+Tensor forward_workspace(const kernels::ConvBundle& b) {
+  if constexpr (std::is_same_v<T, float>)
+    return workspace(D, kernels::conv_bundle_forward_workspace<D>(b));
+  else
+    return workspace(D, kernels::conv_bundle_forward_workspace_bfloat16<D>(b));
+}
+
+template <Device D, class T>
+Tensor backward_workspace(const kernels::ConvBundle& b) {
+  if constexpr (std::is_same_v<T, float>)
+    return workspace(D, kernels::conv_bundle_backward_workspace<D>(b));
+  else
+    return workspace(D, kernels::conv_bundle_backward_workspace_bfloat16<D>(b));
+}
+
+template <Device D, class T>
+void run_forward_as(const BundleState& state, int first, int count, bool training, bool running) {
+  kernels::ConvBundleForwardOf<T> f{};
+  f.bundle = state.shape;
+  f.bundle.sizes = count;
+  f.x = state.x.value().data<T>();
+  for (int s = 0; s < count; ++s) {
+    const int size = first + s;
+    f.bundle.kernel[s] = state.shape.kernel[size];
+    f.bundle.present[s] = state.shape.present[size];
+    f.weight[s] = state.parameters.weights[size].stored_as<T>().template data<T>();
+    f.z[s] = state.z[size].data<T>();
+    f.mean[s] = state.mean(size);
+    f.inv_std[s] = state.inv_std(size);
+    if (!running) continue;
+    f.running_mean[s] = state.parameters.running_mean[size].data();
+    f.running_var[s] = state.parameters.running_var[size].data();
+  }
+  f.training = training;
+  f.eps = batch_norm_eps;
+  f.momentum = batch_norm_momentum;
+  const Tensor scratch = forward_workspace<D, T>(f.bundle);
+  execute([&] { kernels::conv_bundle_forward<D>(f, scratch.data(), compute_stream(D)); });
+}
+
+/// Runs the kernel sizes [first, first + count). `running`: move or, in evaluation, use the running
+/// statistics.
+void run_forward(const BundleState& state, int first, int count, bool training, bool running,
+                 Device device) {
+  dispatch(device, state.x.value().dtype(), [&]<Device D, class T>() {
+    run_forward_as<D, T>(state, first, count, training, running);
+  });
+}
+
+/// Computes raw outputs that release() freed, with their statistics, from the node and the weights.
+void rebuild_missing(BundleState& state, Device device) {
+  for (int s = 0; s < state.shape.sizes; ++s) {
+    if (!state.z[s].empty()) continue;
+    state.z[s] = raw_outputs(state.shape, s, device, state.x.value().dtype());
+    run_forward(state, s, 1, true, false, device);
+  }
+}
+
+template <Device D, class T>
+void run_backward(Tape& tape, const BundleState& state) {
+  const kernels::ConvBundle& b = state.shape;
+  kernels::ConvBundleBackwardOf<T> k{};
+  k.bundle = b;
+  k.x = state.x.value().data<T>();
+  for (int s = 0; s < b.sizes; ++s) {
+    k.weight[s] = state.parameters.weights[s].stored_as<T>().template data<T>();
+    k.z[s] = state.z[s].data<T>();
+    if (tape.wants(state.parameters.weights[s]))
+      k.dweight[s] = tape.sole_slot(state.parameters.weights[s]).data();
+  }
+  for (int e = 0; e < b.edges; ++e) {
+    const BundleState::EdgeGradient& from = state.gradients[e];
+    kernels::BundleEdgeGradientOf<T>& to = k.edge[e];
+    to.dy = from.dy.data<T>();
+    int place = 0;
+    for (int s = 0; s < b.sizes; ++s)
+      if (b.has(s, e))
+        to.coefficients[s] = from.coefficients.data() + std::int64_t{3} * place++ * b.c;
+    const double* theta = from.theta.data<double>();
+    to.skip_weight = from.skip_theta < 0 ? nullptr : theta + from.skip_theta;
+    to.pool_weight = from.pool_theta < 0 ? nullptr : theta + from.pool_theta;
+  }
+  if (tape.wants(state.x)) k.dx = tape.sole_slot(state.x).data<T>();
+  const Tensor scratch = backward_workspace<D, T>(b);
+  execute([&] { kernels::conv_bundle_backward<D>(k, scratch.data(), compute_stream(D)); });
+}
+
+/// The kernel's description of a mix.
+template <class T>
+kernels::NodeMixOf<T> describe(const std::string& name, const NodeMixInputs& inputs,
+                               const Tensor& theta,
+                               const std::vector<std::shared_ptr<BundleState>>& states) {
+  const Shape x = states[0]->x.value().shape();
+  kernels::NodeMixOf<T> mix{};
+  mix.n = static_cast<int>(x.n);
+  mix.h = static_cast<int>(x.h);
+  mix.w = static_cast<int>(x.w);
+  mix.c = states[0]->shape.c;
+  mix.channels = static_cast<int>(x.c);
+  mix.theta = theta.data<double>();
+  for (std::size_t i = 0; i < inputs.edges.size(); ++i) {
+    const NodeMixEdge& edge = inputs.edges[i];
+    const BundleState& state = *states[i];
+    if (!(state.x.value().shape() == x) || state.shape.c != mix.c)
+      throw Error(name + ": its sources " + to_string(x) + " and " +
+                  to_string(state.x.value().shape()) + " differ");
+    if (static_cast<int>(edge.conv_theta.size()) != state.shape.sizes)
+      throw Error(name + ": expected a mixing weight or -1 for each of " +
+                  std::to_string(state.shape.sizes) + " kernel sizes");
+    for (int s = 0; s < state.shape.sizes; ++s) {
+      if ((edge.conv_theta[s] >= 0) != state.shape.has(s, edge.edge))
+        throw Error(name + ": an edge and its bundle disagree about a convolution");
+      if (edge.conv_theta[s] < 0) continue;
+      if (mix.terms == kernels::NodeMix::max_terms)
+        throw Error(name + ": too many candidate operations");
+      const int first = state.shape.slot(s, edge.edge) * mix.c;
+      mix.term[mix.terms++] = {state.z[s].data<T>() + first, state.shape.z_channels(s),
+                               state.mean(s) + first, state.inv_std(s) + first, edge.conv_theta[s]};
+    }
+    if (mix.parts() == 1 && edge.skip_theta < 0 && edge.pool_theta < 0) continue;
+    if (mix.sources == kernels::NodeMix::max_sources) throw Error(name + ": too many source nodes");
+    mix.source[mix.sources++] = {state.x.value().data<T>(), edge.skip_theta, edge.pool_theta};
+  }
+  return mix;
+}
+
+/// The backward pass of a mix: leaves in every bundle what the gradient of its edge needs.
+template <Device D, class T>
+void run_mix_backward(Tape& tape, const std::string& name, const NodeMixInputs& inputs,
+                      const Variable& theta, const Tensor& dy,
+                      const std::vector<std::shared_ptr<BundleState>>& states) {
+  kernels::NodeMixBackwardOf<T> b{};
+  b.mix = describe<T>(name, inputs, theta.value(), states);
+  b.dy = dy.data<T>();
+  int term = 0;
+  for (std::size_t i = 0; i < inputs.edges.size(); ++i) {
+    const NodeMixEdge& edge = inputs.edges[i];
+    const auto count = std::count_if(edge.conv_theta.begin(), edge.conv_theta.end(),
+                                     [](int index) { return index >= 0; });
+    Tensor coefficients;
+    if (count > 0) coefficients = Tensor({count, 1, 3, b.mix.c}, MemoryTag::statistics, D);
+    for (int s = 0; s < count; ++s)
+      b.coefficients[term++] = coefficients.data() + std::int64_t{3} * s * b.mix.c;
+    states[i]->gradients[edge.edge] = {dy, coefficients, theta.value(), edge.skip_theta,
+                                       edge.pool_theta};
+    tape.mark_written(states[i]->token);
+  }
+  if (const GradientSlot slot = tape.slot(theta)) {
+    if (!slot.accumulate()) slot.tensor.clear();
+    b.dtheta = slot.tensor.data<double>();
+  }
+  const Tensor scratch = workspace(D, kernels::node_mix_backward_workspace<D>(b.mix));
+  execute([&] { kernels::node_mix_backward<D>(b, scratch.data(), compute_stream(D)); });
+}
+
+}  // namespace
+
+const Variable& Bundle::source() const { return state_->x; }
+
+void Bundle::release() const {
+  for (int s = 0; s < state_->shape.sizes; ++s)
+    if (rebuilds(*state_, s)) state_->z[s] = Tensor();
+}
+
+Bundle conv_bundle(Tape& tape, const std::string& name, const Variable& x,
+                   const BundleParameters& parameters, bool training) {
+  auto state = std::make_shared<BundleState>();
+  state->shape = shape_of(name, x.value().shape(), parameters);
+  state->parameters = parameters;
+  state->x = x;
+  state->training = training;
+  const kernels::ConvBundle& b = state->shape;
+  const Device device = tape.device();
+  for (int s = 0; s < b.sizes; ++s)
+    state->z.push_back(raw_outputs(b, s, device, x.value().dtype()));
+  state->gradients.resize(b.edges);
+  if (b.sizes > 0) {
+    state->statistics =
+        Tensor({1, 1, 1, state->statistics_of(b.sizes)}, MemoryTag::statistics, device);
+    run_forward(*state, 0, b.sizes, training, true, device);
+  }
+  state->token = Variable(state->statistics, name);
+  std::vector<Variable> inputs = parameters.weights;
+  inputs.push_back(x);
+  tape.record(name, std::move(inputs), state->token, [state](Tape& t) {
+    dispatch(t.device(), state->x.value().dtype(),
+             [&]<Device D, class T>() { run_backward<D, T>(t, *state); });
+    state->z.clear();
+    state->gradients.clear();
+  });
+  Bundle bundle;
+  bundle.state_ = std::move(state);
+  return bundle;
+}
+
+Variable node_mix(Tape& tape, const std::string& name, const NodeMixInputs& inputs,
+                  const Variable& theta) {
+  std::vector<std::shared_ptr<BundleState>> states;
+  for (const NodeMixEdge& edge : inputs.edges) states.push_back(edge.bundle.state_);
+  const Tensor& x = states[0]->x.value();
+  const DType storage = x.dtype();
+  const Variable y(Tensor(x.shape(), MemoryTag::activations, tape.device(), storage), name);
+  dispatch(tape.device(), storage, [&]<Device D, class T>() {
+    const kernels::NodeMixOf<T> mix = describe<T>(name, inputs, theta.value(), states);
+    const Tensor scratch = workspace(D, kernels::node_mix_workspace<D>(mix));
+    execute([&] {
+      kernels::node_mix_forward<D>(mix, y.value().data<T>(), scratch.data(), compute_stream(D));
+    });
+  });
+  if (!tape.recording()) return y;
+  std::vector<Variable> on_tape{theta};
+  for (const auto& state : states) on_tape.push_back(state->token);
+  tape.record(name, std::move(on_tape), y, [=](Tape& t) {
+    for (const auto& state : states)
+      if (!state->training) throw Error(name + ": no gradient in evaluation mode");
+    for (const auto& state : states) rebuild_missing(*state, t.device());
+    dispatch(t.device(), storage, [&]<Device D, class T>() {
+      run_mix_backward<D, T>(t, name, inputs, theta, t.gradient(y), states);
+    });
+  });
+  return y;
+}
+
+}  // namespace drnas

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/tape.h"
+#include "kernels/bundle/conv_bundle.h"
+#include "kernels/bundle/node_mix.h"
+
+namespace drnas {
+
+/// The two halves of a mixed cell (see kernels/bundle/conv_bundle.h and kernels/bundle/node_mix.h).
+/// A bundle runs all candidate convolutions that leave a node, which need not be the same on every
+/// edge, nor any at all; a node mix makes a node from everything that enters it. The gradient of a
+/// bundle's raw outputs is never a tensor: the node mix leaves, per edge, the destination's
+/// gradient and three coefficients a channel, and the bundle's backward pass applies them image by
+/// image.
+
+/// Parameters of one outgoing bundle.
+struct BundleParameters {
+  std::vector<int> kernels;   ///< kernel sizes that some edge has, e.g. {1, 3}
+  std::vector<bool> rebuild;  ///< per size: rebuild the raw outputs in backward instead of keeping
+                              ///< them; empty: keep all
+  std::vector<Variable> weights;     ///< per size [count*c, k, k, c] for the edges that have it
+  std::vector<Tensor> running_mean;  ///< per size [count*c]
+  std::vector<Tensor> running_var;
+  int edges = 1;
+  int channels = 1;                        ///< c: mixed channels, of every edge's input and output
+  std::vector<std::uint8_t> present = {};  ///< per size, bit e: edge e has it; empty: all have all
+};
+
+struct BundleState;
+/// What a bundle hands to the node mixes: raw outputs with their statistics, and the slots for the
+/// edges' gradients.
+class Bundle {
+ public:
+  const Variable& source() const;  ///< the node it reads
+  /// Says that all node mixes have read the raw outputs: those to be rebuilt are freed until
+  /// backward needs them.
+  void release() const;
+
+ private:
+  friend Bundle conv_bundle(Tape&, const std::string&, const Variable&, const BundleParameters&,
+                            bool);
+  friend Variable node_mix(Tape&, const std::string&, const struct NodeMixInputs&, const Variable&);
+  std::shared_ptr<BundleState> state_;
+};
+
+/// Convolves relu(x) (first `channels` channels) for the outgoing edges. Saves x, the raw outputs
+/// and their statistics. Its backward pass gives the whole gradient of x: convolutions, identity,
+/// pool and bypass of all edges that leave x. The node mixes' backward pass throws Error when
+/// `training` was off.
+Bundle conv_bundle(Tape& tape, const std::string& name, const Variable& x,
+                   const BundleParameters& parameters, bool training);
+
+/// One edge into a node: which bundle, which of its edges, and the indices of its ops' mixing
+/// weights in theta, -1 for an op that the edge lacks.
+struct NodeMixEdge {
+  Bundle bundle;
+  int edge;                     ///< within the bundle
+  std::vector<int> conv_theta;  ///< per kernel size of the bundle
+  int skip_theta = -1, pool_theta = -1;
+};
+struct NodeMixInputs {
+  std::vector<NodeMixEdge> edges;
+};
+/// The node from its incoming edges; the bypassed channels pass on every edge, whichever ops it
+/// has. Throws Error where an edge and its bundle disagree about a convolution. theta: float64
+/// mixing weights. Saves nothing of its own but coefficients.
+Variable node_mix(Tape& tape, const std::string& name, const NodeMixInputs& inputs,
+                  const Variable& theta);
+
+}  // namespace drnas

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+#include "engine/parameters/checkpoint.h"
+
+#include <algorithm>
+
+#include "engine/stream.h"
+
+namespace drnas {
+namespace {
+
+std::vector<std::int64_t> extents(const Shape& s) { return {s.n, s.h, s.w, s.c}; }
+
+void save_slices(SafetensorsWriter& writer, const std::string& prefix,
+                 const std::vector<NamedSlice>& slices, const Tensor& buffer) {
+  const std::vector<float> values = download<float>(buffer);
+  for (const NamedSlice& slice : slices)
+    writer.add<float>(
+        prefix + slice.name, extents(slice.shape),
+        {values.data() + slice.offset, static_cast<std::size_t>(slice.shape.elements())});
+}
+
+template <class T>
+std::vector<T> values_of_shape(const SafetensorsFile& file, const std::string& name,
+                               const Shape& shape) {
+  if (file.at(name).shape != extents(shape))
+    throw Error(file.path().string() + ": tensor " + name + " has not the expected shape " +
+                to_string(shape));
+  return file.values<T>(name);
+}
+
+/// The buffer's values with those of the file.
+std::vector<float> load_slices(const SafetensorsFile& file, const std::string& prefix,
+                               const std::vector<NamedSlice>& slices, const Tensor& buffer) {
+  std::vector<float> values = download<float>(buffer);  // what no slice covers stays
+  for (const NamedSlice& slice : slices) {
+    const auto slice_values = values_of_shape<float>(file, prefix + slice.name, slice.shape);
+    std::copy(slice_values.begin(), slice_values.end(), values.begin() + slice.offset);
+  }
+  return values;
+}
+
+}  // namespace
+
+void save_parameters(SafetensorsWriter& writer, const ParameterStore& store) {
+  save_slices(writer, "weights.", store.parameters(), store.weights());
+  save_slices(writer, "velocity.", store.parameters(), store.velocity());
+  save_slices(writer, "statistics.", store.statistics(), store.statistics_buffer());
+}
+
+void load_parameters(const SafetensorsFile& file, const ParameterStore& store) {
+  store.set_weights(load_slices(file, "weights.", store.parameters(), store.weights()));
+  upload<float>(load_slices(file, "velocity.", store.parameters(), store.velocity()),
+                store.velocity());
+  upload<float>(load_slices(file, "statistics.", store.statistics(), store.statistics_buffer()),
+                store.statistics_buffer());
+}
+
+void save_table(SafetensorsWriter& writer, const std::string& name, const Tensor& table) {
+  writer.add<double>(name, extents(table.shape()), download<double>(table));
+}
+
+void load_table(const SafetensorsFile& file, const std::string& name, const Tensor& table) {
+  upload<double>(values_of_shape<double>(file, name, table.shape()), table);
+}
+
+}  // namespace drnas

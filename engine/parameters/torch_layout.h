@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "engine/parameters/parameters.h"
+#include "engine/safetensors.h"
+
+namespace drnas {
+
+/// Puts a network's weights and running statistics into a file as PyTorch's state_dict() holds
+/// them, under the published names: convolutions [c_out, c_in, h, w], linear layers [out, in], all
+/// else [c]. Names follow PyTorch: BN has running_mean, linear layers have a bias, convolutions
+/// none. (num_batches_tracked is left out.)
+void export_weights(SafetensorsWriter& writer, const ParameterStore& store);
+/// The reverse. Throws Error naming file and tensor when one is missing or has another shape.
+void import_weights(const SafetensorsFile& file, const ParameterStore& store);
+
+}  // namespace drnas

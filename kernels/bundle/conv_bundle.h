@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/core/bfloat16.h"
+#include "kernels/core/device.h"
+#include "kernels/core/host_device.h"
+#include "kernels/core/parallel.h"
+
+namespace drnas::kernels {
+
+/// An outgoing bundle: all candidate convolutions (1x1, 3x3, ...; stride 1, "same" padding) that
+/// read one node x on all its outgoing edges, run as one convolution per kernel size with count*c
+/// output channels on u = relu(x), with the channel statistics that batch normalisation needs.
+/// An edge may lack sizes: of each size there are rows for the edges that have it, in order.
+/// Reads the first c of x's channels (partial channels, PC-DARTS). Raw outputs z are kept;
+/// normalised outputs never exist (see node_mix.h).
+struct ConvBundle {
+  static constexpr int max_sizes = 2;
+  static constexpr int max_edges = 8;
+  static constexpr std::uint8_t every_edge = (1 << max_edges) - 1;
+
+  int n, h, w;
+  int c;           ///< channels read, and channels of each edge's output
+  int x_channels;  ///< pixel stride of x; c divides it, x_channels/c = K parts
+  int edges;
+  int sizes;  ///< number of kernel sizes that some edge has; none: only what needs no convolution
+  int kernel[max_sizes];
+  /// Bit e: edge e has this size. Bits from `edges` on mean nothing.
+  std::uint8_t present[max_sizes] = {every_edge, every_edge};
+
+  DRNAS_HD bool has(int size, int edge) const { return (present[size] >> edge & 1) != 0; }
+  /// Where an edge stands among those that have the size: how many come before it.
+  DRNAS_HD int slot(int size, int edge) const {
+    unsigned bits = present[size] & ((1u << edge) - 1);
+    bits -= bits >> 1 & 0x55;
+    bits = (bits & 0x33) + (bits >> 2 & 0x33);
+    return static_cast<int>((bits + (bits >> 4)) & 0x0f);
+  }
+  /// Edges that have the size.
+  DRNAS_HD int count(int size) const { return slot(size, edges); }
+  /// Output channels of the size.
+  DRNAS_HD int rows(int size) const { return count(size) * c; }
+  /// Pixel stride of z: the rows rounded up to eight; the padding holds zeros.
+  DRNAS_HD int z_channels(int size) const { return (rows(size) + 7) / 8 * 8; }
+  DRNAS_HD int parts() const { return x_channels / c; }
+  DRNAS_HD std::int64_t pixels() const { return std::int64_t{n} * h * w; }
+  DRNAS_HD std::int64_t weight_count(int size) const {
+    return std::int64_t{rows(size)} * kernel[size] * kernel[size] * c;
+  }
+};
+
+/// Forward; without sizes it does nothing. Weights [rows, k, k, c]. In training the batch
+/// statistics are written and running ones moved (null: left alone); in evaluation mean and inv_std
+/// come from the running statistics. T is the storage type of activations and weights: float, or
+/// on CUDA bfloat16.
+template <class T>
+struct ConvBundleForwardOf {
+  ConvBundle bundle;
+  const T* x;  ///< [n, h, w, x_channels]
+  const T* weight[ConvBundle::max_sizes];
+  T* z[ConvBundle::max_sizes];                 ///< [n, h, w, z_channels]
+  float* mean[ConvBundle::max_sizes];          ///< [rows]
+  float* inv_std[ConvBundle::max_sizes];       ///< [rows], 1/sqrt(var + eps)
+  float* running_mean[ConvBundle::max_sizes];  ///< [rows] or null
+  float* running_var[ConvBundle::max_sizes];   ///< [rows] or null
+  bool training;
+  float eps, momentum;
+};
+using ConvBundleForward = ConvBundleForwardOf<float>;
+template <Device D>
+std::size_t conv_bundle_forward_workspace(const ConvBundle& p);
+template <Device D>
+void conv_bundle_forward(const ConvBundleForward& p, void* workspace, Stream);
+/// The same on bfloat16: CUDA only. Weights are aligned to 16 bytes; statistics are those of the
+/// rounded z.
+template <Device D>
+std::size_t conv_bundle_forward_workspace_bfloat16(const ConvBundle& p);
+template <Device D>
+void conv_bundle_forward(const ConvBundleForwardOf<bfloat16>& p, void* workspace, Stream);
+
+/// What the gradient of one edge needs: the gradient of the destination node and, per kernel size,
+/// the coefficients of dz = A dy + B z + C that node_mix_backward wrote (null where it lacks one).
+template <class T>
+struct BundleEdgeGradientOf {
+  const T* dy;  ///< [n, h, w, x_channels], in the destination's (shuffled) channel order
+  const float* coefficients[ConvBundle::max_sizes];  ///< [3, c]: A, B, C
+  const double* skip_weight;  ///< mixing weight of the identity; null where the op is absent
+  const double*
+      pool_weight;  ///< mixing weight of the 3x3 average pool; null where the op is absent
+};
+using BundleEdgeGradient = BundleEdgeGradientOf<float>;
+
+/// Backward of everything that reads x: candidate convolutions, identity, average pool and bypass.
+///   dx = 1[x > 0] sum_o W_o^T dz_o + sum_e (w_skip dy_e + P^T(w_pool dy_e)),   dW_o = dz_o * u
+/// dx is null when it is not wanted; otherwise overwritten. Each dweight is null when not wanted,
+/// otherwise overwritten. Deterministic for a fixed thread count.
+template <class T>
+struct ConvBundleBackwardOf {
+  ConvBundle bundle;
+  const T* x;
+  const T* weight[ConvBundle::max_sizes];
+  const T* z[ConvBundle::max_sizes];
+  BundleEdgeGradientOf<T> edge[ConvBundle::max_edges];
+  T* dx;                                  ///< [n, h, w, x_channels] or null
+  float* dweight[ConvBundle::max_sizes];  ///< or null
+};
+using ConvBundleBackward = ConvBundleBackwardOf<float>;
+template <Device D>
+std::size_t conv_bundle_backward_workspace(const ConvBundle& p);
+template <Device D>
+void conv_bundle_backward(const ConvBundleBackward& p, void* workspace, Stream);
+/// The same on bfloat16: CUDA only, gradients of weights float32. dz, the convolutions' shares of
+/// dx, the sum of everything else and dW are rounded to bfloat16 on the way.
+template <Device D>
+std::size_t conv_bundle_backward_workspace_bfloat16(const ConvBundle& p);
+template <Device D>
+void conv_bundle_backward(const ConvBundleBackwardOf<bfloat16>& p, void* workspace, Stream);
+
+}  // namespace drnas::kernels

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "kernels/planes/planes.h"
+
+namespace drnas::kernels {
+
+/// The weighted sum of a node's candidate operations on planes (see node_mix.h for NHWC), with
+/// batch normalisation without parameters, partial-channel bypass and channel shuffle folded in:
+///   mixed[ch] = sum_t theta_t (z_t[ch] - mean_t) inv_std_t + sum_s theta_skip_s x_s[ch]
+///   y[ch*K + 0] = mixed[ch],   y[ch*K + g] = sum_s bypass_s[(g - 1)*c + ch] for g = 1 .. K-1
+/// t over raw outputs, s over edges; K = channels/c. Mixing weights are float64 in the device's
+/// memory, named by their index in theta; -1: the edge has no identity.
+struct PlaneMixTerm {
+  ConstPlanes z;                ///< [n, c, pixels]
+  const float *mean, *inv_std;  ///< [c]
+  int theta;
+};
+struct PlaneMixSource {
+  ConstPlanes x;  ///< [n, c, pixels]; unused where skip_theta < 0
+  int skip_theta;
+  ConstPlanes bypass;  ///< [n, (K-1)*c, pixels]; unused where K = 1
+};
+struct PlaneMix {
+  static constexpr int max_terms = 48;
+  static constexpr int max_sources = 8;
+
+  int n;
+  std::int64_t pixels;  ///< of an image
+  int c, channels;
+  int terms, sources;
+  PlaneMixTerm term[max_terms];
+  PlaneMixSource source[max_sources];
+  const double* theta;
+
+  DRNAS_HD int parts() const { return channels / c; }
+};
+template <Device D>
+void plane_mix_forward(const PlaneMix& p, Planes y, Stream);
+
+/// All reductions of the backward pass. With M = n*pixels and dy[ch] the plane ch*K of dy:
+///   g = sum dy,  S_t = sum dy (z_t - mean_t) inv_std_t,  dtheta_t = sum over channels of S_t,
+///   dtheta_skip_s = sum dy x_s,   A = theta_t inv_std,  B = -A S_t inv_std / M,
+///   C = -A g / M - B mean_t,  so that dz_t = A dy + B z_t + C.
+/// Partial sums an image, added in order.
+struct PlaneMixBackward {
+  PlaneMix mix;
+  ConstPlanes dy;                            ///< [n, channels, pixels]
+  float* coefficients[PlaneMix::max_terms];  ///< [3, c] each
+  double* dtheta;  ///< added to; null when the mixing weights' gradient is not wanted
+};
+template <Device D>
+std::size_t plane_mix_backward_workspace(const PlaneMix& p);
+template <Device D>
+void plane_mix_backward(const PlaneMixBackward& p, void* workspace, Stream);
+
+/// The share of a state's gradient that identities and bypasses of its outgoing edges give:
+///   dx[ch] = sum_e theta_skip_e dy_e[ch*K],   dbypass[(g-1)*c + ch] = sum_e dy_e[ch*K + g]
+/// Edges without identity have skip_theta -1. dx and dbypass (null: unwanted) are overwritten, or
+/// added to where accumulate_x, accumulate_bypass.
+struct PlaneSourceGradient {
+  static constexpr int max_edges = 8;
+  int n;
+  std::int64_t pixels;
+  int c, channels;
+  int edges;
+  ConstPlanes dy[max_edges];
+  int skip_theta[max_edges];
+  const double* theta;
+  Planes dx, dbypass;
+  bool accumulate_x, accumulate_bypass;
+};
+template <Device D>
+void plane_source_gradient(const PlaneSourceGradient& p, Stream);
+
+}  // namespace drnas::kernels

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/planes/plane_pool.h"
+
+#include "kernels/planes/plane_device.h"
+#include "kernels/planes/plane_pool_window.h"
+
+namespace drnas::kernels {
+namespace {
+
+/// Makes one output pixel, stores it and gives it to the statistics.
+template <class W, bool maximum>
+struct PoolPixel {
+  PlanePool p;
+  ConstPlanes x;
+  Planes y;
+  int out_rows, out_columns;
+
+  __device__ void operator()(int image, int ch, int pixel, float (&value)[1]) const {
+    const float* from = plane_of(x, std::int64_t{p.h} * p.w, image, ch);
+    const int i = pixel / out_columns, j = pixel - i * out_columns;
+    const int top = W::begin(p, i), bottom = W::end(p, i, p.h);
+    const int left = W::begin(p, j), right = W::end(p, j, p.w);
+    float result = maximum ? -INFINITY : 0.0f;
+    for (int a = 0; a < W::kernel(p); ++a)
+      for (int b = 0; b < W::kernel(p); ++b) {
+        if (top + a >= bottom || left + b >= right) continue;
+        const float in = from[(top + a) * p.w + left + b];
+        result = maximum ? larger_of(result, in) : result + in;
+      }
+    if (!maximum) result /= static_cast<float>((bottom - top) * (right - left));
+    plane_of(y, std::int64_t{out_rows} * out_columns, image, ch)[pixel] = result;
+    value[0] = result;
+  }
+};
+
+/// Tiles of the input gradient, `group` planes a block, and the outputs that see a tile: at most
+/// out_rows x out_columns.
+struct PoolTiles {
+  int rows, columns, across, down;  ///< tile; tiles of a plane
+  int out_rows, out_columns;        ///< most outputs of a tile
+  int group, planes;
+  std::int64_t blocks;
+
+  static constexpr int most_pixels = 1024, most_outputs = 4096;
+
+  explicit PoolTiles(const PlanePool& p)
+      : rows(p.h), columns(p.w), planes(static_cast<int>(std::int64_t{p.n} * p.c)) {
+    check_count("plane_pool", std::int64_t{p.n} * p.c * p.h * p.w);
+    const auto outputs = [&](int size, int all) {
+      return std::min(all, (size + p.kernel - 2) / p.stride + 1);
+    };
+    const auto measure = [&] {
+      out_rows = outputs(rows, p.out_h());
+      out_columns = outputs(columns, p.out_w());
+      return rows * columns > most_pixels || out_rows * out_columns > most_outputs;
+    };
+    while (measure()) {
+      int& longer = rows > 1 && (rows > columns / 8 || columns == 1) ? rows : columns;
+      longer = (longer + 1) / 2;
+    }
+    across = static_cast<int>(blocks_for(p.w, columns));
+    down = static_cast<int>(blocks_for(p.h, rows));
+    group = across * down > 1 ? 1 : std::clamp(plane_threads / (rows * columns), 1, most_planes);
+    group = std::clamp(most_outputs / (out_rows * out_columns), 1, group);
+    blocks = blocks_for(planes, group) * across * down;
+  }
+};
+
+/// A block's part of the planes.
+struct PoolTile {
+  int first, planes;          ///< planes
+  int row, column;            ///< first input pixel
+  int rows, columns;          ///< of the input
+  int out_row, out_column;    ///< first output
+  int out_rows, out_columns;  ///< outputs that see the tile
+
+  template <class W>
+  __device__ PoolTile(const PlanePool& p, const PoolTiles& t, W, int height, int width) {
+    const int per_plane = t.across * t.down, index = static_cast<int>(blockIdx.x) / per_plane,
+              tile = static_cast<int>(blockIdx.x) - index * per_plane, down = tile / t.across;
+    first = index * t.group;
+    planes = t.planes - first < t.group ? t.planes - first : t.group;
+    row = down * t.rows;
+    column = (tile - down * t.across) * t.columns;
+    rows = p.h - row < t.rows ? p.h - row : t.rows;
+    columns = p.w - column < t.columns ? p.w - column : t.columns;
+    out_row = W::first_output(p, row);
+    out_column = W::first_output(p, column);
+    out_rows = W::end_output(p, row + rows - 1, height) - out_row;
+    out_columns = W::end_output(p, column + columns - 1, width) - out_column;
+  }
+};
+
+/// Offset of the first largest value of a window; its first pixel where there are only NaNs.
+template <class W>
+__device__ inline int first_largest(const PlanePool& p, const float* x, int i, int j) {
+  const int top = W::begin(p, i), bottom = W::end(p, i, p.h);
+  const int left = W::begin(p, j), right = W::end(p, j, p.w);
+  float largest = -INFINITY;
+  int place = top * p.w + left;
+  for (int a = 0; a < W::kernel(p); ++a)
+    for (int b = 0; b < W::kernel(p); ++b) {
+      if (top + a >= bottom || left + b >= right) continue;
+      const int at = (top + a) * p.w + left + b;
+      if (x[at] > largest) {
+        largest = x[at];
+        place = at;
+      }
+    }
+  return place;
+}
+
+/// The pooled pixel's gradient: sum_e (A_e g_e + B_e p + C_e).
+__device__ inline float pooled_gradient(const PlanePoolBackward& b, std::int64_t pixels, int image,
+                                        int ch, int pixel) {
+  float sum = 0.0f, slope = 0.0f;
+  bool normalised = false;
+  for (int e = 0; e < b.edges; ++e) {
+    const PlaneGradient& gradient = b.gradient[e];
+    const GradientCoefficients by(gradient.coefficients, b.pool.c, ch);
+    const float g =
+        plane_of(gradient.g, pixels, image, std::int64_t{ch} * gradient.channel_step)[pixel];
+    sum += fmaf(by.slope_g, g, by.constant);
+    slope += by.slope_z;
+    normalised = normalised || gradient.coefficients;
+  }
+  return normalised ? fmaf(slope, plane_of(b.pooled, pixels, image, ch)[pixel], sum) : sum;
+}
+
+/// A block makes the gradient of all outputs that see its tile, then gathers it.
+template <class W, bool maximum>
+__global__ void __launch_bounds__(plane_threads, 4)
+    backward_kernel(PlanePoolBackward b, PoolTiles tiles, int height, int width) {
+  const PlanePool& p = b.pool;
+  const PoolTile tile(p, tiles, W(), height, width);
+  float* gradients = static_cast<float*>(shared_memory());  // [planes, outputs]
+  const int outputs = tile.out_rows * tile.out_columns, pixels = tile.rows * tile.columns;
+  int* places = reinterpret_cast<int*>(gradients + tile.planes * outputs);  // the same
+  const std::int64_t in_plane = std::int64_t{p.h} * p.w, out_plane = std::int64_t{height} * width;
+  for (int item = threadIdx.x; item < tile.planes * outputs; item += plane_threads) {
+    const int slot = item / outputs, at = item - slot * outputs, down = at / tile.out_columns;
+    const int i = tile.out_row + down, j = tile.out_column + at - down * tile.out_columns;
+    const int plane = tile.first + slot, image = plane / p.c, ch = plane - image * p.c;
+    float gradient = pooled_gradient(b, out_plane, image, ch, i * width + j);
+    if (maximum)
+      places[item] = first_largest<W>(p, plane_of(b.x, in_plane, image, ch), i, j);
+    else
+      gradient /= static_cast<float>(W::count(p, i, p.h) * W::count(p, j, p.w));
+    gradients[item] = gradient;
+  }
+  __syncthreads();
+  for (int item = threadIdx.x; item < tile.planes * pixels; item += plane_threads) {
+    const int slot = item / pixels, at = item - slot * pixels, down = at / tile.columns;
+    const int row = tile.row + down, column = tile.column + at - down * tile.columns;
+    const int plane = tile.first + slot, image = plane / p.c, ch = plane - image * p.c;
+    const int own = row * p.w + column, from = slot * outputs;
+    const int bottom = W::end_output(p, row, height), right = W::end_output(p, column, width);
+    float sum = 0.0f;
+    for (int i = W::first_output(p, row); i < bottom; ++i)
+      for (int j = W::first_output(p, column); j < right; ++j) {
+        const int k = from + (i - tile.out_row) * tile.out_columns + j - tile.out_column;
+        if (!maximum || places[k] == own) sum += gradients[k];
+      }
+    float& to = plane_of(b.dx, in_plane, image, ch)[own];
+    to = b.accumulate ? to + sum : sum;
+  }
+}
+
+/// Calls body.template operator()<W, maximum>().
+template <class Body>
+void dispatch_pool(const PlanePool& p, const Body& body) {
+  dispatch_window(p, [&]<class W>() {
+    p.max ? body.template operator()<W, true>() : body.template operator()<W, false>();
+  });
+}
+
+}  // namespace
+
+template <>
+std::size_t plane_pool_workspace<Device::cuda>(const PlanePool& p) {
+  return moments_workspace(p.n, p.c, std::int64_t{p.out_h()} * p.out_w());
+}
+
+template <>
+void plane_pool_forward<Device::cuda>(const PlanePool& p, ConstPlanes x, Planes y,
+                                      const PlaneStatistics& statistics, const NormMode& mode,
+                                      void* workspace, Stream stream) {
+  check_pool(p);
+  const bool wanted = statistics.mean, measure = wanted && mode.training;
+  if (wanted) check_statistics("plane_pool_forward", statistics, mode);
+  check_count("plane_pool", std::int64_t{p.h} * p.w);
+  const std::int64_t pooled = std::int64_t{p.out_h()} * p.out_w();
+  PlaneMoments* partial = measure ? static_cast<PlaneMoments*>(workspace) : nullptr;
+  constexpr int held = 4;
+  const ChannelPixels pixels(p.n, p.c, pooled, 1, held);
+  dispatch_pool(p, [&]<class W, bool maximum>() {
+    using Load = PoolPixel<W, maximum>;
+    launch("plane_pool_forward", moments_kernel<1, held, Load>,
+           pixels.shape(p.c, block_sums_bytes(2)), stream, pixels,
+           Load{p, x, y, p.out_h(), p.out_w()}, partial);
+  });
+  if (measure)
+    launch_finish_moments("plane_pool_forward", p.c, pixels.rows, partial, statistics, mode,
+                          stream);
+  else if (wanted)
+    launch_running("plane_pool_forward", p.c, statistics, mode, stream);
+}
+
+template <>
+void plane_pool_backward<Device::cuda>(const PlanePoolBackward& b, Stream stream) {
+  const PlanePool& p = b.pool;
+  check_pool(p);
+  const PoolTiles tiles(p);
+  const std::size_t entry = sizeof(float) + (p.max ? sizeof(int) : 0);
+  const LaunchShape shape{tiles.blocks, plane_threads,
+                          entry * tiles.group * tiles.out_rows * tiles.out_columns};
+  dispatch_pool(p, [&]<class W, bool maximum>() {
+    launch("plane_pool_backward", backward_kernel<W, maximum>, shape, stream, b, tiles, p.out_h(),
+           p.out_w());
+  });
+}
+
+}  // namespace drnas::kernels

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "kernels/planes/planes.h"
+
+namespace drnas::kernels {
+
+/// Pooling on planes x [n, c, h, w]: average (pixels outside are not counted) or maximum (the first
+/// in row-major window order wins), with the statistics that batch normalisation of the result
+/// needs.
+struct PlanePool {
+  int n, c, h, w;
+  int kernel, stride, padding;
+  bool max;
+
+  DRNAS_HD int out_h() const { return (h + 2 * padding - kernel) / stride + 1; }
+  DRNAS_HD int out_w() const { return (w + 2 * padding - kernel) / stride + 1; }
+};
+template <Device D>
+std::size_t plane_pool_workspace(const PlanePool& p);
+/// y [n, c, out_h, out_w] overwritten. statistics.mean null: none are wanted (no workspace needed).
+template <Device D>
+void plane_pool_forward(const PlanePool& p, ConstPlanes x, Planes y,
+                        const PlaneStatistics& statistics, const NormMode& mode, void* workspace,
+                        Stream);
+
+/// One pooled tensor serves several edges, each with a normalisation and a mixing weight of its
+/// own:
+///   dp = sum_e (A_e g_e + B_e p + C_e),   dx (+)= P^T dp
+/// p is the pooled tensor that forward left (may be null where no gradient has coefficients); x is
+/// read for maximum pooling only.
+struct PlanePoolBackward {
+  static constexpr int max_edges = 8;
+  PlanePool pool;
+  ConstPlanes x, pooled;
+  int edges;
+  PlaneGradient gradient[max_edges];
+  Planes dx;
+  bool accumulate;
+};
+template <Device D>
+void plane_pool_backward(const PlanePoolBackward& p, Stream);
+
+}  // namespace drnas::kernels

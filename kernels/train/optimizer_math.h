@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+// Per-entry rules of optimizer.h, shared by the CPU loops and the CUDA kernels.
+#pragma once
+
+#include <cmath>
+
+#include "kernels/core/host_device.h"
+#include "kernels/train/optimizer.h"
+
+namespace drnas::kernels {
+
+/// Factor on gradients whose squared norm is given (PyTorch's clip_grad_norm_).
+DRNAS_HD inline double clip_factor(double squared_norm, double max_norm) {
+  const double factor = max_norm / (std::sqrt(squared_norm) + 1e-6);
+  return max_norm > 0 && factor < 1.0 ? factor : 1.0;
+}
+
+}  // namespace drnas::kernels
