@@ -46,8 +46,8 @@ bench-peers: all ## both steps beside PyTorch, K 1, 2, 4, 8
 bench-peers-darts: all ## the same in the DARTS space: search steps, a derived network's training step
 	python3 bench/peers/compare.py --space darts
 
-gpu-check: ## tests and measures on this machine's GPU, ten minutes (GPU_CHECK_ARGS: options of tools/gpu_check.sh)
-	@tools/gpu_check.sh $(GPU_CHECK_ARGS)
+gpu-check: ## tests and measures on this machine's GPU, ten minutes (GPU_CHECK_ARGS: options of tools/gpu/gpu_check.sh)
+	@tools/gpu/gpu_check.sh $(GPU_CHECK_ARGS)
 
 install: all ## headers, libraries, CMake package and programs under PREFIX
 	cmake --install $(BUILD) --prefix $(PREFIX)

@@ -17,8 +17,8 @@
 #include "engine/memory/allocator.h"
 #include "kernels/layers/conv2d_plan.h"
 #include "kernels/random/philox_fill.h"
-#include "nas/machine.h"
-#include "nas/version.h"
+#include "nas/run/machine.h"
+#include "nas/run/version.h"
 
 namespace drnas::bench {
 

@@ -16,11 +16,11 @@
 #include "engine/gpu.h"
 #include "kernels/layers/conv2d.h"
 #include "kernels/layers/conv2d_plan.h"
-#include "nas/memory_plan.h"
-#include "nas/search_inputs.h"
-#include "nas/supernet.h"
-#include "nas/trainer.h"
-#include "nas/version.h"
+#include "nas/run/version.h"
+#include "nas/search/memory_plan.h"
+#include "nas/search/search_inputs.h"
+#include "nas/space/supernet.h"
+#include "nas/step/trainer.h"
 
 namespace {
 

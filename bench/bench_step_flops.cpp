@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "bench/bench_step_flops.h"
 
-#include "nas/darts_supernet.h"
+#include "nas/space/darts/darts_supernet.h"
 
 namespace drnas::bench {
 namespace {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "nas/supernet.h"
+#include "nas/space/supernet.h"
 
 namespace drnas::bench {
 

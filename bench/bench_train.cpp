@@ -13,8 +13,8 @@
 #include "engine/files.h"
 #include "engine/gpu.h"
 #include "kernels/layers/conv2d_plan.h"
-#include "nas/network_trainer.h"
-#include "nas/version.h"
+#include "nas/run/version.h"
+#include "nas/step/network_trainer.h"
 
 namespace {
 

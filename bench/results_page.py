@@ -297,7 +297,7 @@ KINDS = (
 
 
 def load(file):
-    """A JSON object, or the lines of tools/cuda_report.sh with `# key: value` lines in front."""
+    """A JSON object, or the lines of tools/gpu/cuda_report.sh with `# key: value` lines in front."""
     text = file.read_text(encoding="utf-8")
     if file.suffix == ".json":
         return json.loads(text)

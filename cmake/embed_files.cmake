@@ -1,7 +1,7 @@
 # Writes OUTPUT, a C++ source with the page of a report. PAGE, STYLE: files; SCRIPTS: files in their order, separated by |.
 #   cmake -DOUTPUT=... -DPAGE=... -DSTYLE=... -DSCRIPTS=... -P embed_files.cmake
 # Bytes as numbers: string literals have a length limit in some compilers and no raw form for every text.
-set(SOURCE "#include \"tools/report_page.h\"\n\nnamespace drnas::tools {\n")
+set(SOURCE "#include \"tools/report/report_page.h\"\n\nnamespace drnas::tools {\n")
 string(REPLACE "|" ";" SCRIPTS "${SCRIPTS}")
 macro(embed NAME)
   set(BYTES "")

@@ -37,13 +37,13 @@ constexpr std::array<DatasetInfo, 8> rows{{
      "", std::nullopt, false, readers::find_idx},
     {"imagenet16-120", 16, 120,
      "get ImageNet16 (train_data_batch_1 to _10, val_data) from "
-     "https://image-net.org/download-images, then: tools/convert_imagenet16.py --data FOLDER "
+     "https://image-net.org/download-images, then: tools/data/convert_imagenet16.py --data FOLDER "
      "--out DIR",
      "", imagenet16_constants, false, readers::find_converted},
     {"svhn", 32, 10,
      "get its two files from http://ufldl.stanford.edu/housenumbers: curl -O "
      "'http://ufldl.stanford.edu/housenumbers/{train,test}_32x32.mat', then: "
-     "tools/convert_svhn.py --data FOLDER --out DIR",
+     "tools/data/convert_svhn.py --data FOLDER --out DIR",
      "", svhn_constants, false, readers::find_converted},
     {"image-folder", 0, 0, "expected train/<class>/<image> and test/<class>/<image>", "",
      std::nullopt, true, readers::find_image_folder},

@@ -29,8 +29,9 @@ struct Source {
 /// CIFAR: cifar10 = data_batch_1..5.bin and test_batch.bin, cifar100 = train.bin and test.bin, in
 /// the folder or its subfolder as unpacked from the archive; or folders of images, one a class.
 Source find_cifar(const DatasetInfo&, const DatasetOptions&);
-/// train.bin and test.bin as tools/convert_imagenet16.py (imagenet16-120) and tools/convert_svhn.py
-/// (svhn) write them: CIFAR-10's records with the row's side and classes.
+/// train.bin and test.bin as tools/data/convert_imagenet16.py (imagenet16-120) and
+/// tools/data/convert_svhn.py (svhn) write them: CIFAR-10's records with the row's side and
+/// classes.
 Source find_converted(const DatasetInfo&, const DatasetOptions&);
 /// The four IDX files of MNIST and its drop-in replacements, each plain or with ".gz". 28 x 28 grey
 /// -> 32 x 32 x 3: two zero pixels on each side, three equal channels.

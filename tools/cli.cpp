@@ -3,8 +3,8 @@
 
 #include <omp.h>
 
-#include "nas/option_table.h"
-#include "nas/run_directory.h"
+#include "nas/options/option_table.h"
+#include "nas/run/run_directory.h"
 #include "tools/command_line.h"
 
 namespace drnas::tools {

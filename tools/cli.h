@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "nas/search_options.h"
+#include "nas/options/search_options.h"
 
 namespace drnas::tools {
 

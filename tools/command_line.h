@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "nas/option_info.h"
-#include "nas/version.h"
+#include "nas/options/option_info.h"
+#include "nas/run/version.h"
 
 namespace drnas::tools {
 

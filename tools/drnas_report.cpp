@@ -2,7 +2,7 @@
 #include <exception>
 #include <iostream>
 
-#include "tools/report_cli.h"
+#include "tools/report/report_cli.h"
 
 int main(int argc, char** argv) {
   try {

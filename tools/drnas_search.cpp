@@ -2,13 +2,13 @@
 #include <exception>
 #include <iostream>
 
-#include "nas/cell_graph.h"
-#include "nas/run_directory.h"
-#include "nas/search.h"
-#include "nas/search_inputs.h"
-#include "nas/signals.h"
-#include "tools/cell_text.h"
+#include "nas/run/run_directory.h"
+#include "nas/run/signals.h"
+#include "nas/search/search.h"
+#include "nas/search/search_inputs.h"
+#include "nas/space/cell_graph.h"
 #include "tools/cli.h"
+#include "tools/drawing/cell_text.h"
 #include "tools/plan.h"
 #include "tools/progress.h"
 #include "tools/seeds.h"

@@ -2,8 +2,8 @@
 #include <exception>
 #include <iostream>
 
-#include "nas/signals.h"
-#include "nas/train.h"
+#include "nas/run/signals.h"
+#include "nas/training/train.h"
 #include "tools/train_cli.h"
 #include "tools/train_run.h"
 #include "tools/wait_policy.h"

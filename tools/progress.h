@@ -4,8 +4,8 @@
 #include <chrono>
 #include <string>
 
-#include "nas/search_events.h"
-#include "nas/train_events.h"
+#include "nas/search/search_events.h"
+#include "nas/training/train_events.h"
 
 namespace drnas::tools {
 

@@ -5,8 +5,8 @@
 #include <span>
 #include <string>
 
-#include "nas/search_events.h"
-#include "nas/search_options.h"
+#include "nas/options/search_options.h"
+#include "nas/search/search_events.h"
 
 namespace drnas::tools {
 

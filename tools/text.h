@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "nas/nb201_table.h"
+#include "nas/space/nb201/nb201_table.h"
 
 namespace drnas::tools {
 

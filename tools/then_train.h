@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "nas/search_options.h"
+#include "nas/options/search_options.h"
 
 namespace drnas::tools {
 

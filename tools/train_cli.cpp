@@ -3,8 +3,8 @@
 
 #include <omp.h>
 
-#include "nas/run_directory.h"
-#include "nas/train.h"
+#include "nas/run/run_directory.h"
+#include "nas/training/train.h"
 #include "tools/command_line.h"
 
 namespace drnas::tools {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "nas/train_options.h"
+#include "nas/options/train_options.h"
 
 namespace drnas::tools {
 

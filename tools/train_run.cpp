@@ -3,7 +3,7 @@
 
 #include <iostream>
 
-#include "nas/train.h"
+#include "nas/training/train.h"
 #include "tools/progress.h"
 #include "tools/text.h"
 

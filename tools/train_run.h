@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "nas/train_options.h"
+#include "nas/options/train_options.h"
 
 namespace drnas::tools {
 

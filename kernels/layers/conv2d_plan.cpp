@@ -146,8 +146,8 @@ ConvPlan::~ConvPlan() = default;
 const ConvPlan& ConvPlan::get(const Conv2d& shape, ConvPass pass, int threads) {
   static std::mutex mutex;
   static std::map<std::tuple<Conv2d, ConvPass, int>, std::unique_ptr<ConvPlan>> plans;
-  // oneDNN 2.6.3 returns wrong weight gradients there (tests/test_conv2d.cpp compares every other
-  // small shape).
+  // oneDNN 2.6.3 returns wrong weight gradients there (tests/kernels/layers/test_conv2d.cpp
+  // compares every other small shape).
   if (pass == ConvPass::backward_weight && shape.kernel == 1 && shape.stride > 1 &&
       shape.c_in < channel_multiple)
     throw Error(

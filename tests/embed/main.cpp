@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "engine/ops/ops.h"
-#include "nas/nb201_supernet.h"
-#include "nas/trainer.h"
+#include "nas/space/nb201/nb201_supernet.h"
+#include "nas/step/trainer.h"
 
 namespace {
 

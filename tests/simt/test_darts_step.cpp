@@ -2,10 +2,10 @@
 // Search steps of the DARTS space through the engine's CUDA side, on the host executor.
 #include "engine/stream.h"
 #include "executor.h"
-#include "nas/memory_plan.h"
-#include "nas/trainer.h"
-#include "tests/pruned.h"
-#include "tests/reference.h"
+#include "nas/search/memory_plan.h"
+#include "nas/step/trainer.h"
+#include "tests/nas/space/pruned.h"
+#include "tests/support/reference.h"
 
 using namespace drnas;
 using namespace drnas::test;

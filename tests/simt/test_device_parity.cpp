@@ -8,14 +8,14 @@
 #include <vector>
 
 #include "executor.h"
-#include "tests/parity.h"
+#include "tests/parity/parity.h"
 
 namespace fs = std::filesystem;
 
 namespace {
 
 std::vector<fs::path> reference_files() {
-  std::vector<fs::path> folders{fs::path(__FILE__).parent_path().parent_path() / "data"}, files;
+  std::vector<fs::path> folders{DRNAS_REFERENCES}, files;
   if (const char* golden = std::getenv("DRNAS_GOLDEN_DIR")) folders.emplace_back(golden);
   for (const fs::path& folder : folders)
     for (const auto& entry : fs::directory_iterator(folder))

@@ -7,10 +7,10 @@
 #include "engine/stream.h"
 #include "executor.h"
 #include "fenced_pool.h"
-#include "nas/memory_plan.h"
-#include "nas/nb201_supernet.h"
-#include "tests/pruned.h"
-#include "tests/reference.h"
+#include "nas/search/memory_plan.h"
+#include "nas/space/nb201/nb201_supernet.h"
+#include "tests/nas/space/pruned.h"
+#include "tests/support/reference.h"
 
 using namespace drnas;
 using namespace drnas::test;

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <initializer_list>
+
+#include "nas/options/option_info.h"
+
+namespace drnas {
+
+/// A, B, C.
+std::string joined(const auto& names) {
+  std::string text;
+  for (const auto& name : names) text += (text.empty() ? "" : ", ") + std::string(name);
+  return text;
+}
+
+using Names = std::initializer_list<std::string_view>;
+
+/// Checks values with one message form: "--name value: expected ...".
+template <class Options>
+class OptionChecker {
+ public:
+  explicit OptionChecker(const Options& options) : options_(options) {}
+
+  void require(bool good, std::string_view name, const std::string& expected) const {
+    if (good) return;
+    const std::string value = option_text(options_, *find_option_of<Options>(name));
+    throw Error("--" + std::string(name) + " " + value + ": expected " + expected);
+  }
+  void one_of(std::string_view name, const std::string& value, const auto& names) const {
+    require(std::find(names.begin(), names.end(), value) != names.end(), name,
+            "one of " + joined(names));
+  }
+  void integer(std::string_view name, std::int64_t value, std::int64_t low,
+               std::int64_t high) const {
+    require(value >= low && value <= high, name,
+            std::to_string(low) + " to " + std::to_string(high));
+  }
+  /// Finite and at least zero; NaN fails.
+  void not_negative(std::string_view name, double value) const {
+    require(value >= 0 && std::isfinite(value), name, "a finite number of at least 0");
+  }
+  void positive(std::string_view name, double value) const {
+    require(value > 0 && std::isfinite(value), name, "a finite number above 0");
+  }
+  void fraction(std::string_view name, double value) const {
+    require(value >= 0 && value < 1, name, "at least 0 and below 1");
+  }
+
+ private:
+  const Options& options_;
+};
+
+}  // namespace drnas

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+#include "nas/options/option_table.h"
+
+#include "nas/options/common_options.h"
+
+namespace drnas {
+namespace {
+
+using O = SearchOptions;
+using enum OptionRole;
+using namespace option_group;
+
+OptionRows<O> first_rows() {
+  return {
+      {"preset", &O::preset, run, "NAME", result,
+       "start from a named set of options: quick, nb201, nb201-progressive, darts-cifar10 or "
+       "darts-imagenet"},
+  };
+}
+
+OptionRows<O> run_rows() {
+  return {
+      {"seeds", &O::seeds, run, "A,B,...", result,
+       "one search per seed, in OUT/seed-A, OUT/seed-B, ..."},
+      {"nb201-table", &O::nb201_table, run, "FILE", reporting,
+       "CSV table that gives a cell's test accuracy"},
+      {"then-train", &O::then_train, run, "", action,
+       "when the search has ended, train the cell it found into OUT/train (see drnas_train)"},
+      {"train-epochs", &O::train_epochs, run, "N", action,
+       "epochs of that training; 0: those of its preset"},
+      {"plan", &O::plan, run, "", action,
+       "print the memory that K 1, 2, 3, 4, 6, 8 will need, by use and mode, and do nothing"},
+  };
+}
+
+OptionRows<O> evidence_rows() {
+  return {
+      {"trajectory", &O::trajectory, evidence, "N", reporting,
+       "each epoch: sample N cells from the distribution (100 as in the paper's figure 1) and log "
+       "how they differ, with --nb201-table also how accurate they are; 0: none"},
+      {"hessian", &O::hessian, evidence, "SPEC", reporting,
+       "Hessian of the validation loss with respect to the architecture, as in every=5 (epochs) or "
+       "every=5,step=0.05,samples=32: differences of that step, draws for the expected loss"},
+      {"stop-on", &O::stop_on, evidence, "NAMES", reporting,
+       "end the search on these early warnings and go back to the last good cell: skip (collapse "
+       "to skip connections), eigenvalue (of the Hessian, rising), nan (validation loss); without "
+       "it they are only printed"},
+  };
+}
+
+OptionRows<O> data_rows() {
+  return {
+      {"limit-train", &O::limit_train, data, "N", result,
+       "use N training images, both halves together; 0: all"},
+      {"train-list", &O::train_list, data, "FILE", result,
+       "image-folder: train weights on these images, a line CLASS/IMAGE for each (see "
+       "tools/data/make_subset.py), in place of the first half"},
+      {"alpha-list", &O::alpha_list, data, "FILE", result,
+       "the same for the architecture, in place of the second half"},
+  };
+}
+
+OptionRows<O> space_rows() {
+  return {
+      {"space", &O::space, network, "NAME", result, "search space: nas-bench-201 or darts"},
+  };
+}
+
+OptionRows<O> network_rows() {
+  return {
+      {"partial-channels", &O::partial_channels, network, "K,...", result,
+       "candidate operations see 1/K of the channels: less time and memory; one K a stage"},
+      {"none-op", &O::none_op, network, "", result,
+       "darts: an edge may also mix in `none`, as the paper counts it; the found cell has none of "
+       "it"},
+      {"keep-ops", &O::keep_ops, network, "N,...", result,
+       "operations that each edge keeps in each stage: those with the largest alpha"},
+  };
+}
+
+OptionRows<O> method_rows() {
+  return {
+      {"method", &O::method, recipe, "NAME", result, "drnas (Dirichlet) or darts (softmax)"},
+      {"epochs", &O::epochs, recipe, "N", result,
+       "passes over the first half of the training images"},
+  };
+}
+
+OptionRows<O> recipe_rows() {
+  return {
+      {"stage-epochs", &O::stage_epochs, recipe, "N,...", result,
+       "epochs of each stage of progressive learning, as in 50,50"},
+      {"learning-rate-min", &O::learning_rate_min, recipe, "X", result,
+       "where its cosine schedule ends"},
+      {"recipe", &O::recipe, recipe, "NAME", result,
+       "published (what the released code does) or paper, where the two differ: see the README"},
+      {"alpha-learning-rate", &O::alpha_learning_rate, recipe, "X", result,
+       "of the architecture (Adam)"},
+      {"alpha-beta1", &O::alpha_beta1, recipe, "X", result, "Adam's first decay rate"},
+      {"alpha-beta2", &O::alpha_beta2, recipe, "X", result, "Adam's second decay rate"},
+      {"alpha-grad-clip", &O::alpha_grad_clip, recipe, "X", result,
+       "largest L2 norm of the architecture's gradient; 0: no limit"},
+      {"alpha-start-epoch", &O::alpha_start_epoch, recipe, "N", result,
+       "epochs of each stage before the architecture learns"},
+      {"regulariser", &O::regulariser, recipe, "NAME", result,
+       "what keeps concentrations near 1: l2, kl or none"},
+      {"lambda", &O::lambda, recipe, "X", result, "weight of the regulariser"},
+  };
+}
+
+OptionRows<O> machine_rows() {
+  return {
+      {"raw-outputs", &O::raw_outputs, machine, "NAME", reporting,
+       "store, rebuild-1x1 or rebuild convolution outputs for the backward pass; auto: the first "
+       "that fits --memory-limit"},
+      {"precision", &O::precision, machine, "NAME", result,
+       "fp32, tf32 (convolutions round their inputs) or bf16 (activations are stored in 16 bits), "
+       "the latter two on CUDA; auto: bf16 on CUDA, else fp32"},
+  };
+}
+
+OptionRows<O> make_table() {
+  return joined_rows<O>({first_rows(), common_run_rows<O>(), run_rows(), evidence_rows(),
+                         common_data_rows<O>(), data_rows(), space_rows(), common_network_rows<O>(),
+                         network_rows(), method_rows(), common_recipe_rows<O>(), recipe_rows(),
+                         common_machine_rows<O>(), machine_rows()});
+}
+
+}  // namespace
+
+template <>
+std::span<const OptionOf<O>> options_of<O>() {
+  static const OptionRows<O> table = make_table();
+  return table;
+}
+
+}  // namespace drnas

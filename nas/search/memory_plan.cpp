@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+#include "nas/search/memory_plan.h"
+
+#include <cstdio>
+#include <list>
+
+#include "engine/memory/planning.h"
+
+namespace drnas {
+namespace {
+
+constexpr RawOutputs modes[] = {RawOutputs::store, RawOutputs::rebuild_1x1, RawOutputs::rebuild};
+
+/// The passes of a Hessian, which is taken on the first batch of an evaluation.
+void run_probes(const DeviceBatch& batch, const ThetaShape& shape, Trainer& trainer) {
+  const std::vector<double> theta(static_cast<std::size_t>(shape.rows * shape.columns));
+  std::vector<double> gradient;
+  trainer.probe(batch, theta, &gradient);
+  trainer.probe(batch, theta, nullptr);
+}
+
+/// Steps on every size of batch that the sources make.
+void run_epoch(const BatchSources& sources, Trainer& trainer) {
+  const auto ends = [](BatchSource& source, const auto& step) {
+    for (const std::int64_t position : {std::int64_t{0}, source.batches() - 1}) {
+      source.seek(position);
+      step(source.next());
+    }
+  };
+  ends(*sources.alpha, [&](const DeviceBatch& batch) { trainer.architecture_step(batch); });
+  ends(*sources.train, [&](const DeviceBatch& batch) { trainer.weight_step(batch, 0.0); });
+  ends(*sources.evaluation, [&](const DeviceBatch& batch) { trainer.evaluate(batch); });
+}
+
+void run_steps(const MemoryQuestion& q) {
+  const std::unique_ptr<Supernet> supernet = make_supernet(q.supernet, 0, q.device);
+  const ThetaShape shape = theta_shape(q.supernet.space, q.supernet.none);
+  const auto distribution =
+      make_distribution(q.method, {shape.rows, shape.columns, 0, q.device}, 0);
+  if (!q.supernet.kept.empty()) distribution->parameters().prune(q.supernet.kept);
+  Trainer trainer(*supernet, *distribution, q.trainer);
+  if (q.sources) {
+    const BatchSources sources = q.sources();
+    run_epoch(sources, trainer);
+    if (!q.probes) return;
+    sources.evaluation->seek(0);
+    return run_probes(sources.evaluation->next(), shape, trainer);
+  }
+  std::list<DeviceBatch> batches;  // all stay, as in a search
+  for (const int size : q.batch_sizes) batches.emplace_back(size, q.image_size, q.device);
+  for (const DeviceBatch& batch : batches) {
+    trainer.architecture_step(batch);
+    trainer.weight_step(batch, 0.0);
+    trainer.evaluate(batch);
+  }
+  if (q.probes) run_probes(batches.front(), shape, trainer);
+}
+
+std::string row_text(const std::string& mode, int partial_channels,
+                     const MemoryCounters& counters) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%-12s %2d", mode.c_str(), partial_channels);
+  std::string row = text;
+  const auto cell = [&](std::int64_t bytes) {
+    std::snprintf(text, sizeof text, " %11.1f", static_cast<double>(bytes) / (1 << 20));
+    row += text;
+  };
+  cell(counters.peak);
+  for (const std::int64_t bytes : counters.by_tag_at_peak) cell(bytes);
+  return row + "\n";
+}
+
+}  // namespace
+
+MemoryCounters plan_memory(const MemoryQuestion& question) {
+  const Planning planning(question.device);
+  run_steps(question);
+  return planning.counters();
+}
+
+RawOutputs choose_raw_outputs(const std::string& name, MemoryQuestion question,
+                              std::int64_t limit) {
+  std::vector<RawOutputs> candidates;
+  for (const RawOutputs mode : modes)
+    if (name == "auto" || name == to_string(mode)) candidates.push_back(mode);
+  if (candidates.empty())
+    throw Error("--raw-outputs " + name + ": expected auto, store, rebuild-1x1 or rebuild");
+  // A CPU has room but little bandwidth to spare; a GPU is held up by launches more than by bytes.
+  if (limit == 0 && name == "auto" && question.device == Device::cpu)
+    return RawOutputs::rebuild_1x1;
+  if (limit == 0) return candidates[0];
+  std::int64_t least = 0;
+  for (const RawOutputs mode : candidates) {
+    question.supernet.raw_outputs = mode;
+    least = plan_memory(question).peak;
+    if (least <= limit) return mode;
+  }
+  throw Error("--memory-limit " + std::to_string(limit) + ": with --raw-outputs " + name +
+              " the search needs " + format_bytes(least) + " (" + std::to_string(least) +
+              " bytes); expected more, a larger --partial-channels or a smaller --batch-size");
+}
+
+std::string memory_table(const MemoryQuestion& question) {
+  std::string text = "memory at the peak, MiB\nraw outputs   K       total";
+  char cell[32];
+  for (int tag = 0; tag < memory_tag_count; ++tag) {
+    std::snprintf(cell, sizeof cell, " %11s", to_string(static_cast<MemoryTag>(tag)));
+    text += cell;
+  }
+  text += "\n";
+  for (const RawOutputs mode : modes)
+    for (const int parts : {1, 2, 3, 4, 6, 8}) {
+      MemoryQuestion q = question;
+      q.supernet.partial_channels = parts;
+      q.supernet.raw_outputs = mode;
+      if (q.supernet.channels % parts == 0)
+        text += row_text(to_string(mode), parts, plan_memory(q));
+    }
+  return text;
+}
+
+}  // namespace drnas

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: MIT
+#include "nas/search/search_inputs.h"
+
+#include <algorithm>
+
+#include "kernels/layers/conv2d.h"
+#include "nas/options/image_options.h"
+
+namespace drnas {
+namespace {
+
+/// Pixels and labels.
+std::int64_t image_bytes(const ImageSet& images) {
+  return static_cast<std::int64_t>(images.pixels.size() +
+                                   images.labels.size() * sizeof(images.labels[0]));
+}
+
+/// Sizes of the batches that both halves make.
+std::vector<int> batch_sizes(const SearchSplit& split, int batch_size) {
+  std::vector<int> sizes;
+  const auto add = [&](std::size_t size) {
+    const int wanted = static_cast<int>(size);
+    if (wanted > 0 && std::find(sizes.begin(), sizes.end(), wanted) == sizes.end())
+      sizes.push_back(wanted);
+  };
+  for (const auto* half : {&split.weights, &split.architecture}) {
+    const auto whole = static_cast<std::size_t>(batch_size);
+    if (half->size() >= whole) add(whole);
+    add(half->size() % whole);
+  }
+  return sizes;
+}
+
+}  // namespace
+
+TrainerOptions trainer_options(const SearchOptions& o) {
+  TrainerOptions t;
+  t.momentum = static_cast<float>(o.momentum);
+  t.weight_decay = static_cast<float>(o.weight_decay);
+  t.grad_clip = o.grad_clip;
+  t.alpha_learning_rate = o.alpha_learning_rate;
+  t.alpha_beta1 = o.alpha_beta1;
+  t.alpha_beta2 = o.alpha_beta2;
+  t.l2 = o.regulariser == "l2" ? o.lambda : 0.0;
+  t.alpha_grad_clip = o.alpha_grad_clip;
+  // The published NAS-Bench-201 code clips the gradients of all that the loss depends on.
+  t.clip_with_alpha = o.space == "nas-bench-201" && o.recipe == "published";
+  t.kl = o.regulariser == "kl" ? o.lambda : 0.0;
+  t.capture = !o.no_graph;
+  return t;
+}
+
+Ranking architecture_ranking(const SearchOptions& o) {
+  return o.recipe == "published" ? Ranking::softmax : Ranking::mean;
+}
+
+LoaderOptions train_loader_options(const SearchOptions& o) {
+  LoaderOptions l;
+  l.batch_size = o.batch_size;
+  l.cutout = o.cutout;
+  l.colour_jitter = o.colour_jitter;
+  l.seed = o.seed;
+  return l;
+}
+
+LoaderOptions alpha_loader_options(const SearchOptions& o) {
+  LoaderOptions l = train_loader_options(o);
+  l.replacement = true;
+  return l;
+}
+
+LoaderOptions evaluation_loader_options(const SearchOptions& o) {
+  LoaderOptions l = train_loader_options(o);
+  l.shuffle = false;
+  l.augment = o.augment != "resized-crop";
+  l.seed = ~o.seed;
+  return l;
+}
+
+SearchSpace search_space(const SearchOptions& o) {
+  if (o.space == "nas-bench-201") return SearchSpace::nas_bench_201;
+  return o.stem == "imagenet" ? SearchSpace::darts_imagenet : SearchSpace::darts;
+}
+
+Precision choose_precision(const std::string& name, Device device, int channels) {
+  const bool gpu = device == Device::cuda;
+  if (!gpu && (name == "tf32" || name == "bf16"))
+    throw Error("--precision " + name + ": needs --device cuda, expected fp32 or auto on the CPU");
+  const bool half = name == "bf16" || (name == "auto" && gpu && channels % 8 == 0);
+  return {half ? DType::bf16 : DType::f32, name == "tf32"};
+}
+
+Precision choose_precision(const SearchOptions& o, Device device) {
+  if (o.space == "nas-bench-201") return choose_precision(o.precision, device, o.channels);
+  if (o.precision == "bf16")
+    throw Error("--precision bf16: the DARTS space stores float32, expected fp32, tf32 or auto");
+  return choose_precision(o.precision == "auto" ? "fp32" : o.precision, device, o.channels);
+}
+
+Precision apply_precision(const SearchOptions& o, Device device) {
+  const Precision precision = choose_precision(o, device);
+  kernels::set_conv_math(precision.tf32 ? kernels::ConvMath::tf32 : kernels::ConvMath::fp32);
+  return precision;
+}
+
+SearchInputs::SearchInputs(const SearchOptions& o, bool write_cache) {
+  if (!o.nb201_table.empty()) table.emplace(o.nb201_table);
+  dataset = read_dataset(dataset_options(o, write_cache));
+  split = o.train_list.empty() ? split_for_search(dataset, o.limit_train)
+                               : split_from_lists(dataset, o.data, o.train_list, o.alpha_list);
+}
+
+MemoryQuestion SearchInputs::memory_question(const SearchOptions& o, Device device,
+                                             ImagePlace images) const {
+  MemoryQuestion q;
+  q.supernet = {o.channels, o.cells, static_cast<int>(dataset.classes.size()),
+                o.partial_channels[0]};
+  q.supernet.space = search_space(o);
+  q.supernet.none = o.none_op;
+  q.supernet.storage = choose_precision(o, device).storage;
+  q.method = o.method;
+  q.batch_sizes = batch_sizes(split, o.batch_size);
+  q.image_size = dataset.train.size;
+  q.device = device;
+  q.trainer = trainer_options(o);
+  q.probes = !o.hessian.empty();
+  if (images == ImagePlace::device)
+    q.sources = [this, o, device] {
+      return gathered(o, ImageBytes::resident(dataset.train, device));
+    };
+  if (images == ImagePlace::pinned)
+    q.sources = [this, o] { return gathered(o, ImageBytes::pinned(dataset.train)); };
+  return q;
+}
+
+template <class Make>
+BatchSources SearchInputs::sources(const SearchOptions& o, const Make& make) const {
+  return {make(split.weights, train_loader_options(o)),
+          make(split.architecture, alpha_loader_options(o)),
+          make(split.architecture, evaluation_loader_options(o))};
+}
+
+BatchSources SearchInputs::gathered(const SearchOptions& o,
+                                    std::shared_ptr<const ImageBytes> images) const {
+  return sources(o, [&](const auto& indices, const LoaderOptions& options) {
+    return std::make_unique<GatheredBatches>(BatchMaker(dataset.train, indices, dataset, options),
+                                             images);
+  });
+}
+
+BatchSources SearchInputs::copied(const SearchOptions& o, Device device) const {
+  const auto memory = std::make_shared<HostBatches::Memory>();
+  // All from the start, as planned: the pool does not count while recorded steps are replayed.
+  for (const int size : batch_sizes(split, o.batch_size))
+    memory->try_emplace(size, size, dataset.train.size, device);
+  return sources(o, [&](const auto& indices, const LoaderOptions& options) {
+    return std::make_unique<HostBatches>(
+        std::make_unique<Loader>(dataset.train, indices, dataset, options), memory, device);
+  });
+}
+
+BatchSources SearchInputs::batch_sources(const SearchOptions& o, Device device,
+                                         const SearchMemory& memory) const {
+  if (memory.images == ImagePlace::host) return copied(o, device);
+  return gathered(o, memory.pinned ? memory.pinned : ImageBytes::resident(dataset.train, device));
+}
+
+SearchMemory SearchInputs::plan(const SearchOptions& o, Device device) const {
+  const SearchMemory first = plan_first_stage(o, device);
+  const SearchSpace space = first.network.space;
+  const std::vector<Stage> stages = stages_of(o, theta_shape(space, o.none_op).columns);
+  for (std::size_t i = 1; i < stages.size(); ++i)
+    plan_stage(o, device, first, stages[i], heaviest(first.network, stages[i].keep_ops));
+  return first;
+}
+
+SearchMemory SearchInputs::plan_first_stage(const SearchOptions& o, Device device) const {
+  const auto plan_with = [&](ImagePlace images) {
+    SearchMemory memory;
+    MemoryQuestion question = memory_question(o, device, images);
+    question.supernet.raw_outputs = choose_raw_outputs(o.raw_outputs, question, o.memory_limit);
+    memory.network = question.supernet;
+    memory.images = images;
+    memory.peak_bytes = plan_memory(question).peak;
+    return memory;
+  };
+  if (device == Device::cpu || dataset.train.on_disk()) return plan_with(ImagePlace::host);
+  try {
+    return plan_with(ImagePlace::device);
+  } catch (const Error&) {  // does not fit: see the host's memory
+  }
+  std::optional<SearchMemory> pinned;
+  try {
+    pinned = plan_with(ImagePlace::pinned);
+  } catch (const Error&) {  // the host's batches need a little less of the device
+    return plan_with(ImagePlace::host);
+  }
+  pinned->pinned = ImageBytes::pinned(dataset.train);
+  if (pinned->pinned) return *pinned;
+  SearchMemory host = plan_with(ImagePlace::host);
+  host.note = "no pinned memory for the " + format_bytes(image_bytes(dataset.train)) +
+              " of training images: the host makes the batches";
+  return host;
+}
+
+std::vector<std::uint8_t> SearchInputs::heaviest(const SupernetOptions& network, int keep) {
+  const auto [rows, columns] = theta_shape(network.space, network.none);
+  // By raw outputs and what their backward pass needs: separable convolutions count twice.
+  const int first = network.none ? 1 : 0;
+  std::vector<int> order = network.space == SearchSpace::nas_bench_201
+                               ? std::vector<int>{3, 2, 4, 1, 0}
+                               : std::vector<int>{4, 3, 6, 5, 0, 1, 2};
+  for (int& column : order) column += first;
+  if (network.none) order.push_back(0);
+  std::vector<std::uint8_t> kept(static_cast<std::size_t>(rows) * columns, 0);
+  for (int row = 0; row < rows; ++row)
+    for (int i = 0; i < keep; ++i) kept[static_cast<std::size_t>(row * columns + order[i])] = 1;
+  return kept;
+}
+
+SearchMemory SearchInputs::plan_stage(const SearchOptions& o, Device device,
+                                      const SearchMemory& first, const Stage& stage,
+                                      const std::vector<std::uint8_t>& kept) const {
+  SearchMemory memory = first;
+  MemoryQuestion question = memory_question(o, device, first.images);
+  question.supernet = first.network;
+  question.supernet.partial_channels = stage.partial_channels;
+  question.supernet.kept = kept;
+  const auto peak_with = [&](int cells) {
+    question.supernet.rebuild_cells = cells;
+    return plan_memory(question).peak;
+  };
+  const std::int64_t limit = first.peak_bytes;
+  // The fewest cells whose rebuilding is enough; more of them never need more.
+  int enough = 0, most = cell_count(question.supernet);
+  memory.peak_bytes = peak_with(0);
+  if (memory.peak_bytes > limit) {
+    memory.peak_bytes = peak_with(most);
+    if (memory.peak_bytes > limit)
+      throw Error("stage " + std::to_string(stage.number) + ": needs " +
+                  format_bytes(memory.peak_bytes) + " even where all raw outputs are rebuilt, " +
+                  "more than the " + format_bytes(limit) +
+                  " of the first stage; expected fewer --keep-ops or more --partial-channels");
+    int few = 0;  // not enough
+    for (enough = most; enough - few > 1;) {
+      const int middle = (few + enough) / 2;
+      (peak_with(middle) > limit ? few : enough) = middle;
+    }
+    memory.peak_bytes = peak_with(enough);
+  }
+  memory.network = question.supernet;
+  memory.network.rebuild_cells = enough;
+  return memory;
+}
+
+std::string image_text(const SearchMemory& memory, const ImageSet& images) {
+  if (memory.images == ImagePlace::pinned)
+    return format_bytes(memory.pinned_bytes()) + " pinned on the host, read by the device";
+  if (images.on_disk())
+    return std::to_string(images.count) + " on disk, decoded by the host for each batch";
+  const std::string bytes = format_bytes(image_bytes(images));
+  return bytes + (memory.images == ImagePlace::device ? " on the device, among its tensors"
+                                                      : " on the host, which makes the batches");
+}
+
+std::int64_t planned_bytes(const SearchMemory& memory, Device device, const ImageSet& images) {
+  const bool held = device == Device::cpu && !images.on_disk();
+  return memory.peak_bytes + (held ? image_bytes(images) : 0);
+}
+
+}  // namespace drnas

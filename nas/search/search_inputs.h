@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <optional>
+
+#include "data/loader.h"
+#include "nas/options/search_options.h"
+#include "nas/search/memory_plan.h"
+#include "nas/search/stages.h"
+#include "nas/space/nb201/nb201_table.h"
+
+namespace drnas {
+
+/// What the options mean for the parts of a search.
+TrainerOptions trainer_options(const SearchOptions& options);
+/// How --recipe reads an architecture off alpha.
+Ranking architecture_ranking(const SearchOptions& options);
+LoaderOptions train_loader_options(const SearchOptions& options);
+/// Alpha's batches: fresh draws from the second half.
+LoaderOptions alpha_loader_options(const SearchOptions& options);
+/// Evaluation: the second half in order, with the training transform under words of its own; images
+/// on disk at their centre.
+LoaderOptions evaluation_loader_options(const SearchOptions& options);
+
+/// Storage type of activations that --precision asks for on this device, and whether convolutions
+/// multiply in TF32: auto takes bf16 on CUDA where the channels are a multiple of eight, as tensor
+/// cores want them. Throws Error where the device cannot.
+struct Precision {
+  DType storage = DType::f32;
+  bool tf32 = false;
+};
+Precision choose_precision(const std::string& name, Device device, int channels);
+Precision choose_precision(const SearchOptions& options, Device device);
+/// The same, and makes this process's convolutions multiply so. Before memory is planned: the modes
+/// need different workspaces.
+Precision apply_precision(const SearchOptions& options, Device device);
+
+/// Where the training images lie: in the host's memory, where batches are made and copied; in
+/// pinned memory of the host, or on the device, where the device makes batches itself.
+enum class ImagePlace { host, pinned, device };
+
+/// How a search uses memory.
+struct SearchMemory {
+  SupernetOptions network;
+  ImagePlace images = ImagePlace::host;
+  std::int64_t peak_bytes = 0;               ///< of the device's tensors, planned
+  std::shared_ptr<const ImageBytes> pinned;  ///< the images where they are pinned, else null
+  std::string note;                          ///< a line on what could not be had, or empty
+
+  /// Of the host's memory, beside `peak_bytes`.
+  std::int64_t pinned_bytes() const { return pinned ? pinned->pinned_bytes() : 0; }
+};
+/// "10.00 MiB pinned on the host, read by the device", and the like.
+std::string image_text(const SearchMemory& memory, const ImageSet& images);
+/// What the device's memory must hold, for scripts that run several searches at once: the tensors,
+/// and on the CPU the decoded images too, which lie in the same memory.
+std::int64_t planned_bytes(const SearchMemory& memory, Device device, const ImageSet& images);
+
+/// The search space and the stem that the options ask for.
+SearchSpace search_space(const SearchOptions& options);
+
+/// What a search reads before it starts.
+struct SearchInputs {
+  std::optional<Nb201Table> table;
+  Dataset dataset;
+  SearchSplit split;
+
+  SearchInputs(const SearchOptions& options, bool write_cache);
+  /// The batches that this search will make, and everything else that decides its memory.
+  MemoryQuestion memory_question(const SearchOptions& options, Device device,
+                                 ImagePlace images) const;
+  /// Sources that a search with this memory reads.
+  BatchSources batch_sources(const SearchOptions& options, Device device,
+                             const SearchMemory& memory) const;
+  /// What --raw-outputs and --memory-limit lead to. On a GPU the images lie on the device where the
+  /// limit allows, else in pinned memory of the host, which this call allocates, and where the
+  /// system gives none they are left to the host with a note. Throws Error where nothing fits, or
+  /// where a later stage could not, whatever it keeps.
+  SearchMemory plan(const SearchOptions& options, Device device) const;
+  /// How a later stage that keeps the operations `kept` uses memory: raw outputs of as many cells
+  /// as needed are rebuilt, so that its peak stays within that of the first stage. Throws Error
+  /// where that is not enough.
+  SearchMemory plan_stage(const SearchOptions& options, Device device, const SearchMemory& first,
+                          const Stage& stage, const std::vector<std::uint8_t>& kept) const;
+  /// The operations of the most memory that an edge can keep, for plans before alpha is known.
+  static std::vector<std::uint8_t> heaviest(const SupernetOptions& network, int keep);
+
+ private:
+  SearchMemory plan_first_stage(const SearchOptions& options, Device device) const;
+  BatchSources gathered(const SearchOptions& options,
+                        std::shared_ptr<const ImageBytes> images) const;
+  BatchSources copied(const SearchOptions& options, Device device) const;
+  template <class Make>
+  BatchSources sources(const SearchOptions& options, const Make& make) const;
+};
+
+}  // namespace drnas

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+#include "engine/gpu.h"
+#include "nas/options/image_options.h"
+#include "nas/run/run_directory.h"
+#include "nas/search/search.h"
+#include "nas/search/search_inputs.h"
+
+namespace drnas {
+
+std::string plan_search(const SearchOptions& options) {
+  options.validate();
+  std::string note;
+  const Device device = choose_device(options.device, note);
+  apply_precision(options, device);
+  const SearchInputs inputs(options, false);
+  RunDirectory::check(options);
+  const SearchMemory memory = inputs.plan(options, device);
+  const auto batches = [&](std::size_t images) {
+    return std::to_string((images + options.batch_size - 1) / options.batch_size);
+  };
+  return options.to_toml() + "# data: " + inputs.dataset.name + ", " +
+         std::to_string(inputs.split.weights.size()) + " images for weights, " +
+         std::to_string(inputs.split.architecture.size()) + " for alpha, " +
+         std::to_string(inputs.dataset.classes.size()) + " classes\n# supernet: " +
+         std::to_string(make_supernet(memory.network, options.seed)->parameters().count()) +
+         " parameters, raw outputs: " + to_string(memory.network.raw_outputs) +
+         "\n# tensors: " + format_bytes(memory.peak_bytes) +
+         " at the peak\n# images: " + image_text(memory, inputs.dataset.train) +
+         "\n# planned peak bytes " +
+         std::to_string(planned_bytes(memory, device, inputs.dataset.train)) + " on " +
+         (device == Device::cuda ? "cuda" : "cpu") +
+         (memory.note.empty() ? "" : "\n# note: " + memory.note) +
+         "\n# each epoch: " + batches(inputs.split.weights.size()) + " search steps, " +
+         batches(inputs.split.architecture.size()) + " evaluation batches\n# would write to " +
+         options.out.string() + "\n";
+}
+
+/// The table is made without data.
+constexpr const char* images_come_on_top =
+    "training images come on top: on the device, or pinned on the host where --memory-limit leaves "
+    "no room (--dry-run says which)\n";
+
+std::string plan_search_memory(const SearchOptions& options) {
+  options.validate();
+  std::string note;
+  MemoryQuestion question;
+  question.device = choose_device(options.device, note);
+  question.supernet.channels = options.channels;
+  question.supernet.cells = options.cells;
+  question.supernet.storage = apply_precision(options, question.device).storage;
+  question.supernet.space = search_space(options);
+  question.supernet.none = options.none_op;
+  question.supernet.classes = classes_before_reading(options);
+  question.method = options.method;
+  question.batch_sizes = {options.batch_size};
+  question.image_size = options.image_size;
+  question.trainer = trainer_options(options);
+  return "C " + std::to_string(options.channels) + ", N " + std::to_string(options.cells) + ", " +
+         std::to_string(question.supernet.classes) + " classes, batch " +
+         std::to_string(options.batch_size) + ", " +
+         (question.supernet.storage == DType::bf16 ? "bfloat16" : "float32") + ", device " +
+         (question.device == Device::cuda ? "cuda" : "cpu") + "\n" + memory_table(question) +
+         (question.device == Device::cuda ? images_come_on_top : "");
+}
+
+}  // namespace drnas

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "nas/options/search_options.h"
+
+namespace drnas {
+
+/// Progressive learning (DrNAS, section 3.3): each stage sees more channels of fewer operations.
+struct Stage {
+  int number = 1;  ///< counted from 1
+  int first_epoch = 0, epochs = 0;
+  int partial_channels = 1;  ///< K
+  int keep_ops = 0;          ///< candidate operations that each edge keeps
+
+  int end_epoch() const { return first_epoch + epochs; }
+};
+
+/// The stages of a search whose edges have `ops` candidate operations. The options are valid.
+std::vector<Stage> stages_of(const SearchOptions& options, int ops);
+/// The stage that an epoch (counted from 0) belongs to; the last one for an epoch behind the end.
+const Stage& stage_at(const std::vector<Stage>& stages, std::int64_t epoch);
+
+/// Learning rate of the weights in an epoch. Cosine over all epochs, with a linear warm-up. By
+/// --recipe published each stage starts at the full rate again and so follows the cosine at the
+/// scale that this implies (at half of the epochs: twice the rate), and the cosine behind a warm-up
+/// starts from the full rate: what the published code does. By --recipe paper it is the plain
+/// cosine.
+double weight_learning_rate(const SearchOptions& options, const Stage& stage, std::int64_t epoch);
+
+/// Does alpha learn in this epoch? It rests for --alpha-start-epoch epochs of every stage.
+inline bool alpha_learns(const SearchOptions& options, const Stage& stage, std::int64_t epoch) {
+  return epoch - stage.first_epoch >= options.alpha_start_epoch;
+}
+/// Epochs of alpha's learning before `epoch`.
+std::int64_t alpha_epochs_before(const SearchOptions& options, const std::vector<Stage>& stages,
+                                 std::int64_t epoch);
+
+/// The mask [rows, ops] that keeps, of the entries of `mask` (empty: all), the `keep` largest
+/// alphas of each row; the first of equal ones.
+std::vector<std::uint8_t> keep_largest(const std::vector<std::vector<double>>& alpha,
+                                       const std::vector<std::uint8_t>& mask, int keep);
+
+}  // namespace drnas

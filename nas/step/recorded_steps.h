@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <functional>
+#include <map>
+#include <tuple>
+
+#include "data/device_batch.h"
+#include "engine/captured_step.h"
+#include "nas/step/step_result.h"
+
+namespace drnas {
+
+/// Steps of several kinds on batches whose memory stays: each pair is a step of its own that is
+/// recorded on CUDA and replayed. What a step reports comes from `record` (float64), which it
+/// writes: loss and hits in two words, the squared gradient norm in another.
+class RecordedSteps {
+ public:
+  RecordedSteps(Tensor record, int loss_word, int norm_word, bool capture)
+      : record_(std::move(record)),
+        loss_word_(loss_word),
+        norm_word_(norm_word),
+        capture_(capture) {}
+
+  /// Runs `work`, which enters the times of its phases; waits for the step and reads its report.
+  /// `name` appears in profiles.
+  StepResult run(int kind, const char* name, const DeviceBatch& batch,
+                 const std::function<void(StepResult&)>& work);
+  /// Launches, copies and fills of one recorded step; 0 where none is recorded.
+  std::size_t launches(int kind, const DeviceBatch& batch) const;
+
+ private:
+  using Key = std::tuple<int, const void*, const void*, std::int64_t>;
+  static Key key_of(int kind, const DeviceBatch& batch);
+
+  Tensor record_;
+  int loss_word_, norm_word_;
+  bool capture_;
+  std::map<Key, CapturedStep> steps_;
+};
+
+}  // namespace drnas

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+#include <chrono>
+
+#include "data/dataset.h"
+#include "tests/data/data_files.h"
+
+namespace drnas {
+namespace {
+
+using namespace test_files;
+
+void check_equal(const Dataset& a, const Dataset& b) {
+  CHECK(a.name == b.name);
+  CHECK(a.classes == b.classes);
+  CHECK(a.mean == b.mean);
+  CHECK(a.deviation == b.deviation);
+  for (const auto& [x, y] : {std::pair(&a.train, &b.train), std::pair(&a.test, &b.test)}) {
+    CHECK(x->count == y->count);
+    CHECK(x->size == y->size);
+    CHECK(x->pixels == y->pixels);
+    CHECK(x->labels == y->labels);
+  }
+}
+
+/// Reads again after the cache's bytes became `damaged`: same data, and the cache is whole again.
+void check_rebuilt(const DatasetOptions& options, const Bytes& damaged, const Bytes& whole,
+                   const Dataset& expected) {
+  write_bytes(options.cache, damaged);
+  check_equal(read_dataset(options), expected);
+  CHECK(load_bytes(options.cache) == whole);
+}
+
+}  // namespace
+
+TEST_CASE("data cache: a hit is identical and does not read the sources") {
+  const TemporaryFolder folder;
+  const Path& path = folder.path();
+  write_mnist(path);
+  DatasetOptions options;
+  options.name = "mnist";
+  options.folder = path;
+  const Dataset first = read_dataset(options);
+  const Path cache = path / "drnas-mnist-32.cache";
+  REQUIRE(std::filesystem::exists(cache));
+  CHECK(first.mean[0] > 0.3);
+  // Spoil a source but keep its size and time: only a read of the source could see it.
+  const Path images = path / "train-images-idx3-ubyte";
+  const auto time = std::filesystem::last_write_time(images);
+  Bytes raw = load_bytes(images);
+  raw[100] ^= 1;
+  write_bytes(images, raw);
+  std::filesystem::last_write_time(images, time);
+  check_equal(read_dataset(options), first);
+  // With a new time the cache is stale and the change shows.
+  std::filesystem::last_write_time(images, time + std::chrono::seconds(5));
+  const Dataset changed = read_dataset(options);
+  CHECK(changed.train.pixels != first.train.pixels);
+  check_equal(read_dataset(options), changed);
+}
+
+TEST_CASE("data cache: damage and other versions are rebuilt silently") {
+  const TemporaryFolder folder;
+  const Path& path = folder.path();
+  write_cifar10(path, 2);
+  DatasetOptions options;
+  options.folder = path;
+  options.cache = path / "packed";
+  const Dataset first = read_dataset(options);
+  const Bytes whole = load_bytes(options.cache);
+  CHECK(whole.size() > 12 * 3073);
+  // One flipped bit anywhere: magic, version, checksum, length, header, pixels, last label.
+  for (std::size_t at :
+       {std::size_t{0}, std::size_t{8}, std::size_t{12}, std::size_t{16}, std::size_t{23},
+        std::size_t{30}, std::size_t{150}, whole.size() / 2, whole.size() - 4}) {
+    CAPTURE(at);
+    Bytes damaged = whole;
+    damaged[at] ^= 0x20;
+    check_rebuilt(options, damaged, whole, first);
+  }
+  for (std::size_t length :
+       {std::size_t{0}, std::size_t{10}, std::size_t{24}, std::size_t{100}, whole.size() - 1}) {
+    CAPTURE(length);
+    check_rebuilt(options,
+                  Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length)), whole,
+                  first);
+  }
+  Bytes longer = whole;
+  longer.push_back(0);
+  check_rebuilt(options, longer, whole, first);
+}
+
+TEST_CASE("data cache: belongs to one data set, size and set of files") {
+  const TemporaryFolder folder;
+  const Path& path = folder.path();
+  for (const char* part : {"train", "test"}) {
+    for (int i = 0; i < 3; ++i) {
+      write_random_ppm(path / part / "a" / (std::to_string(i) + ".ppm"), 8,
+                       static_cast<unsigned>(i));
+    }
+  }
+  DatasetOptions options;
+  options.name = "image-folder";
+  options.folder = path;
+  options.image_size = 8;
+  options.cache = path / "shared.cache";
+  const Dataset first = read_dataset(options);
+  check_equal(read_dataset(options), first);
+  options.image_size = 4;
+  CHECK(read_dataset(options).train.size == 4);
+  options.image_size = 8;
+  check_equal(read_dataset(options), first);
+  std::filesystem::rename(path / "train" / "a" / "2.ppm", path / "train" / "a" / "02.ppm");
+  check_equal(read_dataset(options), first);  // same order and pixels, read anew
+  std::filesystem::remove(path / "train" / "a" / "02.ppm");
+  CHECK(read_dataset(options).train.count == 2);
+}
+
+TEST_CASE("data cache: one that cannot be written is no error") {
+  const TemporaryFolder folder;
+  write_cifar10(folder.path(), 2);
+  DatasetOptions options;
+  options.folder = folder.path();
+  options.cache = folder.path() / "absent" / "packed";
+  const Dataset dataset = read_dataset(options);
+  CHECK(dataset.train.count == 10);
+  CHECK(!std::filesystem::exists(folder.path() / "absent"));
+  options.cache = folder.path() / "a-folder";
+  std::filesystem::create_directories(options.cache);
+  check_equal(read_dataset(options), dataset);
+}
+
+}  // namespace drnas

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+#include "engine/ops/derived_ops.h"
+#include "nas/space/derived_network.h"
+#include "tests/parity/parity_compare.h"
+
+namespace drnas::parity {
+
+Errors replay_derived(const std::filesystem::path& path, const Setting& setting) {
+  const Device device = setting.device;
+  Comparison comparison(path, setting);
+  const ReferenceFile& file = comparison.file();
+  const DeviceBatch batch = comparison.batch("");
+  const bool auxiliary = file.contains("init.auxiliary_head.classifier.weight");
+  const auto network = make_derived_network(
+      {.genotype = parse_darts_genotype(file.metadata("genotype"), path.string() + ": genotype"),
+       .channels = file.channels(),
+       .layers = file.check_darts(),
+       .classes = file.classes(),
+       .image_size = static_cast<int>(batch.images.shape().h),
+       .imagenet = file.net() == "derived_imagenet",
+       .auxiliary = auxiliary},
+      0, device);
+  const ParameterStore& store = network->parameters();
+  comparison.start(store, {});
+
+  Tape tape(device);
+  const DerivedNetwork::Logits logits = network->forward(tape, Variable(batch.images), {});
+  comparison.compare_tensor<float>("logits", logits.main.value(), "logits");
+  Variable loss = cross_entropy(tape, "loss", logits.main, batch.labels).loss;
+  if (auxiliary) {
+    comparison.compare_tensor<float>("aux_logits", logits.auxiliary.value(), "aux_logits");
+    const Tensor factor({1, 1, 1, 1}, MemoryTag::optimizer, device);
+    upload_scalar(static_cast<float>(file.auxiliary_weight()), factor);
+    const Variable second = cross_entropy(tape, "loss", logits.auxiliary, batch.labels).loss;
+    loss = weighted_sum(tape, "loss", loss, second, factor);
+  }
+  comparison.compare_tensor<float>("loss", loss.value(), "loss");
+  tape.backward(loss, network->leaves());
+  comparison.compare_gradients(store);
+  comparison.compare_slices("after", "after.", store.statistics(), store.statistics_buffer());
+  Tape quiet(device, false);
+  comparison.compare_tensor<float>(
+      "eval_logits",
+      network->forward(quiet, Variable(batch.images), {.training = false}).main.value(),
+      "eval_logits");
+  return comparison.errors();
+}
+
+Errors replay(const std::filesystem::path& file, const Setting& setting) {
+  const std::string net = ReferenceFile(file).net();
+  if (net.starts_with("derived")) return replay_derived(file, setting);
+  if (net.starts_with("search")) return replay_darts_search(file, setting);
+  return replay_supernet(file, setting);
+}
+
+}  // namespace drnas::parity
