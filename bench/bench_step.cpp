@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "bench/bench_report.h"
-#include "bench/bench_step_flops.h"
 #include "bench/machine.h"
 #include "engine/files.h"
 #include "engine/gpu.h"
@@ -19,7 +18,7 @@
 #include "nas/run/version.h"
 #include "nas/search/memory_plan.h"
 #include "nas/search/search_inputs.h"
-#include "nas/space/supernet.h"
+#include "nas/space/search_space.h"
 #include "nas/step/trainer.h"
 
 namespace {
@@ -27,9 +26,14 @@ namespace {
 using namespace drnas;
 using nlohmann::ordered_json;
 
-const std::map<std::string, SearchSpace> spaces{{"nas-bench-201", SearchSpace::nas_bench_201},
-                                                {"darts", SearchSpace::darts},
-                                                {"darts-imagenet", SearchSpace::darts_imagenet}};
+constexpr const char* imagenet_name = "darts-imagenet";
+
+/// Names of --space: the spaces, and the DARTS space with the ImageNet stem.
+std::vector<std::string> space_names() {
+  std::vector<std::string> names{imagenet_name};
+  for (const SearchSpace* space : search_spaces()) names.emplace_back(space->facts().name);
+  return names;
+}
 
 struct Options {
   std::string space = "nas-bench-201", json, device_name = "cpu", raw_outputs = "auto",
@@ -40,12 +44,16 @@ struct Options {
   Device device = Device::cpu;  ///< what device_name stands for
 };
 
+const SearchSpace& space_of(const Options& o) {
+  return search_space(o.space == imagenet_name ? "darts" : o.space);
+}
+
 Options parse(int argc, char** argv) {
   Options o;
   CLI::App app("Times both search steps on random images", "bench_step");
-  app.add_option("--space", o.space)->check(CLI::IsMember(spaces))->capture_default_str();
+  app.add_option("--space", o.space)->check(CLI::IsMember(space_names()))->capture_default_str();
   app.add_option("--channels", o.channels)->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--cells", o.cells, "of a stage; in the DARTS space in all")
+  app.add_option("--cells", o.cells, "of a section; in the DARTS space in all")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--batch-size", o.batch_size)->check(CLI::PositiveNumber)->capture_default_str();
@@ -61,8 +69,8 @@ Options parse(int argc, char** argv) {
       ->capture_default_str();
   bench::add_common_options(app, o);
   bench::parse_options(app, argc, argv, o);
-  if (o.image_size <= 0) o.image_size = o.space == "darts-imagenet" ? 224 : 32;
-  if (o.precision == "auto" && o.space != "nas-bench-201") o.precision = "fp32";
+  if (o.image_size <= 0) o.image_size = o.space == imagenet_name ? 224 : 32;
+  if (o.precision == "auto" && !space_of(o).facts().half_storage) o.precision = "fp32";
   if (choose_precision(o.precision, o.device, o.channels).tf32)
     kernels::set_conv_math(kernels::ConvMath::tf32);
   return o;
@@ -74,14 +82,14 @@ MemoryQuestion question_of(const Options& o) {
                        .cells = o.cells,
                        .classes = 10,
                        .partial_channels = o.partial_channels,
-                       .space = spaces.at(o.space)};
+                       .space = &space_of(o),
+                       .imagenet_stem = o.space == imagenet_name};
   question.image_size = o.image_size;
   question.supernet.storage = choose_precision(o.precision, o.device, o.channels).storage;
   question.batch_sizes = {o.batch_size};
   question.device = o.device;
   question.trainer.capture = !o.no_graph;
-  if (question.supernet.space != SearchSpace::nas_bench_201)
-    question.trainer.clip_with_alpha = false;  // as published
+  question.trainer.clip_with_alpha = space_of(o).facts().clips_with_alpha;  // as published
   question.supernet.raw_outputs = choose_raw_outputs(o.raw_outputs, question, 0);
   return question;
 }
@@ -132,7 +140,7 @@ ordered_json measure(const Options& o) {
   const bench::CardMemory card = cuda ? bench::card_memory() : bench::CardMemory{};
   report["process_start_bytes"] = bench::process_bytes("VmRSS");
   const std::unique_ptr<Supernet> supernet = make_supernet(question.supernet, 1, o.device);
-  const auto [rows, columns] = theta_shape(question.supernet.space);
+  const auto [rows, columns] = theta_shape(space_of(o));
   const auto distribution = make_dirichlet({rows, columns, 1, o.device}, 1);
   Trainer trainer(*supernet, *distribution, question.trainer);
   const DeviceBatch batch = bench::random_batch(o.batch_size, o.image_size, o.device);
@@ -157,7 +165,7 @@ ordered_json measure(const Options& o) {
 
 void add_rates(ordered_json& report, const Options& o) {
   const double forward =
-      2.0 * o.batch_size * bench::forward_macs(question_of(o).supernet, o.image_size);
+      2.0 * o.batch_size * space_of(o).multiply_adds(question_of(o).supernet, o.image_size);
   const auto rate = [&](const char* step, double passes) {
     return passes * forward / report[step]["median"].get<double>() / 1e6;
   };

@@ -67,7 +67,7 @@ ordered_json describe(const Options& o) {
 
 DerivedOptions network_options(const Options& o) {
   DerivedOptions options;
-  options.genotype = read_genotype(o.genotype);
+  options.genotype = find_genotype(o.genotype);
   options.channels = o.channels;
   options.layers = o.layers;
   options.image_size = o.image_size;

@@ -6,7 +6,7 @@
 #include "nas/run/signals.h"
 #include "nas/search/search.h"
 #include "nas/search/search_inputs.h"
-#include "nas/space/cell_graph.h"
+#include "nas/space/search_space.h"
 #include "tools/cli.h"
 #include "tools/drawing/cell_text.h"
 #include "tools/plan.h"
@@ -31,7 +31,7 @@ void print_result(const SearchResult& result, const SearchOptions& options) {
   std::cout << result.genotype << "\n";
   if (result.table) std::cout << accuracies(*result.table) << "\n";
   if (options.quiet) return;
-  for (const CellGraph& graph : cell_graphs(search_space(options), result.genotype))
+  for (const CellGraph& graph : search_space(options.space).cell_graphs(result.genotype))
     std::cout << cell_text(graph, locale_is_utf8());
   if (options.then_train) return;
   std::cout << "what to run next:\n  train what was found         drnas_train --genotype "

@@ -55,7 +55,7 @@ LossExpectation mean_and_deviation(const std::vector<double>& losses) {
 
 }  // namespace
 
-Evidence::Evidence(const SearchOptions& options, SearchSpace space, const Nb201Table* table)
+Evidence::Evidence(const SearchOptions& options, const SearchSpace& space, const Nb201Table* table)
     : space_(space),
       none_(options.none_op),
       dirichlet_(options.method == "drnas"),
@@ -109,8 +109,7 @@ bool Evidence::measure(std::int64_t epoch, Trainer& trainer, MixingDistribution&
                        BatchSource& evaluation, const Tick& tick, EpochRecord& record) {
   if (trajectory_ > 0) {
     const Clock::time_point start = Clock::now();
-    const Architecture chosen =
-        derive_architecture(space_, none_, distribution.ranked_by(ranking_));
+    const Architecture chosen = space_.derive(distribution.ranked_by(ranking_), none_);
     record.trajectory =
         sample_trajectory(distribution, space_, none_, chosen, table_, trajectory_, epoch);
     record.seconds["trajectory"] = seconds_since(start);
@@ -130,7 +129,7 @@ bool Evidence::measure(std::int64_t epoch, Trainer& trainer, MixingDistribution&
 }
 
 std::optional<Warning> Evidence::judge(EpochRecord& record) {
-  const Architecture a = read_architecture(space_, record.genotype);
+  const Architecture a = space_.parse(record.genotype, "genotype");
   std::optional<double> eigenvalue;
   if (record.hessian) eigenvalue = record.hessian->mu.eigenvalue;
   const EpochSigns signs{record.epoch, a.skips, a.places, record.val_loss, eigenvalue, a.genotype};

@@ -23,7 +23,7 @@ class Evidence {
   using Tick = std::function<bool(std::int64_t done, std::int64_t passes)>;
 
   /// table: null without one.
-  Evidence(const SearchOptions& options, SearchSpace space, const Nb201Table* table);
+  Evidence(const SearchOptions& options, const SearchSpace& space, const Nb201Table* table);
 
   /// The epochs that a resumed search has behind it, whose warnings have been given.
   void recall(const std::filesystem::path& log);
@@ -39,7 +39,7 @@ class Evidence {
                                             MixingDistribution& distribution,
                                             const DeviceBatch& batch, const Tick& tick) const;
 
-  SearchSpace space_;
+  const SearchSpace& space_;
   bool none_, dirichlet_;
   Ranking ranking_;
   const Nb201Table* table_;
@@ -51,6 +51,6 @@ class Evidence {
 
 /// What the lines of a log show of early warnings. Throws Error naming file and line for one that
 /// is no epoch of a search.
-std::vector<EpochSigns> logged_signs(const std::filesystem::path& log, SearchSpace space);
+std::vector<EpochSigns> logged_signs(const std::filesystem::path& log, const SearchSpace& space);
 
 }  // namespace drnas

@@ -27,20 +27,20 @@ Quartiles quartiles(std::vector<double> values) {
           values.back()};
 }
 
-TrajectoryRecord sample_trajectory(MixingDistribution& distribution, SearchSpace space, bool none,
-                                   const Architecture& chosen, const Nb201Table* table, int samples,
-                                   std::int64_t epoch) {
+TrajectoryRecord sample_trajectory(MixingDistribution& distribution, const SearchSpace& space,
+                                   bool none, const Architecture& chosen, const Nb201Table* table,
+                                   int samples, std::int64_t epoch) {
   TrajectoryRecord record;
   record.samples = samples;
   std::set<std::string> cells;
   std::map<std::string, std::vector<double>> accuracy;
   for (int i = 0; i < samples; ++i) {
     const auto draw = first_draw - static_cast<std::uint32_t>(epoch * samples + i);
-    const Architecture a = derive_architecture(space, none, distribution.sampled(draw));
+    const Architecture a = space.derive(distribution.sampled(draw), none);
     cells.insert(a.genotype);
     record.agreement += agreement(chosen, a) / samples;
-    if (table == nullptr || !a.cell) continue;
-    const TableAccuracy& found = table->at(*a.cell);
+    if (table == nullptr || !a.number) continue;
+    const TableAccuracy& found = table->at(*a.number);
     accuracy["cifar10"].push_back(found.cifar10);
     accuracy["cifar100"].push_back(found.cifar100);
     accuracy["imagenet16_120"].push_back(found.imagenet16_120);

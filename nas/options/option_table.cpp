@@ -2,6 +2,7 @@
 #include "nas/options/option_table.h"
 
 #include "nas/options/common_options.h"
+#include "nas/space/search_space.h"
 
 namespace drnas {
 namespace {
@@ -61,8 +62,9 @@ OptionRows<O> data_rows() {
 }
 
 OptionRows<O> space_rows() {
+  static const std::string names = "search space: " + search_space_names();
   return {
-      {"space", &O::space, network, "NAME", result, "search space: nas-bench-201 or darts"},
+      {"space", &O::space, network, "NAME", result, names},
   };
 }
 

@@ -10,6 +10,7 @@
 #include "nas/diagnostics/hessian.h"
 #include "nas/options/image_options.h"
 #include "nas/options/option_table.h"
+#include "nas/space/search_space.h"
 
 namespace drnas {
 namespace {
@@ -112,12 +113,14 @@ void check_data(const SearchOptions& o, const Checker& check) {
 }
 
 void check_network(const SearchOptions& o, const Checker& check) {
-  check.one_of("space", o.space, Names{"nas-bench-201", "darts"});
+  const SearchSpace* const space = find_search_space(o.space);
+  check.require(space != nullptr, "space", search_space_names());
+  const SpaceFacts& facts = space->facts();
   check.one_of("stem", o.stem, Names{"cifar", "imagenet"});
-  check.require(o.stem == "cifar" || o.space == "darts", "stem", "cifar with --space " + o.space);
-  check.require(!o.none_op || o.space == "darts", "none-op", "false with --space " + o.space);
+  check.require(o.stem == "cifar" || facts.imagenet_stem, "stem", "cifar with --space " + o.space);
+  check.require(!o.none_op || facts.none_option, "none-op", "false with --space " + o.space);
   check.integer("channels", o.channels, 1, 1024);
-  check.integer("cells", o.cells, o.space == "darts" ? 3 : 1, 100);
+  check.integer("cells", o.cells, facts.least_cells, 100);
   for (const int k : o.partial_channels)
     check.require(k >= 1 && o.channels % k == 0, "partial-channels",
                   "divisors of --channels " + std::to_string(o.channels));
@@ -134,7 +137,7 @@ void check_stage_list(const Checker& check, std::string_view name, const std::ve
 }
 
 void check_stages(const SearchOptions& o, const Checker& check) {
-  const int ops = o.space == "darts" ? 7 + o.none_op : 5;
+  const int ops = theta_shape(search_space(o.space), o.none_op).columns;
   for (const int keep : o.keep_ops)
     check.require(keep >= 1 && keep <= ops, "keep-ops",
                   "1 to the " + std::to_string(ops) + " operations of --space " + o.space);

@@ -1,119 +1,56 @@
 // SPDX-License-Identifier: MIT
 #include "nas/options/train_options.h"
 
-#include <array>
-
 #include "engine/parameters/schedule.h"
 #include "nas/options/image_options.h"
+#include "nas/options/train_presets.h"
+#include "nas/space/search_space.h"
 
 namespace drnas {
 namespace {
 
-constexpr const char* drnas_nb201_cell =
-    "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2"
-    "|";
 /// Epochs at the end of the linear schedule that are less steep.
 constexpr int slow_epochs = 5;
 
 using Checker = OptionChecker<TrainOptions>;
 
-/// Minutes on two cores, on real images from a distribution's package.
-TrainOptions quick_preset() {
-  TrainOptions o;
-  o.dataset = "fashion-mnist";
-  o.limit_train = 8000;
-  o.cells = 1;
-  o.epochs = 6;
-  o.batch_size = 64;
-  return o;
-}
-
-/// What both published trainings in the DARTS space have in common.
-TrainOptions darts_preset() {
-  TrainOptions o;
-  o.nesterov = false;
-  o.grad_clip = 5;
-  o.auxiliary_weight = 0.4;
-  return o;
-}
-
-TrainOptions darts_cifar10_preset() {
-  TrainOptions o = darts_preset();
-  o.genotype = "DrNAS_cifar10";
-  o.channels = 36;
-  o.cells = 20;
-  o.epochs = 600;
-  o.batch_size = 64;
-  o.learning_rate = 0.025;
-  o.weight_decay = 3e-4;
-  o.cutout = 16;
-  o.drop_path = 0.3;
-  return o;
-}
-
-TrainOptions darts_imagenet_preset() {
-  TrainOptions o = darts_preset();
-  o.genotype = "DrNAS_imagenet";
-  o.dataset = "image-folder";
-  o.image_size = 224;
-  o.augment = "resized-crop";
-  o.colour_jitter = true;
-  o.stem = "imagenet";
-  o.channels = 48;
-  o.cells = 14;
-  o.epochs = 250;
-  o.batch_size = 768;
-  o.learning_rate = 0.5;
-  o.schedule = "linear";
-  o.warmup_epochs = 5;
-  o.weight_decay = 3e-5;
-  o.label_smoothing = 0.1;
-  return o;
-}
-
-constexpr std::array<Preset, 4> known_presets{{
-    {"quick", "a small NAS-Bench-201 network on Fashion-MNIST, minutes on two cores"},
-    {"nb201", "the protocol of NAS-Bench-201 on CIFAR-10 (default for its cells)"},
-    {"darts-cifar10", "the published DARTS-space training on CIFAR-10 (default for its cells)"},
-    {"darts-imagenet", "the published DARTS-space training on ImageNet"},
-}};
-
 void check_preset(const TrainOptions& o, const Checker& check) {
   std::vector<std::string_view> names;
-  for (const Preset& known : known_presets) names.push_back(known.name);
+  for (const TrainPreset& known : train_presets()) names.push_back(known.name);
   check.one_of("preset", o.preset, names);
 }
 
-bool is_nb201(const std::string& genotype) {
-  return std::holds_alternative<Nb201Cell>(read_genotype(genotype));
-}
-
 /// The published form of whatever names a genotype.
-std::string published(const std::string& genotype) {
-  return std::visit([](const auto& cell) { return to_string(cell); }, read_genotype(genotype));
-}
+std::string published(const std::string& genotype) { return find_genotype(genotype).text; }
 
 void check_data(const TrainOptions& o, const Checker& check) {
   check_images(o, check);
   check.require(o.limit_train >= 0, "limit-train", "0 (all) or more");
 }
 
+/// A preset trains genotypes of its space alone.
+void check_preset_fits(const TrainOptions& o, const SpaceFacts& space, const Checker& check) {
+  std::string fitting;
+  for (const TrainPreset& preset : train_presets())
+    if (preset.space == space.name)
+      fitting += (fitting.empty() ? "" : " or ") + std::string(preset.name);
+  check.require(find_train_preset(o.preset)->space == space.name, "preset",
+                fitting + " for a genotype of the " + std::string(space.title));
+}
+
 void check_network(const TrainOptions& o, const Checker& check) {
-  const bool nb201 = is_nb201(o.genotype);
-  // Presets named after a space are for its genotypes.
-  const bool fits = o.preset == "nb201" || o.preset == "quick" ? nb201 : !nb201;
-  check.require(fits, "preset",
-                nb201 ? "nb201 or quick for a NAS-Bench-201 cell"
-                      : "darts-cifar10 or darts-imagenet for a genotype of the DARTS space");
+  const SpaceFacts& space = find_genotype(o.genotype).space->facts();
+  const std::string which = " for a genotype of the " + std::string(space.title);
+  check_preset_fits(o, space, check);
   check.one_of("stem", o.stem, Names{"cifar", "imagenet"});
-  check.require(o.stem == "cifar" || !nb201, "stem", "cifar for a NAS-Bench-201 cell");
+  check.require(o.stem == "cifar" || space.imagenet_stem, "stem", "cifar" + which);
   check.integer("channels", o.channels, 1, 1024);
-  check.integer("cells", o.cells, nb201 ? 1 : 3, 100);
+  check.integer("cells", o.cells, space.least_cells, 100);
   check.not_negative("auxiliary-weight", o.auxiliary_weight);
-  check.require(o.auxiliary_weight == 0 || !nb201, "auxiliary-weight",
-                "0 for a NAS-Bench-201 cell, whose network has no auxiliary head");
+  check.require(o.auxiliary_weight == 0 || space.auxiliary_head, "auxiliary-weight",
+                "0" + which + ", whose network has no auxiliary head");
   check.fraction("drop-path", o.drop_path);
-  check.require(o.drop_path == 0 || !nb201, "drop-path", "0 for a NAS-Bench-201 cell");
+  check.require(o.drop_path == 0 || space.auxiliary_head, "drop-path", "0" + which);
 }
 
 void check_recipe(const TrainOptions& o, const Checker& check) {
@@ -162,15 +99,10 @@ void TrainOptions::validate() const {
 
 std::string TrainOptions::to_toml() const { return options_toml(*this, program); }
 
-std::span<const Preset> train_presets() { return known_presets; }
-
 TrainOptions train_preset_options(std::string_view name) {
-  TrainOptions o = name == "quick"            ? quick_preset()
-                   : name == "darts-cifar10"  ? darts_cifar10_preset()
-                   : name == "darts-imagenet" ? darts_imagenet_preset()
-                                              : TrainOptions{};
+  const TrainPreset* const preset = find_train_preset(name);
+  TrainOptions o = preset ? preset->options() : TrainOptions{};
   o.preset = name;
-  if (o.genotype.empty()) o.genotype = drnas_nb201_cell;
   check_preset(o, Checker(o));
   return o;
 }
@@ -179,10 +111,12 @@ TrainOptions resolve_train_options(const std::vector<GivenOption>& config,
                                    const std::vector<GivenOption>& command_line) {
   std::string preset = last_given(config, command_line, "preset");
   const std::string genotype = last_given(config, command_line, "genotype");
+  if (preset.empty() && genotype.empty()) preset = TrainOptions{}.preset;
   if (preset.empty())
-    preset = genotype.empty() || is_nb201(genotype) ? "nb201"
-             : is_imagenet_genotype(genotype)       ? "darts-imagenet"
-                                                    : "darts-cifar10";
+    preset =
+        train_preset_for(*find_genotype(genotype).space,
+                         is_imagenet_genotype(genotype) ? PresetUse::imagenet : PresetUse::standard)
+            .name;
   TrainOptions options = train_preset_options(preset);
   apply_options(options, config);
   apply_options(options, command_line);
@@ -195,10 +129,10 @@ TrainOptions resolve_train_options(const std::vector<GivenOption>& config,
 }
 
 TrainOptions train_options_after(const SearchOptions& s, const std::string& genotype) {
-  const bool darts = s.space == "darts";
-  TrainOptions o = train_preset_options(!darts ? s.preset == "quick" ? "quick" : "nb201"
-                                        : s.stem == "imagenet" ? "darts-imagenet"
-                                                               : "darts-cifar10");
+  const PresetUse use = s.preset == "quick"    ? PresetUse::quick
+                        : s.stem == "imagenet" ? PresetUse::imagenet
+                                               : PresetUse::standard;
+  TrainOptions o = train_preset_options(train_preset_for(*find_genotype(genotype).space, use).name);
   o.genotype = published(genotype);
   o.dataset = s.dataset;
   o.data = s.data;
@@ -240,7 +174,7 @@ double drop_path_probability(const TrainOptions& o, std::int64_t epoch) {
 
 DerivedOptions derived_options(const TrainOptions& o, int classes) {
   DerivedOptions d;
-  d.genotype = read_genotype(o.genotype);
+  d.genotype = find_genotype(o.genotype);
   d.channels = o.channels;
   d.layers = o.cells;
   d.classes = classes;

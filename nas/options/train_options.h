@@ -80,8 +80,8 @@ struct TrainOptions {
 template <>
 std::span<const OptionOf<TrainOptions>> options_of<TrainOptions>();
 
-std::span<const Preset> train_presets();
-/// Throws Error that lists the known ones. The genotype is one that DrNAS found.
+/// Of a row of train_presets(). Throws Error that lists the known ones. The genotype is one that
+/// DrNAS found.
 TrainOptions train_preset_options(std::string_view name);
 
 /// Defaults < preset < configuration file < command line, as for a search. Where no preset is given

@@ -5,6 +5,7 @@
 #include <list>
 
 #include "engine/memory/planning.h"
+#include "nas/space/search_space.h"
 
 namespace drnas {
 namespace {
@@ -34,7 +35,7 @@ void run_epoch(const BatchSources& sources, Trainer& trainer) {
 
 void run_steps(const MemoryQuestion& q) {
   const std::unique_ptr<Supernet> supernet = make_supernet(q.supernet, 0, q.device);
-  const ThetaShape shape = theta_shape(q.supernet.space, q.supernet.none);
+  const ThetaShape shape = theta_shape(*q.supernet.space, q.supernet.none);
   const auto distribution =
       make_distribution(q.method, {shape.rows, shape.columns, 0, q.device}, 0);
   if (!q.supernet.kept.empty()) distribution->parameters().prune(q.supernet.kept);

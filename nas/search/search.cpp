@@ -15,7 +15,7 @@
 #include "nas/run/signals.h"
 #include "nas/search/search_inputs.h"
 #include "nas/search/search_state.h"
-#include "nas/space/architecture.h"
+#include "nas/space/search_space.h"
 
 namespace drnas {
 namespace {
@@ -47,9 +47,9 @@ class Search {
         device_(device),
         directory_(directory),
         observer_(observer),
-        theta_(theta_shape(memory.network.space, memory.network.none)),
+        theta_(theta_shape(*memory.network.space, memory.network.none)),
         stages_(stages_of(options, theta_.columns)),
-        evidence_(options, memory.network.space, inputs.table ? &*inputs.table : nullptr) {
+        evidence_(options, *memory.network.space, inputs.table ? &*inputs.table : nullptr) {
     distribution_ = make_distribution(
         options.method, {theta_.rows, theta_.columns, options.seed, device}, options.seed);
     batches_ = inputs.batch_sources(options, device, memory);
@@ -89,7 +89,7 @@ class Search {
     }
     SearchResult result;
     const Architecture found =
-        ending_ ? read_architecture(space(), ending_->good_genotype) : chosen();
+        ending_ ? space().parse(ending_->good_genotype, "genotype") : chosen();
     result.genotype = found.genotype;
     directory_.write_genotype(result.genotype);
     result.table = table_entry(found);
@@ -104,14 +104,14 @@ class Search {
 
  private:
   const Stage& stage() const { return stages_[static_cast<std::size_t>(progress_.stage - 1)]; }
-  SearchSpace space() const { return first_memory_.network.space; }
+  const SearchSpace& space() const { return *first_memory_.network.space; }
   Architecture chosen() const {
-    return derive_architecture(space(), options_.none_op,
-                               distribution_->ranked_by(architecture_ranking(options_)));
+    return space().derive(distribution_->ranked_by(architecture_ranking(options_)),
+                          options_.none_op);
   }
   std::optional<TableAccuracy> table_entry(const Architecture& a) const {
-    if (!inputs_.table || !a.cell) return {};
-    return inputs_.table->at(*a.cell);
+    if (!inputs_.table || !a.number) return {};
+    return inputs_.table->at(*a.number);
   }
 
   void build(const SupernetOptions& network) {

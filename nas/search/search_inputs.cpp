@@ -5,6 +5,7 @@
 
 #include "kernels/layers/conv2d.h"
 #include "nas/options/image_options.h"
+#include "nas/space/search_space.h"
 
 namespace drnas {
 namespace {
@@ -44,7 +45,7 @@ TrainerOptions trainer_options(const SearchOptions& o) {
   t.l2 = o.regulariser == "l2" ? o.lambda : 0.0;
   t.alpha_grad_clip = o.alpha_grad_clip;
   // The published NAS-Bench-201 code clips the gradients of all that the loss depends on.
-  t.clip_with_alpha = o.space == "nas-bench-201" && o.recipe == "published";
+  t.clip_with_alpha = search_space(o.space).facts().clips_with_alpha && o.recipe == "published";
   t.kl = o.regulariser == "kl" ? o.lambda : 0.0;
   t.capture = !o.no_graph;
   return t;
@@ -77,11 +78,6 @@ LoaderOptions evaluation_loader_options(const SearchOptions& o) {
   return l;
 }
 
-SearchSpace search_space(const SearchOptions& o) {
-  if (o.space == "nas-bench-201") return SearchSpace::nas_bench_201;
-  return o.stem == "imagenet" ? SearchSpace::darts_imagenet : SearchSpace::darts;
-}
-
 Precision choose_precision(const std::string& name, Device device, int channels) {
   const bool gpu = device == Device::cuda;
   if (!gpu && (name == "tf32" || name == "bf16"))
@@ -91,9 +87,11 @@ Precision choose_precision(const std::string& name, Device device, int channels)
 }
 
 Precision choose_precision(const SearchOptions& o, Device device) {
-  if (o.space == "nas-bench-201") return choose_precision(o.precision, device, o.channels);
+  const SpaceFacts& space = search_space(o.space).facts();
+  if (space.half_storage) return choose_precision(o.precision, device, o.channels);
   if (o.precision == "bf16")
-    throw Error("--precision bf16: the DARTS space stores float32, expected fp32, tf32 or auto");
+    throw Error("--precision bf16: the " + std::string(space.title) +
+                " stores float32, expected fp32, tf32 or auto");
   return choose_precision(o.precision == "auto" ? "fp32" : o.precision, device, o.channels);
 }
 
@@ -101,6 +99,14 @@ Precision apply_precision(const SearchOptions& o, Device device) {
   const Precision precision = choose_precision(o, device);
   kernels::set_conv_math(precision.tf32 ? kernels::ConvMath::tf32 : kernels::ConvMath::fp32);
   return precision;
+}
+
+SupernetOptions supernet_options(const SearchOptions& o, int classes) {
+  SupernetOptions s{o.channels, o.cells, classes, o.partial_channels[0]};
+  s.space = &search_space(o.space);
+  s.none = o.none_op;
+  s.imagenet_stem = o.stem == "imagenet";
+  return s;
 }
 
 SearchInputs::SearchInputs(const SearchOptions& o, bool write_cache) {
@@ -113,10 +119,7 @@ SearchInputs::SearchInputs(const SearchOptions& o, bool write_cache) {
 MemoryQuestion SearchInputs::memory_question(const SearchOptions& o, Device device,
                                              ImagePlace images) const {
   MemoryQuestion q;
-  q.supernet = {o.channels, o.cells, static_cast<int>(dataset.classes.size()),
-                o.partial_channels[0]};
-  q.supernet.space = search_space(o);
-  q.supernet.none = o.none_op;
+  q.supernet = supernet_options(o, static_cast<int>(dataset.classes.size()));
   q.supernet.storage = choose_precision(o, device).storage;
   q.method = o.method;
   q.batch_sizes = batch_sizes(split, o.batch_size);
@@ -167,7 +170,7 @@ BatchSources SearchInputs::batch_sources(const SearchOptions& o, Device device,
 
 SearchMemory SearchInputs::plan(const SearchOptions& o, Device device) const {
   const SearchMemory first = plan_first_stage(o, device);
-  const SearchSpace space = first.network.space;
+  const SearchSpace& space = *first.network.space;
   const std::vector<Stage> stages = stages_of(o, theta_shape(space, o.none_op).columns);
   for (std::size_t i = 1; i < stages.size(); ++i)
     plan_stage(o, device, first, stages[i], heaviest(first.network, stages[i].keep_ops));
@@ -204,14 +207,8 @@ SearchMemory SearchInputs::plan_first_stage(const SearchOptions& o, Device devic
 }
 
 std::vector<std::uint8_t> SearchInputs::heaviest(const SupernetOptions& network, int keep) {
-  const auto [rows, columns] = theta_shape(network.space, network.none);
-  // By raw outputs and what their backward pass needs: separable convolutions count twice.
-  const int first = network.none ? 1 : 0;
-  std::vector<int> order = network.space == SearchSpace::nas_bench_201
-                               ? std::vector<int>{3, 2, 4, 1, 0}
-                               : std::vector<int>{4, 3, 6, 5, 0, 1, 2};
-  for (int& column : order) column += first;
-  if (network.none) order.push_back(0);
+  const auto [rows, columns] = theta_shape(*network.space, network.none);
+  const std::vector<int> order = network.space->operations_by_memory(network.none);
   std::vector<std::uint8_t> kept(static_cast<std::size_t>(rows) * columns, 0);
   for (int row = 0; row < rows; ++row)
     for (int i = 0; i < keep; ++i) kept[static_cast<std::size_t>(row * columns + order[i])] = 1;
@@ -232,7 +229,7 @@ SearchMemory SearchInputs::plan_stage(const SearchOptions& o, Device device,
   };
   const std::int64_t limit = first.peak_bytes;
   // The fewest cells whose rebuilding is enough; more of them never need more.
-  int enough = 0, most = cell_count(question.supernet);
+  int enough = 0, most = question.supernet.space->mixed_cells(question.supernet);
   memory.peak_bytes = peak_with(0);
   if (memory.peak_bytes > limit) {
     memory.peak_bytes = peak_with(most);

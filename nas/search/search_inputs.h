@@ -56,8 +56,8 @@ std::string image_text(const SearchMemory& memory, const ImageSet& images);
 /// and on the CPU the decoded images too, which lie in the same memory.
 std::int64_t planned_bytes(const SearchMemory& memory, Device device, const ImageSet& images);
 
-/// The search space and the stem that the options ask for.
-SearchSpace search_space(const SearchOptions& options);
+/// The supernet of the first stage, its storage left to choose_precision().
+SupernetOptions supernet_options(const SearchOptions& options, int classes);
 
 /// What a search reads before it starts.
 struct SearchInputs {

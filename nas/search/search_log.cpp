@@ -97,7 +97,7 @@ std::string to_json(const EpochRecord& record) {
   return json.dump();
 }
 
-std::vector<EpochSigns> logged_signs(const std::filesystem::path& log, SearchSpace space) {
+std::vector<EpochSigns> logged_signs(const std::filesystem::path& log, const SearchSpace& space) {
   std::vector<EpochSigns> all;
   std::error_code ignored;
   if (!std::filesystem::exists(log, ignored)) return all;
@@ -109,7 +109,7 @@ std::vector<EpochSigns> logged_signs(const std::filesystem::path& log, SearchSpa
     begin = end + 1;
     try {
       const Json epoch = Json::parse(object);
-      const Architecture a = read_architecture(space, epoch.at("genotype").get<std::string>());
+      const Architecture a = space.parse(epoch.at("genotype").get<std::string>(), "genotype");
       const Json& loss = epoch.at("val_loss");  // null where it was not finite
       EpochSigns signs{
           epoch.at("epoch").get<int>(),

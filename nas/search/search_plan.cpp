@@ -45,12 +45,8 @@ std::string plan_search_memory(const SearchOptions& options) {
   std::string note;
   MemoryQuestion question;
   question.device = choose_device(options.device, note);
-  question.supernet.channels = options.channels;
-  question.supernet.cells = options.cells;
+  question.supernet = supernet_options(options, classes_before_reading(options));
   question.supernet.storage = apply_precision(options, question.device).storage;
-  question.supernet.space = search_space(options);
-  question.supernet.none = options.none_op;
-  question.supernet.classes = classes_before_reading(options);
   question.method = options.method;
   question.batch_sizes = {options.batch_size};
   question.image_size = options.image_size;

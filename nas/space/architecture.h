@@ -3,31 +3,26 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
-
-#include "nas/space/nb201/nb201_cell.h"
-#include "nas/space/supernet.h"
 
 namespace drnas {
 
 /// The architecture that mixing weights stand for.
 struct Architecture {
-  std::string genotype;           ///< one line in the form of the search space
-  std::optional<Nb201Cell> cell;  ///< in NAS-Bench-201
-  /// Its decisions, each "CELL TO<-FROM OPERATION": one an edge in NAS-Bench-201; the 16 inputs of
-  /// nodes in the DARTS space.
+  std::string genotype;  ///< one line in the form of the search space
+  /// Among all of the space, where they are numbered for tables of accuracies.
+  std::optional<int> number;
+  /// Its decisions, each "CELL TO<-FROM OPERATION".
   std::vector<std::string> choices;
-  int skips = 0, places = 0;  ///< skip connections among the edges of the cell (DARTS: the normal
-                              ///< cell), and how many edges it has
+  int skips = 0, places = 0;  ///< skip connections among the edges of the (normal) cell, and how
+                              ///< many edges it has
 };
 
-/// Reads a genotype line of the search space. Throws Error as parse_nb201() and
-/// parse_darts_genotype() do.
-Architecture read_architecture(SearchSpace space, const std::string& genotype);
-/// theta [rows][columns] as theta_shape() says. NAS-Bench-201: the largest entry of each edge;
-/// DARTS: derive_darts_genotype(). Throws Error as these do.
-Architecture derive_architecture(SearchSpace space, bool none,
-                                 const std::vector<std::vector<double>>& theta);
+/// "CELL TO<-FROM OPERATION".
+std::string choice_text(std::string_view cell, int to, int from, std::string_view operation);
+/// As architectures name it.
+inline constexpr std::string_view skip_name = "skip_connect";
 
 /// Share of the choices of `a` that `b` makes as well, 0 to 1.
 double agreement(const Architecture& a, const Architecture& b);

@@ -4,26 +4,22 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "engine/parameters/parameters.h"
-#include "nas/space/darts/darts_genotype.h"
-#include "nas/space/nb201/nb201_cell.h"
+#include "nas/space/genotype.h"
 
 namespace drnas {
 
 /// A network of derived cells, to be trained from scratch.
 struct DerivedOptions {
-  std::variant<Nb201Cell, DartsGenotype> genotype;
+  Genotype genotype;
   int channels = 36;  ///< C of the first cells
-  int layers = 20;    ///< cells in all; NAS-Bench-201: N, cells in each of three stages
+  int layers = 20;    ///< cells, as the space counts them: see SpaceFacts::cells
   int classes = 10;
-  int image_size = 32;  ///< pixels
-  bool imagenet =
-      false;  ///< DARTS space: stem of three stride-2 convolutions and its auxiliary head
-  bool auxiliary =
-      false;  ///< DARTS space: auxiliary head behind the cell at two thirds of the depth
+  int image_size = 32;     ///< pixels
+  bool imagenet = false;   ///< stem of three stride-2 convolutions and its auxiliary head
+  bool auxiliary = false;  ///< auxiliary head after the cell at two thirds of the depth
 };
 
 /// How a forward pass runs.
@@ -58,8 +54,7 @@ class DerivedNetwork {
   virtual const std::vector<Variable>& leaves() const = 0;
 };
 
-/// Allocates and initialises all weights; `seed` also keys drop path. Throws Error where an
-/// operation does not fit (an odd width at stride 2, an image too small for the auxiliary head).
+/// Of the genotype's space: see SearchSpace::make_network().
 std::unique_ptr<DerivedNetwork> make_derived_network(const DerivedOptions& options,
                                                      std::uint64_t seed,
                                                      Device device = Device::cpu);

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/ops/derived_ops.h"
 #include "engine/parameters/parameters.h"
 
 namespace drnas {
@@ -48,5 +49,12 @@ class NetworkBuilder {
   std::size_t next_weight_ = 0, next_statistic_ = 0;
   std::vector<Variable> leaves_;
 };
+
+/// Statistics, and weights where `affine`; `axis`: see WideningAxes.
+NormParameters build_norm(NetworkBuilder& builder, const std::string& name, int channels,
+                          bool affine = true, const std::string& axis = {});
+/// Of planes or NHWC, whichever x is.
+Variable run_norm(Tape& tape, const std::string& name, const NormParameters& norm,
+                  const Variable& x, bool training);
 
 }  // namespace drnas

@@ -10,9 +10,7 @@
 
 namespace drnas {
 
-/// The search spaces: NAS-Bench-201 (Dong and Yang, ICLR 2020) and that of DARTS (Liu et al., ICLR
-/// 2019), the latter with the stem for small images or the one for ImageNet.
-enum class SearchSpace { nas_bench_201, darts, darts_imagenet };
+class SearchSpace;
 
 /// What happens to raw outputs between the forward and the backward pass: kept, the cheap ones
 /// rebuilt from the nodes (NAS-Bench-201: those of 1x1 convolutions, a tenth of the FLOPs and two
@@ -26,18 +24,19 @@ const char* to_string(RawOutputs mode);
 /// Size of a supernet.
 struct SupernetOptions {
   int channels = 16;  ///< C of the first cells
-  int cells = 5;      ///< NAS-Bench-201: N, in each of three stages; DARTS space: in all
+  int cells = 5;      ///< as the space counts them: see SpaceFacts::cells
   int classes = 10;
   int partial_channels = 1;  ///< K: candidate operations see C/K channels
   RawOutputs raw_outputs = RawOutputs::rebuild_1x1;
   DType storage = DType::f32;  ///< of activations and their gradients from the stem's output on;
-                               ///< bf16 needs CUDA and NAS-Bench-201
-  SearchSpace space = SearchSpace::nas_bench_201;
+                               ///< bf16 needs CUDA and a space that can (SpaceFacts)
+  const SearchSpace* space = nullptr;
   /// [rows, columns] like theta: 1 for the candidate operations that exist, 0 for those that are
   /// pruned; empty: all exist.
   std::vector<std::uint8_t> kept = {};
-  bool none = false;      ///< DARTS space: `none` is a candidate too, the first column of theta
-  int rebuild_cells = 0;  ///< of so many cells, from the first on, all raw outputs are rebuilt
+  bool none = false;           ///< `none` is a candidate too, where the space leaves the choice
+  int rebuild_cells = 0;       ///< of so many cells, from the first on, all raw outputs are rebuilt
+  bool imagenet_stem = false;  ///< three convolutions of stride 2 first, where the space has them
 };
 
 /// A network that contains every architecture of a search space: mixing weights theta [rows,
@@ -64,21 +63,17 @@ class Supernet {
  protected:
   /// Throws Error where K does not divide C, or where `kept` has another length than theta or
   /// leaves an edge without operation.
-  Supernet(const SupernetOptions& options, Device device);
+  Supernet(const SearchSpace& space, const SupernetOptions& options, Device device);
   bool kept(int row, int column) const;
 
   SupernetOptions options_;
   ParameterStore parameters_;
+
+ private:
+  int columns_;  // of theta
 };
 
-/// Extents of theta.
-struct ThetaShape {
-  int rows, columns;
-};
-ThetaShape theta_shape(SearchSpace space, bool none = false);
-/// Cells with mixed edges, which rebuild_cells counts.
-int cell_count(const SupernetOptions& options);
-/// Allocates and initialises all weights.
+/// Of options.space; allocates and initialises all weights.
 std::unique_ptr<Supernet> make_supernet(const SupernetOptions& options, std::uint64_t seed,
                                         Device device = Device::cpu);
 

@@ -5,6 +5,7 @@
 #include "nas/options/image_options.h"
 #include "nas/run/run_directory.h"
 #include "nas/run/run_loop.h"
+#include "nas/space/search_space.h"
 #include "nas/training/train.h"
 #include "nas/training/train_inputs.h"
 
@@ -77,10 +78,8 @@ std::string describe_training(const TrainOptions& options) {
   const int classes = classes_before_reading(options);
   const TrainingPlan plan = plan_training(options, classes, device);
   std::string text = "genotype    " + options.genotype + "\nnetwork     C " +
-                     std::to_string(options.channels) + ", " + std::to_string(options.cells) +
-                     (std::holds_alternative<Nb201Cell>(read_genotype(options.genotype))
-                          ? " cells in each of three stages, "
-                          : " cells, ") +
+                     std::to_string(options.channels) + ", " + std::to_string(options.cells) + " " +
+                     std::string(find_genotype(options.genotype).space->facts().cells) + ", " +
                      std::to_string(classes) + " classes, images of " +
                      std::to_string(options.image_size) + " pixels\nparameters  " +
                      grouped(plan.cost.parameters) + "\n";

@@ -7,6 +7,8 @@
 #include "kernels/layers/conv2d.h"
 #include "kernels/planes/conv1x1_planes.h"
 #include "kernels/planes/separable.h"
+#include "nas/space/darts/darts_space.h"
+#include "nas/space/nb201/nb201_space.h"
 #include "nas/space/nb201/nb201_supernet.h"
 #include "tests/nas/space/pruned.h"
 #include "tests/support/option_files.h"
@@ -21,11 +23,18 @@ namespace {
 constexpr std::uint64_t seed = 5;
 constexpr std::uint32_t stage = 2;
 
-SupernetOptions options_of(SearchSpace space, int parts) {
+struct Net {
+  const SearchSpace* space;
+  bool imagenet = false;
+};
+const Net nb201{&nb201_space()}, darts{&darts_space()}, imagenet{&darts_space(), true};
+
+SupernetOptions options_of(const Net& net, int parts) {
   SupernetOptions o;
-  o.space = space;
+  o.space = net.space;
+  o.imagenet_stem = net.imagenet;
   o.channels = 8;
-  o.cells = space == SearchSpace::nas_bench_201 ? 1 : 3;
+  o.cells = net.space->facts().least_cells;
   o.partial_channels = parts;
   return o;
 }
@@ -39,13 +48,13 @@ void fill(std::mt19937_64& rng, const Tensor& t) {
 struct Pair {
   std::unique_ptr<Supernet> narrow, wide;
 
-  Pair(SearchSpace space, std::vector<std::uint8_t> kept) {
+  Pair(const Net& net, std::vector<std::uint8_t> kept) {
     auto rng = generator(81);
-    narrow = make_supernet(options_of(space, 4), 1);
+    narrow = make_supernet(options_of(net, 4), 1);
     for (const Tensor* t : {&narrow->parameters().weights(), &narrow->parameters().velocity(),
                             &narrow->parameters().statistics_buffer()})
       fill(rng, *t);
-    SupernetOptions o = options_of(space, 2);
+    SupernetOptions o = options_of(net, 2);
     o.kept = std::move(kept);
     wide = make_supernet(o, 2);
     widen(StoredParameters(narrow->parameters()), wide->parameters(), seed, stage);
@@ -133,12 +142,11 @@ Doubles run_half(const Supernet& net, const std::string& depthwise, const std::s
 
 TEST_CASE(
     "widening: every slice of both spaces is U = W[g(o), h(i)], momentum and statistics too") {
-  for (const SearchSpace space :
-       {SearchSpace::nas_bench_201, SearchSpace::darts, SearchSpace::darts_imagenet}) {
+  for (const Net& net : {nb201, darts, imagenet}) {
     auto rng = generator(82);
-    const auto [rows, columns] = theta_shape(space);
+    const auto [rows, columns] = theta_shape(*net.space);
     for (const bool pruned : {false, true}) {
-      const Pair pair(space, pruned ? random_kept(rng, rows, columns) : Kept{});
+      const Pair pair(net, pruned ? random_kept(rng, rows, columns) : Kept{});
       const ParameterStore &narrow = pair.narrow->parameters(), &wide = pair.wide->parameters();
       int grown = 0;
       check_slices(narrow.parameters(), narrow.weights(), wide.parameters(), wide.weights(), grown);
@@ -174,7 +182,7 @@ TEST_CASE("widening: old channels stay, new ones copy old ones that seed, stage 
 TEST_CASE(
     "widening: a convolution of the wider network sees its inputs as the old one their sums") {
   auto rng = generator(83);
-  const Pair pair(SearchSpace::nas_bench_201, {});
+  const Pair pair(nb201, {});
   for (const char* op : {"cells.0.edges.2<-1.2", "cells.0.edges.3<-0.3", "cells.4.edges.1<-0.3"}) {
     CAPTURE(op);
     const std::string name = std::string(op) + ".op.1.weight";
@@ -211,7 +219,7 @@ TEST_CASE(
 
 TEST_CASE("widening: both halves of separable convolutions do so as well") {
   auto rng = generator(84);
-  const Pair pair(SearchSpace::darts, {});
+  const Pair pair(darts, {});
   const auto shape_of = [](const Supernet& net, const std::string& name) -> const NamedSlice& {
     return slice_of(net.parameters().parameters(), name);
   };
@@ -240,7 +248,7 @@ TEST_CASE("widening: both halves of separable convolutions do so as well") {
 
 TEST_CASE("widening: both halves of a factorised reduction do so as well") {
   auto rng = generator(85);
-  const Pair pair(SearchSpace::darts, {});
+  const Pair pair(darts, {});
   const std::string name = "cells.1._ops.0._ops.2.conv_";
   const auto run = [&](const Supernet& net, const Doubles& x) {
     const ParameterStore& store = net.parameters();
@@ -274,13 +282,13 @@ TEST_CASE("widening: both halves of a factorised reduction do so as well") {
 }
 
 TEST_CASE("widening: networks that do not fit each other are refused by name") {
-  const auto narrow = make_supernet(options_of(SearchSpace::nas_bench_201, 4), 1);
+  const auto narrow = make_supernet(options_of(nb201, 4), 1);
   const StoredParameters stored(narrow->parameters());
-  SupernetOptions deeper = options_of(SearchSpace::nas_bench_201, 2);
+  SupernetOptions deeper = options_of(nb201, 2);
   deeper.cells = 2;
   check_fails([&] { widen(stored, make_supernet(deeper, 1)->parameters(), seed, stage); },
               {"widening", "cells"});
-  SupernetOptions classes = options_of(SearchSpace::nas_bench_201, 2);
+  SupernetOptions classes = options_of(nb201, 2);
   classes.classes = 11;
   check_fails([&] { widen(stored, make_supernet(classes, 1)->parameters(), seed, stage); },
               {"classifier.weight", "10", "11"});

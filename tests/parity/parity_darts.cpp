@@ -8,13 +8,12 @@ Errors replay_darts_search(const std::filesystem::path& path, const Setting& set
   const Device device = setting.device;
   Comparison comparison(path, setting);
   const ReferenceFile& file = comparison.file();
-  DartsSupernet supernet(
-      {.channels = file.channels(),
-       .cells = file.check_darts(),
-       .classes = file.classes(),
-       .partial_channels = file.partial_channels(),
-       .space = file.net() == "search" ? SearchSpace::darts : SearchSpace::darts_imagenet},
-      0, device);
+  DartsSupernet supernet({.channels = file.channels(),
+                          .cells = file.check_darts(),
+                          .classes = file.classes(),
+                          .partial_channels = file.partial_channels(),
+                          .imagenet_stem = file.net() != "search"},
+                         0, device);
   const ParameterStore& store = supernet.parameters();
   comparison.start(store, {"theta.normal", "theta.reduce"});
 

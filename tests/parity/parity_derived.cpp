@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "engine/ops/derived_ops.h"
-#include "nas/space/derived_network.h"
+#include "nas/space/darts/darts_space.h"
 #include "tests/parity/parity_compare.h"
 
 namespace drnas::parity {
@@ -11,15 +11,15 @@ Errors replay_derived(const std::filesystem::path& path, const Setting& setting)
   const ReferenceFile& file = comparison.file();
   const DeviceBatch batch = comparison.batch("");
   const bool auxiliary = file.contains("init.auxiliary_head.classifier.weight");
-  const auto network = make_derived_network(
-      {.genotype = parse_darts_genotype(file.metadata("genotype"), path.string() + ": genotype"),
-       .channels = file.channels(),
-       .layers = file.check_darts(),
-       .classes = file.classes(),
-       .image_size = static_cast<int>(batch.images.shape().h),
-       .imagenet = file.net() == "derived_imagenet",
-       .auxiliary = auxiliary},
-      0, device);
+  const auto network =
+      make_derived_network({.genotype = {&darts_space(), file.metadata("genotype")},
+                            .channels = file.channels(),
+                            .layers = file.check_darts(),
+                            .classes = file.classes(),
+                            .image_size = static_cast<int>(batch.images.shape().h),
+                            .imagenet = file.net() == "derived_imagenet",
+                            .auxiliary = auxiliary},
+                           0, device);
   const ParameterStore& store = network->parameters();
   comparison.start(store, {});
 

@@ -8,6 +8,7 @@
 #include <functional>
 
 #include "engine/safetensors.h"
+#include "tests/parity/golden.h"
 #include "tests/support/option_files.h"
 #include "tests/support/reference.h"
 
@@ -171,4 +172,17 @@ TEST_CASE("parity: the Beta table") {
   CHECK(std::isnan(replay_table("x,a,b,dx_da\n0.5,1,1,nan\n0.5,1,1,0.34657359027997264\n")));
   check_fails([] { replay_table("x,a,b,dx_da\n"); }, {"beta.csv", "rows"});
   check_fails([] { replay_table("x,a,b\n0.5,1,1\n"); }, {"dx_da"});
+}
+
+TEST_CASE("derived network: reference files of the published implementation") {
+  for (const char* name :
+       {"darts_derived_c8_l4.safetensors", "darts_derived_imagenet_c8_l4.safetensors"}) {
+    const auto file = test::golden_file(name);
+    if (!file) continue;
+    for (const auto& [group, error] : parity::replay(*file)) {
+      CAPTURE(name);
+      CAPTURE(group);
+      CHECK(error < 5e-5);
+    }
+  }
 }

@@ -3,6 +3,7 @@
 #include "engine/stream.h"
 #include "executor.h"
 #include "nas/search/memory_plan.h"
+#include "nas/space/search_space.h"
 #include "nas/step/trainer.h"
 #include "tests/nas/space/pruned.h"
 #include "tests/support/reference.h"
@@ -16,7 +17,7 @@ constexpr int rows = 28, columns = 7, batch = 2, side = 8;
 
 SupernetOptions options_of(int cells, int parts) {
   SupernetOptions o;
-  o.space = SearchSpace::darts;
+  o.space = &search_space("darts");
   o.channels = 8;
   o.cells = cells;
   o.partial_channels = parts;

@@ -8,6 +8,7 @@
 #include "executor.h"
 #include "fenced_pool.h"
 #include "nas/search/memory_plan.h"
+#include "nas/space/nb201/nb201_space.h"
 #include "nas/space/nb201/nb201_supernet.h"
 #include "tests/nas/space/pruned.h"
 #include "tests/support/reference.h"
@@ -24,8 +25,7 @@ struct Sizes {
   Kept kept = {};
 
   SupernetOptions options() const {
-    return {channels, cells, 10, partial_channels, raw_outputs, storage, SearchSpace::nas_bench_201,
-            kept};
+    return {channels, cells, 10, partial_channels, raw_outputs, storage, &nb201_space(), kept};
   }
 };
 
@@ -267,8 +267,7 @@ TEST_CASE("simt step: weights are kept in bfloat16 too, and the plan counts them
   for (const Sizes& sizes : {Sizes{8, 1, 1, 2, 8, RawOutputs::rebuild, DType::bf16},
                              Sizes{4, 1, 2, 2, 8, RawOutputs::rebuild_1x1, DType::bf16}}) {
     MemoryQuestion question;
-    question.supernet = {sizes.channels,         sizes.cells,       10,
-                         sizes.partial_channels, sizes.raw_outputs, DType::bf16};
+    question.supernet = sizes.options();
     question.batch_sizes = {sizes.batch};
     question.image_size = sizes.image;
     question.device = Device::cuda;
@@ -304,6 +303,7 @@ TEST_CASE("simt step: planned memory of the published supernet in bfloat16") {
   MemoryQuestion q;
   q.device = Device::cuda;
   q.supernet.storage = DType::bf16;
+  q.supernet.space = &nb201_space();
   for (const RawOutputs mode : {RawOutputs::store, RawOutputs::rebuild_1x1, RawOutputs::rebuild})
     for (const int parts : {1, 2, 4, 8}) {
       q.supernet.raw_outputs = mode;

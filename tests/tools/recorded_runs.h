@@ -12,6 +12,7 @@
 #include "nas/run/run_directory.h"
 #include "nas/search/search_inputs.h"
 #include "nas/space/architecture.h"
+#include "nas/space/search_space.h"
 #include "tests/support/reference.h"
 #include "tools/report/report_cli.h"
 
@@ -33,7 +34,7 @@ inline SearchOptions options_at(const fs::path& out, std::uint64_t seed = 2) {
 }
 
 inline EpochRecord random_epoch(std::mt19937_64& rng, const SearchOptions& options, int epoch) {
-  const SearchSpace space = search_space(options);
+  const SearchSpace& space = search_space(options.space);
   const ThetaShape shape = theta_shape(space, options.none_op);
   std::uniform_real_distribution<double> value(0.001, 1.0);
   EpochRecord record;
@@ -45,7 +46,7 @@ inline EpochRecord random_epoch(std::mt19937_64& rng, const SearchOptions& optio
     record.concentrations.emplace_back();
     for (int op = 0; op < shape.columns; ++op) record.concentrations.back().push_back(value(rng));
   }
-  record.genotype = derive_architecture(space, options.none_op, record.concentrations).genotype;
+  record.genotype = space.derive(record.concentrations, options.none_op).genotype;
   record.peak_bytes = static_cast<std::int64_t>(rng() % (1ll << 40));
   record.seconds = {{"train", value(rng)}};
   record.warnings = {"a <b> & \"c\""};

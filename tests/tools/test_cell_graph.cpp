@@ -6,7 +6,9 @@
 #include <set>
 #include <sstream>
 
-#include "nas/space/architecture.h"
+#include "nas/space/darts/darts_genotype.h"
+#include "nas/space/nb201/nb201_cell.h"
+#include "nas/space/search_space.h"
 #include "tests/support/reference.h"
 #include "tools/drawing/cell_text.h"
 
@@ -14,6 +16,8 @@ namespace {
 
 using namespace drnas;
 using namespace drnas::tools;
+
+const SearchSpace &nb201 = search_space("nas-bench-201"), &darts_cells = search_space("darts");
 
 /// From, to and operation by the labels of nodes; "" for the output's concatenation.
 using Edge = std::array<std::string, 3>;
@@ -28,7 +32,7 @@ struct Cell {
 Cell random_nb201(std::mt19937_64& rng) {
   const std::string text = to_string(Nb201Cell::from_index(static_cast<int>(rng() % 15625)));
   const std::array<std::string, 4> label{"0 input", "1", "2", "3 output"};
-  Cell cell{cell_graphs(SearchSpace::nas_bench_201, text).at(0), {}, {label.begin(), label.end()}};
+  Cell cell{nb201.cell_graphs(text).at(0), {}, {label.begin(), label.end()}};
   std::istringstream parts(text);
   std::size_t to = 1;
   for (std::string part; std::getline(parts, part, '|');) {
@@ -74,7 +78,7 @@ std::vector<Cell> random_cells(std::uint64_t test) {
   for (int i = 0; i < 60; ++i) {
     cells.push_back(random_nb201(rng));
     const DartsGenotype darts{random_darts_cell(rng), random_darts_cell(rng)};
-    const auto graphs = cell_graphs(SearchSpace::darts, to_string(darts));
+    const auto graphs = darts_cells.cell_graphs(to_string(darts));
     REQUIRE(graphs.size() == 2);
     CHECK(graphs[0].name == "normal");
     CHECK(graphs[1].name == "reduction");
@@ -254,17 +258,16 @@ TEST_CASE("cell graph: nodes and edges are those of the genotype, in topological
 }
 
 TEST_CASE("cell graph: rows of theta are labelled in the order of the genotype's derivation") {
-  CHECK(edge_labels(SearchSpace::nas_bench_201) ==
-        std::vector<std::string>{"0→1", "0→2", "1→2", "0→3", "1→3", "2→3"});
-  const std::vector<std::string> labels = edge_labels(SearchSpace::darts);
+  CHECK(nb201.edge_labels() == std::vector<std::string>{"0→1", "0→2", "1→2", "0→3", "1→3", "2→3"});
+  const std::vector<std::string> labels = darts_cells.edge_labels();
   const std::vector<std::string> ops = darts_search_ops();
   REQUIRE(labels.size() == darts_edges);
   // A row with all the weight on one operation makes that edge a gene of the normal cell.
   for (std::size_t row = 0; row < labels.size(); ++row) {
     std::vector<std::vector<double>> theta(2 * darts_edges, std::vector<double>(ops.size(), 0.1));
     theta[row][3] = 1;
-    const Architecture found = derive_architecture(SearchSpace::darts, false, theta);
-    const CellGraph normal = cell_graphs(SearchSpace::darts, found.genotype)[0];
+    const Architecture found = darts_cells.derive(theta, false);
+    const CellGraph normal = darts_cells.cell_graphs(found.genotype)[0];
     std::string strong;
     for (const CellEdge& edge : normal.edges)
       if (edge.op == ops[3])
@@ -357,7 +360,7 @@ TEST_CASE("cell text: every node with what it reads, within 80 columns, in UTF-8
 TEST_CASE("cell text: a whole cell, and a long concatenation on several lines") {
   const std::string genotype =
       "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|avg_pool_3x3~0|nor_conv_1x1~1|nor_conv_3x3~2|";
-  const CellGraph cell = cell_graphs(SearchSpace::nas_bench_201, genotype)[0];
+  const CellGraph cell = nb201.cell_graphs(genotype)[0];
   CHECK(tools::cell_text(cell, false) ==
         "cell\n"
         "  1        <-- nor_conv_3x3 --- 0 input\n"

@@ -7,7 +7,7 @@
 #include "engine/files.h"
 #include "nas/run/machine.h"
 #include "nas/search/search_inputs.h"
-#include "nas/space/cell_graph.h"
+#include "nas/space/search_space.h"
 #include "tools/command_line.h"
 #include "tools/drawing/cell_drawing.h"
 #include "tools/report/report_data.h"
@@ -52,7 +52,8 @@ std::string file_part(std::string name) {
 void write_dots(const std::vector<RecordedRun>& runs, const fs::path& page, std::ostream& output) {
   const std::vector<RunLabel> labels = label_runs(runs);
   for (std::size_t r = 0; r < runs.size(); ++r) {
-    for (const CellGraph& graph : cell_graphs(search_space(runs[r].options), runs[r].genotype)) {
+    for (const CellGraph& graph :
+         search_space(runs[r].options.space).cell_graphs(runs[r].genotype)) {
       const std::string run = runs.size() == 1 ? "" : file_part(labels[r].name) + "-";
       const fs::path file =
           page.parent_path() / (page.stem().string() + "-" + run + graph.name + ".dot");

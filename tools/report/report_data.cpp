@@ -6,7 +6,7 @@
 
 #include "nas/options/option_table.h"
 #include "nas/search/search_inputs.h"
-#include "nas/space/cell_graph.h"
+#include "nas/space/search_space.h"
 #include "tools/drawing/cell_drawing.h"
 #include "tools/report/repeat_command.h"
 #include "tools/text.h"
@@ -63,13 +63,11 @@ std::string differences(const SearchOptions& options, const std::vector<std::str
 }
 
 Json cells_json(const RecordedRun& run) {
-  const SearchSpace space = search_space(run.options);
-  const bool nb201 = space == SearchSpace::nas_bench_201;
-  std::vector<std::string> ops = darts_search_ops(run.options.none_op);
-  if (nb201) ops.assign(Nb201Cell::op_name.begin(), Nb201Cell::op_name.end());
-  const std::vector<std::string> edges = edge_labels(space);
+  const SearchSpace& space = search_space(run.options.space);
+  const std::vector<std::string> ops = space.operations(run.options.none_op);
+  const std::vector<std::string> edges = space.edge_labels();
   Json cells = Json::array();
-  for (const CellGraph& graph : cell_graphs(space, run.genotype))
+  for (const CellGraph& graph : space.cell_graphs(run.genotype))
     cells.push_back({{"name", graph.name},
                      {"ops", ops},
                      {"edges", edges},

@@ -8,7 +8,7 @@
 #include "engine/files.h"
 #include "nas/options/train_options.h"
 #include "nas/search/search_inputs.h"
-#include "nas/space/architecture.h"
+#include "nas/space/search_space.h"
 
 namespace drnas::tools {
 namespace {
@@ -74,11 +74,11 @@ std::optional<std::vector<GivenOption>> search_config(const fs::path& config) {
 
 /// Throws unless the object is what a search logs of an epoch.
 void check_epoch(const Json& epoch, const SearchOptions& options, int before) {
-  const SearchSpace space = search_space(options);
+  const SearchSpace& space = search_space(options.space);
   const int number = epoch.at("epoch").get<int>();
   if (number != before + 1)
     throw Error("epoch " + std::to_string(number) + ", expected " + std::to_string(before + 1));
-  read_architecture(space, epoch.at("genotype").get<std::string>());
+  space.parse(epoch.at("genotype").get<std::string>(), "genotype");
   const ThetaShape shape = theta_shape(space, options.none_op);
   const Json& rows = epoch.at("concentrations");
   bool good = rows.is_array() && rows.size() == static_cast<std::size_t>(shape.rows);
@@ -120,7 +120,7 @@ void read_genotype(RecordedRun& run) {
   run.genotype = read_text_file(file);
   run.genotype.erase(run.genotype.find_last_not_of(" \t\r\n") + 1);
   try {
-    read_architecture(search_space(run.options), run.genotype);
+    search_space(run.options.space).parse(run.genotype, "genotype");
   } catch (const Error& failure) {
     throw Error(file.string() + ": " + failure.what());
   }

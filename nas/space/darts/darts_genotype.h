@@ -3,12 +3,13 @@
 
 #include <array>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
-#include "nas/space/nb201/nb201_cell.h"
+#include "nas/space/genotype.h"
 
 namespace drnas {
 
@@ -73,17 +74,7 @@ DartsGenotype derive_darts_genotype(const std::vector<std::vector<double>>& norm
                                     const std::vector<std::vector<double>>& reduce,
                                     const std::vector<std::string>& ops);
 
-/// A published genotype; none for an unknown name.
-std::optional<DartsGenotype> named_genotype(std::string_view name);
-/// Published for ImageNet's network: its stem, sizes and training are meant.
-bool is_imagenet_genotype(std::string_view name);
-std::vector<std::string> genotype_names();
-
-using AnyGenotype = std::variant<Nb201Cell, DartsGenotype>;
-
-/// The genotype behind what a user typed: a published name, a genotype itself (the NAS-Bench-201
-/// string, the Genotype(...) line or JSON) or a file that holds one; tried in this order. Throws
-/// Error that says what was tried and lists the names.
-AnyGenotype read_genotype(const std::string& argument);
+/// Genotypes published under a name.
+std::span<const NamedGenotype> darts_named_genotypes();
 
 }  // namespace drnas

@@ -23,7 +23,7 @@ SeparableOperation separable_of(const std::string& op, int stride) {
 
 DartsNetwork::DartsNetwork(const DerivedOptions& options, std::uint64_t seed, Device device)
     : options_(options),
-      genotype_(std::get<DartsGenotype>(options.genotype)),
+      genotype_(parse_darts_genotype(options.genotype.text, "genotype")),
       seed_(seed),
       parameters_(device),
       builder_(parameters_) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "nas/space/darts/darts_genotype.h"
 #include "nas/space/darts/darts_parts.h"
 #include "nas/space/derived_network.h"
 

@@ -13,13 +13,6 @@ namespace drnas {
 
 /// What networks of the DARTS space have outside their cells' operations.
 
-/// Statistics, and weights where `affine`; `axis`: see WideningAxes.
-NormParameters build_norm(NetworkBuilder& builder, const std::string& name, int channels,
-                          bool affine = true, const std::string& axis = {});
-/// Of planes or NHWC, whichever x is.
-Variable run_norm(Tape& tape, const std::string& name, const NormParameters& norm,
-                  const Variable& x, bool training);
-
 /// 3x3 convolutions with BN in front of the cells: one, or three of stride 2.
 struct DartsStemLayer {
   std::string name;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "nas/space/darts/darts_supernet.h"
 
+#include "nas/space/darts/darts_space.h"
+
 namespace drnas {
 namespace {
 
@@ -22,7 +24,7 @@ std::string number(int value) { return std::to_string(value); }
 }  // namespace
 
 DartsSupernet::DartsSupernet(const SupernetOptions& options, std::uint64_t seed, Device device)
-    : Supernet(options, device), builder_(parameters_) {
+    : Supernet(darts_space(), options, device), builder_(parameters_) {
   if (options.cells < 3)
     throw Error("supernet: " + number(options.cells) + " cells, expected at least 3");
   if (options.storage != DType::f32)
@@ -37,10 +39,10 @@ DartsSupernet::DartsSupernet(const SupernetOptions& options, std::uint64_t seed,
 void DartsSupernet::build() {
   cells_.clear();
   const int width = 3 * options_.channels;
-  stem_ = options_.space == SearchSpace::darts ? build_cifar_stem(builder_, width)
-                                               : build_imagenet_stem(builder_, width / 2, width);
+  stem_ = options_.imagenet_stem ? build_imagenet_stem(builder_, width / 2, width)
+                                 : build_cifar_stem(builder_, width);
   int before = width, last = width, c = options_.channels;
-  bool reduced = options_.space == SearchSpace::darts_imagenet;
+  bool reduced = options_.imagenet_stem;
   for (int i = 0; i < options_.cells; ++i) {
     const bool reduction = i == options_.cells / 3 || i == 2 * options_.cells / 3;
     if (reduction) c *= 2;

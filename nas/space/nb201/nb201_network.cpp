@@ -6,7 +6,7 @@ namespace {
 
 enum Op { none_op, skip_op, conv_1x1_op, conv_3x3_op, pool_op };
 
-constexpr int stages = 3, nodes = 4;
+constexpr int sections = 3, nodes = 4;
 
 std::string number(int value) { return std::to_string(value); }
 
@@ -33,13 +33,13 @@ struct Sum {
 
 Nb201Network::Nb201Network(const DerivedOptions& options, std::uint64_t seed, Device device)
     : options_(options),
-      genotype_(std::get<Nb201Cell>(options.genotype)),
+      genotype_(parse_nb201(options.genotype.text)),
       parameters_(device),
       builder_(parameters_) {
   if (options.imagenet || options.auxiliary)
     throw Error("network: a NAS-Bench-201 cell has no ImageNet stem and no auxiliary head");
   if (options.layers < 1 || options.channels < 1 || options.classes < 1)
-    throw Error("network: " + number(options.layers) + " cells a stage, " +
+    throw Error("network: " + number(options.layers) + " cells a section, " +
                 number(options.channels) + " channels, " + number(options.classes) +
                 " classes, expected at least 1 of each");
   if (options.image_size < 4 || options.image_size % 4 != 0)
@@ -60,11 +60,11 @@ void Nb201Network::build() {
   stem_ = builder_.weight("stem.0.weight", {c, 3, 3, 3}, Initial::uniform(27));
   stem_norm_ = build_norm(builder_, "stem.1", c);
   int index = 0;
-  for (int stage = 0; stage < stages; ++stage) {
-    if (stage) blocks_.push_back(build_block(index++, c << (stage - 1), c << stage));
-    for (int i = 0; i < options_.layers; ++i) cells_.push_back(build_cell(index++, c << stage));
+  for (int section = 0; section < sections; ++section) {
+    if (section) blocks_.push_back(build_block(index++, c << (section - 1), c << section));
+    for (int i = 0; i < options_.layers; ++i) cells_.push_back(build_cell(index++, c << section));
   }
-  const int last = c << (stages - 1);
+  const int last = c << (sections - 1);
   head_norm_ = build_norm(builder_, "lastact.0", last);
   classifier_weight_ =
       builder_.weight("classifier.weight", {1, 1, options_.classes, last}, Initial::uniform(last));
@@ -152,8 +152,9 @@ DerivedNetwork::Logits Nb201Network::forward(Tape& tape, const Variable& images,
   Variable x = conv2d(tape, "stem.conv", images, stem_, {.padding = 1});
   x = run_norm(tape, "stem.norm", stem_norm_, x, pass.training);
   for (std::size_t i = 0; i < cells_.size(); ++i) {
-    const auto per_stage = static_cast<std::size_t>(options_.layers);
-    if (i && i % per_stage == 0) x = run_block(tape, blocks_[i / per_stage - 1], x, pass.training);
+    const auto per_section = static_cast<std::size_t>(options_.layers);
+    if (i && i % per_section == 0)
+      x = run_block(tape, blocks_[i / per_section - 1], x, pass.training);
     x = run_cell(tape, cells_[i], x, pass.training);
   }
   x = batch_norm(tape, "lastact", x, head_norm_.gamma, head_norm_.beta, head_norm_.mean,
@@ -169,12 +170,12 @@ NetworkCost Nb201Network::cost() const {
   const auto add = [&](const Variable& weight, std::int64_t out_pixels) {
     if (!weight.empty()) cost.multiply_adds += weight.value().elements() * out_pixels;
   };
-  const auto per_stage = static_cast<std::size_t>(options_.layers);
+  const auto per_section = static_cast<std::size_t>(options_.layers);
   const auto area = [&] { return std::int64_t{pixels} * pixels; };
   add(stem_, area());
   for (std::size_t i = 0; i < cells_.size(); ++i) {
-    if (i && i % per_stage == 0) {
-      const Block& block = blocks_[i / per_stage - 1];
+    if (i && i % per_section == 0) {
+      const Block& block = blocks_[i / per_section - 1];
       pixels /= 2;
       for (const Variable& weight : {block.a.weight, block.b.weight, block.shortcut})
         add(weight, area());

@@ -4,14 +4,15 @@
 #include <array>
 #include <vector>
 
-#include "nas/space/darts/darts_parts.h"
 #include "nas/space/derived_network.h"
+#include "nas/space/nb201/nb201_cell.h"
+#include "nas/space/network_builder.h"
 
 namespace drnas {
 
 /// A network of one NAS-Bench-201 cell (Dong and Yang, ICLR 2020), as that benchmark trained it:
-/// stem, three stages of N cells with C, 2C, 4C channels, residual blocks of stride 2 between them,
-/// head. On NHWC; without drop path and auxiliary head.
+/// stem, three sections of N cells with C, 2C, 4C channels, residual blocks of stride 2 between
+/// them, head. On NHWC; without drop path and auxiliary head.
 class Nb201Network final : public DerivedNetwork {
  public:
   Nb201Network(const DerivedOptions& options, std::uint64_t seed, Device device);

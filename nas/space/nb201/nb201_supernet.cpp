@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "nas/space/nb201/nb201_space.h"
+
 namespace drnas {
 namespace {
 
@@ -20,14 +22,14 @@ std::string edge_name(const std::string& cell, int node, int source) {
 }  // namespace
 
 Nb201Supernet::Nb201Supernet(const SupernetOptions& options, std::uint64_t seed, Device device)
-    : Supernet(options, device) {
+    : Supernet(nb201_space(), options, device) {
   const int c = options.channels, n = options.cells;
   stem_ = declare("stem.0.weight", {c, 3, 3, 3}, Initial::uniform(27));
   stem_norm_ = declare_norm("stem.1", c);
   int index = 0;
-  for (int stage = 0; stage < 3; ++stage) {
-    if (stage) blocks_.push_back(declare_block(index++, c << (stage - 1), c << stage));
-    for (int i = 0; i < n; ++i) cells_.push_back(declare_cell(index++, c << stage));
+  for (int section = 0; section < 3; ++section) {
+    if (section) blocks_.push_back(declare_block(index++, c << (section - 1), c << section));
+    for (int i = 0; i < n; ++i) cells_.push_back(declare_cell(index++, c << section));
   }
   head_norm_ = declare_norm("lastact.0", 4 * c);
   classifier_weight_ =
@@ -232,8 +234,8 @@ Variable Nb201Supernet::forward(Tape& tape, const Variable& images, const Variab
   x = cast(tape, "stem.cast", stem, options_.storage);
   if (options_.storage != DType::f32) stem.release_value();
   for (std::size_t i = 0; i < cells_.size(); ++i) {
-    const std::size_t per_stage = static_cast<std::size_t>(options_.cells);
-    if (i && i % per_stage == 0) x = run_block(tape, blocks_[i / per_stage - 1], x, training);
+    const std::size_t per_section = static_cast<std::size_t>(options_.cells);
+    if (i && i % per_section == 0) x = run_block(tape, blocks_[i / per_section - 1], x, training);
     x = run_cell(tape, cells_[i], x, theta, training);
   }
   x = run_norm(tape, "lastact", head_norm_, x, training, true);

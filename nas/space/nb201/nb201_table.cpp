@@ -117,8 +117,8 @@ Nb201Table::Nb201Table(const std::filesystem::path& file) : accuracy_(Nb201Cell:
              median_of(accuracy_, &TableAccuracy::imagenet16_120)};
 }
 
-const TableAccuracy& Nb201Table::at(const Nb201Cell& cell) const {
-  return accuracy_.at(static_cast<std::size_t>(cell.index()));
+const TableAccuracy& Nb201Table::at(int number) const {
+  return accuracy_.at(static_cast<std::size_t>(number));
 }
 
 }  // namespace drnas

@@ -22,7 +22,9 @@ class Nb201Table {
   /// and one of them).
   explicit Nb201Table(const std::filesystem::path& file);
 
-  const TableAccuracy& at(const Nb201Cell& cell) const;
+  /// Of a cell, or of the architecture with that number (Architecture::number).
+  const TableAccuracy& at(const Nb201Cell& cell) const { return at(cell.index()); }
+  const TableAccuracy& at(int number) const;
   /// Median of each column on its own.
   const TableAccuracy& median() const { return median_; }
 

@@ -51,8 +51,7 @@ std::map<std::string, std::vector<double>> tensors(const fs::path& run) {
 std::uint64_t seed_with_skips(int skips) {
   for (std::uint64_t seed = 1;; ++seed) {
     const auto d = make_distribution("drnas", {6, 5, seed, Device::cpu}, seed);
-    if (derive_architecture(SearchSpace::nas_bench_201, false, d->mean()).skips >= skips)
-      return seed;
+    if (search_space("nas-bench-201").derive(d->mean(), false).skips >= skips) return seed;
   }
 }
 
@@ -263,7 +262,7 @@ TEST_CASE("evidence: what a log shows, and lines that are no epoch") {
   const SearchOptions o = with_evidence(small_search(scratch / "run"));
   search(o);
   const fs::path log = o.out / "log.jsonl";
-  const auto signs = logged_signs(log, SearchSpace::nas_bench_201);
+  const auto signs = logged_signs(log, search_space("nas-bench-201"));
   const auto lines = comparable_log(o.out);
   REQUIRE(signs.size() == 3);
   for (int i = 0; i < 3; ++i) {
@@ -274,12 +273,12 @@ TEST_CASE("evidence: what a log shows, and lines that are no epoch") {
   }
   write_file_atomically(log, read_text_file(log) + "{\"epoch\": 4}\n");
   try {
-    logged_signs(log, SearchSpace::nas_bench_201);
+    logged_signs(log, search_space("nas-bench-201"));
     FAIL_CHECK("expected an error");
   } catch (const Error& error) {
     CHECK(contains(error.what(), log.string() + " line 4: no epoch of a search"));
   }
-  CHECK(logged_signs(scratch / "none", SearchSpace::nas_bench_201).empty());
+  CHECK(logged_signs(scratch / "none", search_space("nas-bench-201")).empty());
 }
 
 TEST_CASE("evidence: options that do not go together") {

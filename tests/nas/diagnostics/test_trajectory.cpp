@@ -13,7 +13,7 @@ using namespace drnas::test;
 
 namespace {
 
-constexpr SearchSpace nb201 = SearchSpace::nas_bench_201;
+const SearchSpace& nb201 = search_space("nas-bench-201");
 
 std::unique_ptr<MixingDistribution> distribution(const std::string& method, int rows, int columns,
                                                  const std::function<double(int)>& alpha) {
@@ -24,10 +24,9 @@ std::unique_ptr<MixingDistribution> distribution(const std::string& method, int 
   return made;
 }
 
-TrajectoryRecord sampled(MixingDistribution& d, SearchSpace space, const Nb201Table* table,
+TrajectoryRecord sampled(MixingDistribution& d, const SearchSpace& space, const Nb201Table* table,
                          int samples, std::int64_t epoch) {
-  return sample_trajectory(d, space, false, derive_architecture(space, false, d.mean()), table,
-                           samples, epoch);
+  return sample_trajectory(d, space, false, space.derive(d.mean(), false), table, samples, epoch);
 }
 
 /// Accuracy of cell number i: i / 15624 of 100, of 80, of 60 percent.
@@ -126,25 +125,26 @@ TEST_CASE("trajectory: an epoch's draws are its own, and none is one of the sear
 
 TEST_CASE("trajectory: the DARTS space, and choices that two architectures share") {
   const auto flat = distribution("drnas", 28, 7, [](int) { return 0.0; });
-  const SearchSpace darts = SearchSpace::darts;
+  const SearchSpace& darts = search_space("darts");
   const TrajectoryRecord r = sampled(*flat, darts, nullptr, 30, 0);
   CHECK(r.distinct == 30);
   CHECK(r.agreement > 0);
   CHECK(r.agreement < 0.4);
-  const Architecture a = derive_architecture(darts, false, flat->sampled(1));
+  const Architecture a = darts.derive(flat->sampled(1), false);
   CHECK(a.choices.size() == 16);
   CHECK(a.places == 8);
   CHECK(agreement(a, a) == 1);
-  const Architecture again = read_architecture(darts, a.genotype);
+  const Architecture again = darts.parse(a.genotype, "genotype");
   CHECK(again.choices == a.choices);
   CHECK(again.skips == a.skips);
   const DartsGenotype genotype = parse_darts_genotype(a.genotype, "test");
   CHECK(a.skips == std::count_if(genotype.normal.genes.begin(), genotype.normal.genes.end(),
                                  [](const DartsGene& g) { return g.op == "skip_connect"; }));
-  const Architecture c = read_architecture(
-      nb201, "|skip_connect~0|+|none~0|skip_connect~1|+|none~0|none~1|nor_conv_3x3~2|");
-  const Architecture b = read_architecture(
-      nb201, "|skip_connect~0|+|skip_connect~0|skip_connect~1|+|none~0|none~1|nor_conv_1x1~2|");
+  const Architecture c = nb201.parse(
+      "|skip_connect~0|+|none~0|skip_connect~1|+|none~0|none~1|nor_conv_3x3~2|", "genotype");
+  const Architecture b =
+      nb201.parse("|skip_connect~0|+|skip_connect~0|skip_connect~1|+|none~0|none~1|nor_conv_1x1~2|",
+                  "genotype");
   CHECK(c.skips == 2);
   CHECK(b.skips == 3);
   CHECK(c.places == 6);

@@ -6,6 +6,7 @@
 #include <set>
 #include <sstream>
 
+#include "nas/options/train_presets.h"
 #include "nas/run/run_directory.h"
 #include "tests/support/option_files.h"
 #include "tools/train_cli.h"
@@ -57,7 +58,7 @@ TEST_CASE("train options: presets are the published trainings") {
   CHECK((large.schedule == "linear" && large.warmup_epochs == 5 && large.drop_path == 0));
 
   std::set<std::string_view> names;
-  for (const drnas::Preset& preset : drnas::train_presets()) {
+  for (const drnas::TrainPreset& preset : drnas::train_presets()) {
     TrainOptions o = resolve({given("preset", std::string(preset.name)), given("out", "x")});
     CHECK(o.preset == preset.name);
     CHECK_NOTHROW(o.validate());
@@ -76,7 +77,7 @@ TEST_CASE("train options: the genotype's space chooses the preset, and must matc
     const TrainOptions large = resolve({given("genotype", name)});
     CHECK((large.preset == "darts-imagenet" && large.stem == "imagenet" && large.channels == 48));
   }
-  CHECK(darts.genotype == drnas::to_string(*drnas::named_genotype("DARTS_V2")));
+  CHECK(darts.genotype == drnas::find_genotype("DARTS_V2").text);
   for (const auto& [preset, genotype] :
        {std::pair{"nb201", "DARTS_V2"}, {"quick", "DARTS_V2"}, {"darts-cifar10", cell}}) {
     TrainOptions o = resolve({given("preset", preset), given("genotype", genotype)});

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "nas/search/memory_plan.h"
+#include "nas/space/nb201/nb201_space.h"
 #include "nas/space/nb201/nb201_supernet.h"
 
 #include "engine/memory/planning.h"
@@ -14,6 +15,7 @@ namespace {
 MemoryQuestion question(int channels, int cells, int parts, RawOutputs mode) {
   MemoryQuestion q;
   q.supernet = {channels, cells, 10, parts, mode};
+  q.supernet.space = &nb201_space();
   q.batch_sizes = {6, 5};
   q.image_size = 16;
   return q;

@@ -6,7 +6,7 @@
 #include "engine/gpu.h"
 #include "engine/safetensors.h"
 #include "nas/search/search_inputs.h"
-#include "nas/space/architecture.h"
+#include "nas/space/search_space.h"
 #include "tests/nas/search/search_runs.h"
 
 using namespace drnas;
@@ -131,7 +131,7 @@ TEST_CASE("search: recipes rank the inputs of a DARTS node by different weights"
       const double total = std::accumulate(row.begin(), row.end(), 0.0);
       for (double& value : row) value /= total;
     }
-    return derive_architecture(SearchSpace::darts, false, rows).genotype;
+    return search_space("darts").derive(rows, false).genotype;
   };
   CHECK(published == expected([](double a) { return std::exp(a); }));
   CHECK(paper == expected([](double a) { return a > 0 ? a + 1 : std::exp(a); }));

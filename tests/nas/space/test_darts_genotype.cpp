@@ -12,6 +12,7 @@
 
 #include "engine/safetensors.h"
 #include "tests/parity/golden.h"
+#include "tests/support/genotypes.h"
 #include "tests/support/option_files.h"
 
 namespace {
@@ -193,18 +194,16 @@ TEST_CASE("darts genotype: every published name") {
                                           "PC_DARTS_image", "DARTS_V1", "DARTS_V2", "NASNet",
                                           "AmoebaNet"});
   for (const std::string& name : names) {
-    const auto genotype = drnas::named_genotype(name);
-    REQUIRE(genotype.has_value());
+    const DartsGenotype genotype = parse(drnas::find_genotype(name).text);
     const int nodes = name == "NASNet" || name == "AmoebaNet" ? 5 : 4;
-    CHECK(genotype->normal.nodes() == nodes);
-    CHECK(genotype->reduce.nodes() == nodes);
-    CHECK(parse(to_string(*genotype)) == *genotype);
-    CHECK(std::get<DartsGenotype>(drnas::read_genotype(name)) == *genotype);
+    CHECK(genotype.normal.nodes() == nodes);
+    CHECK(genotype.reduce.nodes() == nodes);
+    CHECK(to_string(genotype) == drnas::find_genotype(name).text);
+    CHECK(drnas::find_genotype(name).space == &drnas::darts_space());
   }
-  CHECK(!drnas::named_genotype("darts_v1"));
-  CHECK(!drnas::named_genotype(""));
-  CHECK(drnas::named_genotype("AmoebaNet")->reduce.genes.back() == DartsGene{"sep_conv_3x3", 5});
-  CHECK(drnas::named_genotype("NASNet")->reduce.concat == std::vector<int>{4, 5, 6});
+  const auto named = [](const char* name) { return parse(drnas::find_genotype(name).text); };
+  CHECK(named("AmoebaNet").reduce.genes.back() == DartsGene{"sep_conv_3x3", 5});
+  CHECK(named("NASNet").reduce.concat == std::vector<int>{4, 5, 6});
 }
 
 TEST_CASE("darts genotype: those of the published implementation's files") {
@@ -216,8 +215,7 @@ TEST_CASE("darts genotype: those of the published implementation's files") {
       continue;
     }
     const std::string text = drnas::SafetensorsFile(*path).metadata_at("genotype");
-    CHECK(parse(text) == drnas::named_genotype(name));
-    CHECK(to_string(*drnas::named_genotype(name)) == text);
+    CHECK(drnas::find_genotype(name).text == text);
   }
   if (const auto path = drnas::test::golden_file("darts_search_c8_l3_k1.safetensors")) {
     std::string ops;
@@ -351,23 +349,25 @@ TEST_CASE("darts genotype: a name, a genotype or a file") {
   const std::string file = (folder.path / "genotype.txt").string();
   const auto read_file = [&](const std::string& content) {
     drnas::write_file_atomically(file, content);
-    return drnas::read_genotype(file);
+    return drnas::find_genotype(file).text;
   };
   const drnas::Nb201Cell cell{{3, 3, 3, 1, 3, 4}};
-  CHECK(std::get<drnas::Nb201Cell>(drnas::read_genotype(to_string(cell))) == cell);
-  CHECK(std::get<drnas::Nb201Cell>(drnas::read_genotype(" " + to_string(cell) + "\n")) == cell);
-  CHECK(std::get<drnas::Nb201Cell>(read_file(to_string(cell) + "\n")) == cell);
+  for (const std::string& text : {to_string(cell), " " + to_string(cell) + "\n"}) {
+    CHECK(drnas::find_genotype(text).text == to_string(cell));
+    CHECK(drnas::find_genotype(text).space == &drnas::nb201_space());
+    CHECK(read_file(text) == to_string(cell));
+  }
   for (const std::string& text : {small_text, small_json, "\n" + small_text + "\r\n"}) {
-    CHECK(std::get<DartsGenotype>(drnas::read_genotype(text)) == small);
-    CHECK(std::get<DartsGenotype>(read_file(text)) == small);
+    CHECK(drnas::find_genotype(text).text == to_string(small));
+    CHECK(read_file(text) == to_string(small));
   }
 }
 
 TEST_CASE("darts genotype: what is no name, genotype or file is refused") {
   const TemporaryFolder folder;
   const auto fails = [](const std::string& text, std::initializer_list<std::string> parts) {
-    check_fails([&] { drnas::read_genotype(text); }, parts);
-    check_fails([&] { drnas::read_genotype(text); }, {"expected"});
+    check_fails([&] { drnas::find_genotype(text); }, parts);
+    check_fails([&] { drnas::find_genotype(text); }, {"expected"});
   };
   for (const std::string& text :
        {std::string("DARTS_V3"), std::string(), std::string("a\nb"), std::string("Genotype"),

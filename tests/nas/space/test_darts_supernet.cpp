@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The DARTS-space supernet: its size, what it holds in memory, rebuilding and pruning. Its values
 // are compared with reference files (parity) where DRNAS_GOLDEN_DIR is set.
+#include "nas/space/darts/darts_space.h"
 #include "nas/space/darts/darts_supernet.h"
 
 #include <map>
@@ -18,9 +19,10 @@ namespace {
 
 constexpr int rows = DartsSupernet::edges, columns = DartsSupernet::ops, images = 3;
 
-SupernetOptions options_of(int parts, SearchSpace space = SearchSpace::darts) {
+SupernetOptions options_of(int parts, bool imagenet = false) {
   SupernetOptions o;
-  o.space = space;
+  o.space = &darts_space();
+  o.imagenet_stem = imagenet;
   o.channels = 8;
   o.cells = 3;
   o.partial_channels = parts;
@@ -124,16 +126,16 @@ TEST_CASE("DARTS supernet: rebuilding raw outputs changes memory, not a bit of t
 
 TEST_CASE("DARTS supernet: pruned operations are as if their weights in the mixture were zero") {
   auto rng = generator(93);
-  for (const SearchSpace space : {SearchSpace::darts, SearchSpace::darts_imagenet})
+  for (const bool imagenet : {false, true})
     for (const int parts : {1, 4}) {
       const Kept kept = random_kept(rng, rows, columns);
       const Doubles theta = mixing_weights(rng, kept);
-      SupernetOptions o = options_of(parts, space);
+      SupernetOptions o = options_of(parts, imagenet);
       const auto full = make_supernet(o, 4);
       o.kept = kept;
       const auto pruned = make_supernet(o, 5);
       copy_weights(full->parameters(), pruned->parameters());
-      const int side = space == SearchSpace::darts ? 16 : 64;
+      const int side = imagenet ? 64 : 16;
       const Pass a = run(*full, theta, side), b = run(*pruned, theta, side);
       CHECK(pruned->parameters().count() < full->parameters().count());
       CHECK(b.activation_bytes < a.activation_bytes);
@@ -218,8 +220,7 @@ TEST_CASE("DARTS supernet: published sizes, and options that cannot be") {
   // As PyTorch counts them: C 8, three cells.
   CHECK(make_supernet(options_of(1), 1)->parameters().count() == 209442);
   CHECK(make_supernet(options_of(2), 1)->parameters().count() == 77106);
-  CHECK(make_supernet(options_of(2, SearchSpace::darts_imagenet), 1)->parameters().count() ==
-        84630);
+  CHECK(make_supernet(options_of(2, true), 1)->parameters().count() == 84630);
   SupernetOptions o = options_of(3);
   check_fails([&] { make_supernet(o, 1); }, {"3", "8 channels"});
   o = options_of(1);

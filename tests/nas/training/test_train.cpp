@@ -16,6 +16,7 @@
 #include "engine/parameters/torch_layout.h"
 #include "engine/stream.h"
 #include "nas/run/signals.h"
+#include "nas/space/darts/darts_space.h"
 #include "nas/training/train_inputs.h"
 #include "nas/training/train_state.h"
 #include "tests/parity/golden.h"
@@ -263,10 +264,8 @@ TEST_CASE("training: exported names and shapes are those of the published networ
   }
   state.write(scratch.path / "torch.safetensors");
   const SafetensorsFile torch(scratch.path / "torch.safetensors");
-  const auto network =
-      make_derived_network({parse_darts_genotype(reference.metadata_at("genotype"), "golden"), 8, 4,
-                            10, 32, false, true},
-                           1);
+  const auto network = make_derived_network(
+      {{&darts_space(), reference.metadata_at("genotype")}, 8, 4, 10, 32, false, true}, 1);
   import_weights(torch, network->parameters());
   SafetensorsWriter exported;
   export_weights(exported, network->parameters());
@@ -284,7 +283,7 @@ TEST_CASE("training: exported names and shapes are those of the published networ
 TEST_CASE("training: what a network costs is known without data") {
   const auto described = [](const std::string& name, bool imagenet) {
     TrainOptions o = train_preset_options(imagenet ? "darts-imagenet" : "darts-cifar10");
-    o.genotype = to_string(*named_genotype(name));
+    o.genotype = find_genotype(name).text;
     o.device = "cpu";
     o.data = "/nonexistent";
     o.out = "unused";

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// The search spaces that there are: a new one adds a line here.
+#include <array>
+
+#include "nas/space/darts/darts_space.h"
+#include "nas/space/nb201/nb201_space.h"
+#include "nas/space/search_space.h"
+
+namespace drnas {
+
+std::span<const SearchSpace* const> search_spaces() {
+  static const std::array<const SearchSpace*, 2> all{&nb201_space(), &darts_space()};
+  return all;
+}
+
+std::string search_space_names() {
+  std::string names;
+  const auto all = search_spaces();
+  for (std::size_t i = 0; i < all.size(); ++i)
+    names += (i == 0 ? "" : i + 1 < all.size() ? ", " : " or ") + std::string(all[i]->facts().name);
+  return names;
+}
+
+const SearchSpace* find_search_space(std::string_view name) {
+  for (const SearchSpace* space : search_spaces())
+    if (space->facts().name == name) return space;
+  return nullptr;
+}
+
+const SearchSpace& search_space(std::string_view name) {
+  if (const SearchSpace* space = find_search_space(name)) return *space;
+  throw Error("search space '" + std::string(name) + "': expected " + search_space_names());
+}
+
+ThetaShape theta_shape(const SearchSpace& space, bool none) {
+  return {static_cast<int>(space.edges().size()), static_cast<int>(space.operations(none).size())};
+}
+
+std::unique_ptr<Supernet> make_supernet(const SupernetOptions& options, std::uint64_t seed,
+                                        Device device) {
+  if (!options.space) throw Error("supernet: no search space given, expected one");
+  return options.space->make_supernet(options, seed, device);
+}
+
+std::unique_ptr<DerivedNetwork> make_derived_network(const DerivedOptions& options,
+                                                     std::uint64_t seed, Device device) {
+  if (!options.genotype.space) throw Error("network: no genotype given, expected one");
+  return options.genotype.space->make_network(options, seed, device);
+}
+
+}  // namespace drnas

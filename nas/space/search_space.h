@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+// The seam of search spaces: all that the rest asks of one. nas/space/registry.cpp lists them; what
+// only one space knows lies in its own folder.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "nas/space/architecture.h"
+#include "nas/space/cell_graph.h"
+#include "nas/space/derived_network.h"
+#include "nas/space/supernet.h"
+
+namespace drnas {
+
+/// What of a space is a name, a number or a yes or no.
+struct SpaceFacts {
+  std::string_view name;   ///< as --space takes it
+  std::string_view title;  ///< in words
+  std::string_view cells;  ///< what --cells counts, behind a number
+  int least_cells;         ///< that a network has
+  bool half_storage;       ///< supernets can store activations in bfloat16 (CUDA)
+  bool clips_with_alpha;   ///< the published code's norm that clips weight gradients includes
+                           ///< dL_train/dalpha
+  bool imagenet_stem;      ///< networks can start with three convolutions of stride 2
+  bool none_option;        ///< `none` can be made a candidate operation
+  bool auxiliary_head;     ///< derived networks can have one, and drop path
+};
+
+/// Weights of operations, [edges][operations]: theta, or what an architecture is read off by.
+using EdgeWeights = std::vector<std::vector<double>>;
+
+/// A search space: edges that each mix candidate operations. Immutable, one object a space.
+class SearchSpace {
+ public:
+  virtual ~SearchSpace() = default;
+  virtual const SpaceFacts& facts() const = 0;
+
+  /// The columns of theta, `none` among them where it is a candidate.
+  virtual std::vector<std::string> operations(bool none) const = 0;
+  /// The rows of theta, for messages: "3<-1", "normal 2<-0".
+  virtual std::vector<std::string> edges() const = 0;
+  /// The columns of theta by the memory that an operation takes, raw outputs and their backward
+  /// pass, the largest first.
+  virtual std::vector<int> operations_by_memory(bool none) const = 0;
+  /// Cells with mixed edges, which SupernetOptions::rebuild_cells counts.
+  virtual int mixed_cells(const SupernetOptions& options) const = 0;
+  /// Multiply-adds of all convolutions in one image's forward pass, nothing pruned.
+  virtual double multiply_adds(const SupernetOptions& options, int image_size) const = 0;
+
+  /// Allocates and initialises all weights.
+  virtual std::unique_ptr<Supernet> make_supernet(const SupernetOptions& options,
+                                                  std::uint64_t seed, Device device) const = 0;
+  /// The same; `seed` also keys drop path. Throws Error where an operation does not fit (an odd
+  /// width at stride 2, an image too small for the auxiliary head).
+  virtual std::unique_ptr<DerivedNetwork> make_network(const DerivedOptions& options,
+                                                       std::uint64_t seed, Device device) const = 0;
+
+  /// The architecture that weights stand for. Throws Error for another shape or a value that is not
+  /// a number.
+  virtual Architecture derive(const EdgeWeights& weights, bool none) const = 0;
+  /// Reads a genotype in any form that the field uses. Throws Error, beginning with `what`, that
+  /// says where it goes wrong and what was expected.
+  virtual Architecture parse(std::string_view text, const std::string& what) const = 0;
+  /// Does the text look like a genotype of this space, right or wrong?
+  virtual bool recognises(std::string_view text) const = 0;
+  /// What such a text looks like, for messages.
+  virtual std::string_view genotype_form() const = 0;
+  virtual std::span<const NamedGenotype> named_genotypes() const = 0;
+
+  /// The cells of a genotype. Throws as parse() does.
+  virtual std::vector<CellGraph> cell_graphs(const std::string& genotype) const = 0;
+  /// The edges of a cell's graph as FROM→TO, in the order of theta's rows of one kind of cell.
+  virtual std::vector<std::string> edge_labels() const = 0;
+};
+
+/// Extents of theta.
+struct ThetaShape {
+  int rows, columns;
+};
+ThetaShape theta_shape(const SearchSpace& space, bool none = false);
+
+/// All spaces; the first is the default.
+std::span<const SearchSpace* const> search_spaces();
+/// "nas-bench-201 or darts".
+std::string search_space_names();
+/// Null for an unknown name.
+const SearchSpace* find_search_space(std::string_view name);
+/// Throws Error that lists the known ones.
+const SearchSpace& search_space(std::string_view name);
+
+}  // namespace drnas
