@@ -19,7 +19,7 @@
 #include "nas/search/memory_plan.h"
 #include "nas/search/search_inputs.h"
 #include "nas/space/search_space.h"
-#include "nas/step/trainer.h"
+#include "nas/step/supernet_trainer.h"
 
 namespace {
 
@@ -110,9 +110,11 @@ struct Timed {
   std::vector<StepResult> architecture, weight;
   std::int64_t warm_allocations = 0;
 
-  Timed(Trainer& trainer, const DeviceBatch& batch, Device device, int warm_up, int steps) {
+  Timed(SupernetTrainer& trainer, const DeviceBatch& batch, Device device, int warm_up, int steps) {
+    trainer.set_learning_rate(0.025);
     for (int s = 0; s < warm_up + steps; ++s) {
-      const StepResult a = trainer.architecture_step(batch), w = trainer.weight_step(batch, 0.025);
+      const StepResult a = trainer.run(passes::architecture, batch),
+                       w = trainer.run(passes::weights, batch);
       if (s == warm_up - 1) warm_allocations = Allocator::of(device).counters().native_allocations;
       if (s < warm_up) continue;
       architecture.push_back(a);
@@ -141,8 +143,8 @@ ordered_json measure(const Options& o) {
   report["process_start_bytes"] = bench::process_bytes("VmRSS");
   const std::unique_ptr<Supernet> supernet = make_supernet(question.supernet, 1, o.device);
   const auto [rows, columns] = theta_shape(space_of(o));
-  const auto distribution = make_dirichlet({rows, columns, 1, o.device}, 1);
-  Trainer trainer(*supernet, *distribution, question.trainer);
+  const auto method = question.method->make({rows, columns, 1, o.device});
+  SupernetTrainer trainer(*supernet, method->law(), &method->alpha_update(), question.trainer);
   const DeviceBatch batch = bench::random_batch(o.batch_size, o.image_size, o.device);
   // On CUDA the first step builds plans, the second is recorded, the third replayed.
   const Timed timed(trainer, batch, o.device, cuda ? 4 : 1, o.steps);
@@ -156,8 +158,8 @@ ordered_json measure(const Options& o) {
   report["native_allocations_after_warmup"] = counters.native_allocations - timed.warm_allocations;
   if (cuda) {
     add_card_memory(report, card, counters.reserved);
-    report["launches"] = {{"architecture", trainer.launches(batch, false)},
-                          {"weight", trainer.launches(batch, true)}};
+    report["launches"] = {{"architecture", trainer.launches(passes::architecture, batch)},
+                          {"weight", trainer.launches(passes::weights, batch)}};
   }
   report["planned_bytes"] = plan_memory(question).peak;
   return report;

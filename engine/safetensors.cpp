@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdio>
 #include <cstring>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -11,6 +12,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "engine/crc32c.h"
 #include "engine/files.h"
 #include "kernels/core/error.h"
 
@@ -23,6 +25,13 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::size_t prefix_bytes = 8;
 constexpr const char* metadata_name = "__metadata__";
+constexpr const char* checksum_key = "crc32c";
+
+std::string hexadecimal(std::uint32_t value) {
+  char text[9];
+  std::snprintf(text, sizeof text, "%08x", value);
+  return text;
+}
 
 struct Dtype {
   const char* name;
@@ -92,6 +101,15 @@ class HeaderReader {
       result[key] = value.get<std::string>();
     }
     return result;
+  }
+
+  void check_data(const std::map<std::string, std::string>& metadata) const {
+    const auto stored = metadata.find(checksum_key);
+    if (stored == metadata.end()) return;
+    const std::string found = hexadecimal(crc32c(data_));
+    if (stored->second != found)
+      fail("its data have the checksum " + found + ", expected " + stored->second +
+           ": the file was damaged after it was written");
   }
 
   std::map<std::string, SafetensorsEntry> entries() const {
@@ -175,6 +193,7 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
     : path_(path), bytes_(read_file(path)) {
   const HeaderReader header(path_, bytes_);
   metadata_ = header.metadata();
+  header.check_data(metadata_);
   entries_ = header.entries();
 }
 
@@ -223,8 +242,11 @@ void SafetensorsWriter::write(const std::filesystem::path& path) const {
   std::stable_sort(order.begin(), order.end(), [](const Item* a, const Item* b) {
     return bytes_of_dtype(a->dtype) > bytes_of_dtype(b->dtype);
   });
+  std::uint32_t checksum = 0;
+  for (const Item* item : order) checksum = crc32c(item->data, checksum);
   Json header = Json::object();
-  if (!metadata_.empty()) header[metadata_name] = metadata_;
+  header[metadata_name] = metadata_;
+  header[metadata_name][checksum_key] = hexadecimal(checksum);
   std::size_t end = 0;
   for (const Item* item : order) {
     const std::size_t begin = end;

@@ -21,7 +21,8 @@ struct SafetensorsEntry {
 };
 
 /// A safetensors file read whole into memory: 8-byte little-endian header length, JSON header, raw
-/// little-endian data. Throws Error naming the file when it is missing, cut short or malformed.
+/// little-endian data. Throws Error naming the file when it is missing, cut short, malformed, or
+/// its data do not match the checksum that SafetensorsWriter leaves in the metadata.
 class SafetensorsFile {
  public:
   explicit SafetensorsFile(const std::filesystem::path& path);
@@ -51,7 +52,7 @@ class SafetensorsFile {
 
 /// Collects tensors, then writes them in one atomic step (write_file_atomically). The data stand in
 /// order of decreasing element size, then of insertion: aligned without holes, which other readers
-/// refuse.
+/// refuse. The metadata hold the data's CRC-32C (`crc32c`, eight hexadecimal digits).
 class SafetensorsWriter {
  public:
   /// Copies `values`, row-major. Throws Error naming the tensor when its name is taken or the shape

@@ -4,7 +4,7 @@
 #include <omp.h>
 
 #include "nas/options/option_table.h"
-#include "nas/run/run_directory.h"
+#include "nas/run/run_folder.h"
 #include "tools/command_line.h"
 
 namespace drnas::tools {

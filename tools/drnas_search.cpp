@@ -2,7 +2,7 @@
 #include <exception>
 #include <iostream>
 
-#include "nas/run/run_directory.h"
+#include "nas/run/run_folder.h"
 #include "nas/run/signals.h"
 #include "nas/search/search.h"
 #include "nas/search/search_inputs.h"
@@ -74,7 +74,7 @@ int search_one(const SearchOptions& options) {
 
 /// OUT holds the configuration of all, so that --resume knows it for the seeds still to come.
 int search_seeds(const SearchOptions& options) {
-  const RunDirectory directory = RunDirectory::open(options);
+  const RunFolder directory = RunFolder::open(options);
   std::vector<SearchResult> results;
   for (const std::uint64_t seed : options.seeds) {
     results.push_back(search(options_for_seed(options, seed)));

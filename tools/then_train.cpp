@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "tools/then_train.h"
 
-#include "nas/run/run_directory.h"
+#include "nas/run/run_folder.h"
 #include "tools/train_run.h"
 
 namespace drnas::tools {

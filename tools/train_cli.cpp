@@ -3,7 +3,7 @@
 
 #include <omp.h>
 
-#include "nas/run/run_directory.h"
+#include "nas/run/run_folder.h"
 #include "nas/training/train.h"
 #include "tools/command_line.h"
 

@@ -56,11 +56,17 @@ void load_parameters(const SafetensorsFile& file, const ParameterStore& store) {
 }
 
 void save_table(SafetensorsWriter& writer, const std::string& name, const Tensor& table) {
-  writer.add<double>(name, extents(table.shape()), download<double>(table));
+  if (table.dtype() == DType::i64)
+    writer.add<std::int64_t>(name, extents(table.shape()), download<std::int64_t>(table));
+  else
+    writer.add<double>(name, extents(table.shape()), download<double>(table));
 }
 
 void load_table(const SafetensorsFile& file, const std::string& name, const Tensor& table) {
-  upload<double>(values_of_shape<double>(file, name, table.shape()), table);
+  if (table.dtype() == DType::i64)
+    upload<std::int64_t>(values_of_shape<std::int64_t>(file, name, table.shape()), table);
+  else
+    upload<double>(values_of_shape<double>(file, name, table.shape()), table);
 }
 
 }  // namespace drnas

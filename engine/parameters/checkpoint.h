@@ -12,7 +12,7 @@ void save_parameters(SafetensorsWriter& writer, const ParameterStore& store);
 /// The reverse; throws Error naming file and tensor when one is missing or has another shape.
 void load_parameters(const SafetensorsFile& file, const ParameterStore& store);
 
-/// Float64 tables (alpha, Adam's moments) under one name.
+/// Tables of float64 or int64 (alpha, Adam's moments and steps) under one name.
 void save_table(SafetensorsWriter& writer, const std::string& name, const Tensor& table);
 void load_table(const SafetensorsFile& file, const std::string& name, const Tensor& table);
 

@@ -1,18 +1,39 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <filesystem>
 #include <functional>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "data/batch_source.h"
 #include "nas/diagnostics/early_warning.h"
-#include "nas/options/search_options.h"
-#include "nas/search/search_events.h"
-#include "nas/step/trainer.h"
+#include "nas/diagnostics/hessian.h"
+#include "nas/diagnostics/trajectory.h"
+#include "nas/step/supernet_trainer.h"
 
 namespace drnas {
+
+/// What a search is asked to record about itself.
+struct EvidenceOptions {
+  int trajectory = 0;  ///< cells sampled each epoch; 0: none
+  HessianOptions hessian;
+  std::vector<Alarm> stop_on;
+};
+
+/// What an epoch gave.
+struct EvidenceRecord {
+  std::optional<TrajectoryRecord> trajectory;
+  std::optional<HessianRecord> hessian;
+  double trajectory_seconds = 0, hessian_seconds = 0;
+  std::vector<std::string> warnings;
+};
+
+/// What early warnings say of an epoch.
+struct Verdict {
+  std::vector<std::string> warnings;
+  std::optional<Warning> ending;  ///< the one that --stop-on acts on
+};
 
 /// What a search records about itself at an epoch's end beside losses and memory: sampled cells
 /// (--trajectory), the Hessian (--hessian), early warnings (--stop-on). It changes nothing of the
@@ -22,35 +43,26 @@ class Evidence {
   /// Called between the passes of a Hessian; false ends it.
   using Tick = std::function<bool(std::int64_t done, std::int64_t passes)>;
 
-  /// table: null without one.
-  Evidence(const SearchOptions& options, const SearchSpace& space, const Nb201Table* table);
+  /// none: `none` is a candidate operation; table: null without one, else it outlives this.
+  Evidence(EvidenceOptions options, const SearchSpace& space, bool none, const Nb201Table* table);
 
-  /// The epochs that a resumed search has behind it, whose warnings have been given.
-  void recall(const std::filesystem::path& log);
-  /// Enters trajectory and Hessian of an epoch (counted from 0) and how long they took. False when
-  /// `tick` ended it. Leaves `evaluation` at some other position.
-  bool measure(std::int64_t epoch, Trainer& trainer, MixingDistribution& distribution,
-               BatchSource& evaluation, const Tick& tick, EpochRecord& record);
-  /// Enters the warnings of a complete record; the one that --stop-on acts on, if any.
-  std::optional<Warning> judge(EpochRecord& record);
+  /// The epochs that a resumed search has done, whose warnings have been given.
+  void recall(const std::vector<EpochSigns>& epochs);
+  /// Trajectory and Hessian of an epoch (counted from 0); `chosen` is what the search would answer
+  /// now. False when `tick` ended it. Leaves `evaluation` at some other position.
+  bool measure(std::int64_t epoch, SupernetTrainer& trainer, Law& law, const Architecture& chosen,
+               BatchSource& evaluation, const Tick& tick, EvidenceRecord& record);
+  Verdict judge(const EpochSigns& signs);
 
  private:
-  std::optional<HessianRecord> take_hessian(std::int64_t epoch, Trainer& trainer,
-                                            MixingDistribution& distribution,
+  std::optional<HessianRecord> take_hessian(std::int64_t epoch, SupernetTrainer& trainer, Law& law,
                                             const DeviceBatch& batch, const Tick& tick) const;
 
+  EvidenceOptions options_;
   const SearchSpace& space_;
-  bool none_, dirichlet_;
-  Ranking ranking_;
+  bool none_;
   const Nb201Table* table_;
-  int trajectory_;
-  HessianOptions hessian_;
-  std::vector<Alarm> stop_on_;
   EarlyWarnings warnings_;
 };
-
-/// What the lines of a log show of early warnings. Throws Error naming file and line for one that
-/// is no epoch of a search.
-std::vector<EpochSigns> logged_signs(const std::filesystem::path& log, const SearchSpace& space);
 
 }  // namespace drnas

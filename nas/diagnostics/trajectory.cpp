@@ -27,16 +27,16 @@ Quartiles quartiles(std::vector<double> values) {
           values.back()};
 }
 
-TrajectoryRecord sample_trajectory(MixingDistribution& distribution, const SearchSpace& space,
-                                   bool none, const Architecture& chosen, const Nb201Table* table,
-                                   int samples, std::int64_t epoch) {
+TrajectoryRecord sample_trajectory(Law& law, const SearchSpace& space, bool none,
+                                   const Architecture& chosen, const Nb201Table* table, int samples,
+                                   std::int64_t epoch) {
   TrajectoryRecord record;
   record.samples = samples;
   std::set<std::string> cells;
   std::map<std::string, std::vector<double>> accuracy;
   for (int i = 0; i < samples; ++i) {
     const auto draw = first_draw - static_cast<std::uint32_t>(epoch * samples + i);
-    const Architecture a = space.derive(distribution.sampled(draw), none);
+    const Architecture a = space.derive(law.sampled(draw), none);
     cells.insert(a.genotype);
     record.agreement += agreement(chosen, a) / samples;
     if (table == nullptr || !a.number) continue;

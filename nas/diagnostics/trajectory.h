@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "nas/method/distribution.h"
+#include "nas/method/law.h"
 #include "nas/space/nb201/nb201_table.h"
 #include "nas/space/search_space.h"
 
@@ -34,8 +34,8 @@ struct TrajectoryRecord {
 /// Draws theta `samples` times and takes the architecture of each; `chosen` is what the search
 /// itself would answer now. The draws of `epoch` are the same whenever they are made, and none is
 /// one of the search's: those count up from zero, these down from 0xfffffffe.
-TrajectoryRecord sample_trajectory(MixingDistribution& distribution, const SearchSpace& space,
-                                   bool none, const Architecture& chosen, const Nb201Table* table,
-                                   int samples, std::int64_t epoch);
+TrajectoryRecord sample_trajectory(Law& law, const SearchSpace& space, bool none,
+                                   const Architecture& chosen, const Nb201Table* table, int samples,
+                                   std::int64_t epoch);
 
 }  // namespace drnas

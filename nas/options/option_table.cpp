@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "nas/options/option_table.h"
 
+#include "nas/method/search_method.h"
 #include "nas/options/common_options.h"
 #include "nas/space/search_space.h"
 
@@ -81,8 +82,9 @@ OptionRows<O> network_rows() {
 }
 
 OptionRows<O> method_rows() {
+  static const std::string names = search_method_names();
   return {
-      {"method", &O::method, recipe, "NAME", result, "drnas (Dirichlet) or darts (softmax)"},
+      {"method", &O::method, recipe, "NAME", result, names},
       {"epochs", &O::epochs, recipe, "N", result,
        "passes over the first half of the training images"},
   };

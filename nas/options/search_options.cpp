@@ -8,6 +8,7 @@
 
 #include "nas/diagnostics/early_warning.h"
 #include "nas/diagnostics/hessian.h"
+#include "nas/method/search_method.h"
 #include "nas/options/image_options.h"
 #include "nas/options/option_table.h"
 #include "nas/space/search_space.h"
@@ -154,7 +155,8 @@ void check_stages(const SearchOptions& o, const Checker& check) {
 }
 
 void check_recipe(const SearchOptions& o, const Checker& check) {
-  check.one_of("method", o.method, Names{"drnas", "darts"});
+  const MethodInfo* const method = find_search_method(o.method);
+  check.require(method != nullptr, "method", search_method_names());
   check.integer("epochs", o.epochs, 1, 100000);
   check.integer("batch-size", o.batch_size, 1, 65536);
   check.positive("learning-rate", o.learning_rate);
@@ -171,7 +173,7 @@ void check_recipe(const SearchOptions& o, const Checker& check) {
   check.integer("warmup-epochs", o.warmup_epochs, 0, o.epochs - 1);
   check.one_of("recipe", o.recipe, Names{"published", "paper"});
   check.one_of("regulariser", o.regulariser, Names{"l2", "kl", "none"});
-  check.require(o.regulariser != "kl" || o.method == "drnas", "regulariser",
+  check.require(o.regulariser != "kl" || method->draws_from_dirichlet, "regulariser",
                 "l2 or none with --method " + o.method + " (kl needs a Dirichlet)");
   check.not_negative("lambda", o.lambda);
 }
@@ -213,6 +215,10 @@ void SearchOptions::validate() const {
   check_stages(*this, check);
   check_evidence(*this, check);
   check_run(*this, check);
+}
+
+SearchOptions SearchOptions::from_config(const std::vector<GivenOption>& config) {
+  return resolve_options(config, {});
 }
 
 std::span<const Preset> presets() { return known_presets; }

@@ -31,7 +31,7 @@ struct SearchOptions {
   std::filesystem::path alpha_list;   ///< files of alpha's images; empty: the second half
 
   std::string space = "nas-bench-201";
-  std::string method = "drnas";  ///< drnas | darts
+  std::string method = "drnas";  ///< see search_methods()
   int channels = 16;             ///< C of the first cells
   int cells = 5;                 ///< N per stage of the network; DARTS space: all cells
   std::string stem = "cifar";    ///< cifar | imagenet (DARTS space: three convolutions of stride 2)
@@ -91,6 +91,8 @@ struct SearchOptions {
 
   /// A TOML file with a commented header that holds every option but actions.
   std::string to_toml() const;
+  /// Those of such a file.
+  static SearchOptions from_config(const std::vector<GivenOption>& config);
 };
 
 /// Names of --preset, and what each is for.

@@ -99,6 +99,10 @@ void TrainOptions::validate() const {
 
 std::string TrainOptions::to_toml() const { return options_toml(*this, program); }
 
+TrainOptions TrainOptions::from_config(const std::vector<GivenOption>& config) {
+  return resolve_train_options(config, {});
+}
+
 TrainOptions train_preset_options(std::string_view name) {
   const TrainPreset* const preset = find_train_preset(name);
   TrainOptions o = preset ? preset->options() : TrainOptions{};

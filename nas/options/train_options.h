@@ -75,6 +75,8 @@ struct TrainOptions {
   void validate() const;
   /// A TOML file with a commented header that holds every option but actions.
   std::string to_toml() const;
+  /// Those of such a file.
+  static TrainOptions from_config(const std::vector<GivenOption>& config);
 };
 
 template <>

@@ -16,6 +16,7 @@
 #include <numeric>
 #include <vector>
 
+#include "engine/crc32c.h"
 #include "kernels/core/error.h"
 
 namespace drnas {
@@ -24,16 +25,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view name_start = "events.out.tfevents.";
-
-constexpr std::array<std::uint32_t, 256> crc_table = [] {
-  std::array<std::uint32_t, 256> table{};
-  for (std::uint32_t byte = 0; byte < 256; ++byte) {
-    std::uint32_t crc = byte;
-    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ (crc & 1 ? 0x82f63b78u : 0u);
-    table[byte] = crc;
-  }
-  return table;
-}();
 
 template <class Unsigned>
 std::string little_endian(Unsigned value) {
@@ -144,15 +135,8 @@ std::string next_name(const fs::path& folder) {
 
 }  // namespace
 
-std::uint32_t crc32c(std::string_view bytes) {
-  std::uint32_t crc = 0xffffffffu;
-  for (const char c : bytes)
-    crc = (crc >> 8) ^ crc_table[(crc ^ static_cast<unsigned char>(c)) & 255];
-  return ~crc;
-}
-
 std::uint32_t masked_crc32c(std::string_view bytes) {
-  return std::rotr(crc32c(bytes), 15) + 0xa282ead8u;
+  return std::rotr(crc32c(std::as_bytes(std::span(bytes))), 15) + 0xa282ead8u;
 }
 
 // Summary: value 1. Value: tag 1, simple_value 2, histo 5, tensor 8, metadata 9.

@@ -10,15 +10,17 @@
 
 namespace drnas {
 
-/// CRC-32C (Castagnoli; RFC 3720, B.4): reflected polynomial 0x82f63b78; of "123456789" 0xe3069283.
-std::uint32_t crc32c(std::string_view bytes);
-/// As TFRecord stores it, so that a sum over stored sums is none of itself: turned right by 15
-/// bits, plus 0xa282ead8.
+/// CRC-32C as TFRecord stores it, so that a checksum over stored checksums still finds changes:
+/// turned right by 15 bits, plus 0xa282ead8.
 std::uint32_t masked_crc32c(std::string_view bytes);
 
 /// Values of one step under their tags: tensorboard.Summary in protobuf's wire format.
 class EventSummary {
  public:
+  /// memory/peak_mib, as every run has it.
+  void peak(std::int64_t bytes) {
+    scalar("memory/peak_mib", static_cast<double>(bytes) / (1 << 20));
+  }
   /// Stored as float32; may be NaN or infinite.
   void scalar(std::string_view tag, double value);
   /// Twelve bins of equal width from the least to the largest value; nothing without values.

@@ -8,24 +8,15 @@
 
 #include "kernels/core/error.h"
 #include "nas/run/event_file.h"
-#include "nas/search/search_events.h"
-#include "nas/training/train_events.h"
+#include "nas/run/observer.h"
 
 namespace drnas {
 
-/// What an epoch gives to TensorBoard. Tags are GROUP/NAME, as in loss/train.
-void summarize(const EpochRecord& record, EventSummary& summary);
-void summarize(const TrainEpoch& record, EventSummary& summary);
-
-/// Mean over the edges of the entropy (nats) of their mean mixing weights, which are the
-/// concentrations over their sum; pruned operations (`kept`, empty: none) do not count.
-double mean_entropy(const std::vector<std::vector<double>>& concentrations,
-                    const std::vector<std::vector<bool>>& kept);
-
 /// Passes a run's events on to `next` and writes them to an event file (--tensorboard): each epoch,
-/// and about fifty times within it the training loss of a batch, as loss/step. Steps are weight
-/// steps since the start of the run, of whichever session. Where writing fails, `next` is told once
-/// and no more is written: it never ends the run.
+/// as summarize(record, summary) of the record's own file gives it (tags are GROUP/NAME, as in
+/// loss/train), and about fifty times within it the training loss of a batch, as loss/step. Steps
+/// are weight steps since the start of the run, of whichever session. Where writing fails, `next`
+/// is told once and no more is written: it never ends the run.
 template <class Record>
 class EventObserver : public RunObserver<Record> {
  public:

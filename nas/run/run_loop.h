@@ -1,82 +1,144 @@
 // SPDX-License-Identifier: MIT
-// What the loops of a search and of a training have in common.
+// The one loop of all runs: epochs of steps, evaluations, checkpoints, signals, failures, progress.
 #pragma once
 
-#include <algorithm>
-#include <filesystem>
-#include <limits>
+#include <cstdint>
 #include <string>
 
-#include "nas/run/run_events.h"
+#include "engine/parameters/state_archive.h"
+#include "nas/run/observer.h"
+#include "nas/run/run_folder.h"
+#include "nas/run/run_resources.h"
 #include "nas/step/step_result.h"
 
 namespace drnas {
 
-/// Steps of one phase of an epoch, and how long they took.
-struct PhaseTimes {
-  const char* phase;
-  std::int64_t step, steps;  ///< finished; in all
-  std::int64_t timed;        ///< of the finished ones, those of this process
-  double seconds;            ///< for the timed ones
-  /// Of the last training batch.
-  double loss = std::numeric_limits<double>::quiet_NaN();
+/// Where a run stands, of what every run has. Loader positions and random counters follow from it
+/// and from what a task adds.
+struct RunProgress {
+  std::int64_t epoch = 0;  ///< current epoch
+  std::int64_t step = 0;   ///< steps done in it
+  EpochTotals train;       ///< of its training batches
+  MemoryPeak memory;       ///< of the run, or of its stage, so far
+
+  void archive(StateArchive& archive);
 };
 
-/// What observers are told. epoch counts from 0; images: of one step; epoch_seconds: what an epoch
-/// takes.
-inline StepProgress step_progress(const PhaseTimes& t, std::int64_t epoch, int epochs, int images,
-                                  double epoch_seconds) {
-  const double step_seconds = t.seconds / static_cast<double>(t.timed);
-  StepProgress p;
-  p.epoch = static_cast<int>(epoch) + 1;
-  p.epochs = epochs;
-  p.step = t.step;
-  p.steps = t.steps;
-  p.phase = t.phase;
-  p.loss = t.loss;
-  p.steps_per_second = 1.0 / step_seconds;
-  p.images_per_second = p.steps_per_second * images;
-  p.seconds_left = step_seconds * static_cast<double>(t.steps - t.step) +
-                   epoch_seconds * static_cast<double>(epochs - epoch - 1);
-  return p;
-}
+class RunLoop;
 
-/// The message of a step that failed; `kept`: the checkpoint is of the state before it.
-inline std::string failed_step(std::int64_t epoch, std::int64_t step, const std::string& what,
-                               bool kept, const std::filesystem::path& checkpoint) {
-  return "epoch " + std::to_string(epoch + 1) + ", step " + std::to_string(step + 1) + ", " + what +
-         (kept ? "; the state before this step is in " : "; an older state is in ") +
-         checkpoint.string();
-}
+/// What a run does: a search or a training. RunLoop calls it.
+class RunTask {
+ public:
+  virtual ~RunTask() = default;
+  /// Of the run; of an epoch.
+  virtual int epochs() const = 0;
+  virtual std::int64_t steps() const = 0;
+  /// What a step is called in progress lines: "search", "training".
+  virtual const char* phase() const = 0;
+  /// Training images of a step.
+  virtual int images_a_step() const = 0;
+  /// What an epoch costs with all that comes after its steps, in steps: until one has been timed.
+  virtual double epoch_steps() const = 0;
 
-/// Calls `checkpoint`; false where it fails: a device that has failed may not give its state any
-/// more, then the last checkpoint stays.
-template <class Checkpoint>
-bool checkpoint_after_failure(const Checkpoint& checkpoint) {
-  try {
-    checkpoint();
-    return true;
-  } catch (const Error&) {
-    return false;
-  }
-}
+  /// Moves the batches to where the run begins or goes on.
+  virtual void seek(const RunProgress& progress) = 0;
+  /// Makes the state of a run that begins.
+  virtual void begin() = 0;
+  /// After archive() has loaded a state and the folder's log has been cut back to it.
+  virtual void resumed(const RunFolder& /*folder*/) {}
+  /// Before the first step, and again where an epoch goes on. May change the network (a new stage),
+  /// and then starts progress.memory anew.
+  virtual void begin_epoch(RunProgress& progress) = 0;
+  /// One step. Throws Error where a loss or a gradient is not finite; then nothing has changed but
+  /// what a repeated call knows how to continue.
+  virtual StepResult step(const RunProgress& progress) = 0;
+  /// Evaluates what the epoch gave. False where a signal came meanwhile; then nothing has changed.
+  virtual bool evaluate(RunLoop& loop, const RunProgress& progress) = 0;
+  /// Logs the epoch, whose basics are given.
+  virtual void log_epoch(RunLoop& loop, const EpochBasics& basics) = 0;
+  /// The run is to end here, whatever epochs are left.
+  virtual bool ended() const { return false; }
+  /// Nothing has been done that a checkpoint would have to keep.
+  virtual bool untouched() const = 0;
 
-/// Enters a peak into an epoch's record.
-template <class Record>
-void enter_memory(const MemoryPeak& peak, Record& record) {
-  record.peak_bytes = peak.total;
-  for (int tag = 0; tag < memory_tag_count; ++tag)
-    record.peak_bytes_by_tag[to_string(static_cast<MemoryTag>(tag))] = peak.by_tag[tag];
-}
+  /// All state, saved or loaded; when loading also makes the network that the file holds.
+  virtual void archive(StateArchive& archive, RunProgress& progress) = 0;
+};
+
+/// Steps of one phase of an epoch, which the observer is told of:
+///   for (Phase phase(loop, "evaluation", images, n); phase.next();) { ...; phase.done(); }
+class Phase {
+ public:
+  /// images: of a step; `first` of `steps` have been done by an earlier session. `loop` outlives
+  /// it.
+  Phase(RunLoop& loop, const char* name, int images, std::int64_t steps, std::int64_t first = 0);
+  /// False where all steps are done, or a signal has come.
+  bool next() const;
+  /// One more step is done; loss: of its training batch, if it is of one.
+  void done(double loss = std::numeric_limits<double>::quiet_NaN());
+  /// All steps up to number `step` are done.
+  void reach(std::int64_t step);
+  bool complete() const { return step_ == steps_; }
+  double seconds() const { return watch_.seconds(); }
+  std::int64_t timed() const { return step_ - first_; }
+
+ private:
+  friend RunLoop;
+  RunLoop& loop_;
+  const char* name_;
+  int images_;
+  std::int64_t steps_, first_, step_;
+  Stopwatch watch_;
+};
+
+class RunLoop {
+ public:
+  /// All outlive it. checkpoint_every: longest time between checkpoints, minutes.
+  RunLoop(RunTask& task, const RunFolder& folder, ProgressObserver& observer, Device device,
+          double checkpoint_every);
+
+  /// A new run.
+  void begin() { task_.begin(); }
+  /// Goes on where the folder's checkpoint stands, if there is one, and cuts its log back to it.
+  void resume();
+  /// To the end, or until a signal or the task ends it; writes a checkpoint after each epoch and
+  /// when it stops. Throws NothingDone where the first step fails.
+  void run();
+
+  const RunProgress& progress() const { return progress_; }
+  /// Epochs that were finished; the signal that stopped the run, 0: none; seconds of this process.
+  int epochs_done() const { return static_cast<int>(progress_.epoch); }
+  int stopped_by_signal() const;
+  double seconds() const { return watch_.seconds(); }
+
+  const RunFolder& folder() const { return folder_; }
+  ProgressObserver& observer() { return observer_; }
+  /// Of the current epoch's steps: how many this process timed, and their seconds.
+  std::int64_t steps_timed() const { return steps_timed_; }
+  double train_seconds() const { return train_seconds_; }
+
+ private:
+  friend Phase;
+  bool train_epoch();
+  bool finish_epoch();
+  StepResult guarded_step();
+  EpochBasics basics() const;
+  void checkpoint();
+  /// Tells the observer where a phase stands.
+  void tell(const Phase& phase, double loss);
+
+  RunTask& task_;
+  const RunFolder& folder_;
+  ProgressObserver& observer_;
+  Device device_;
+  double checkpoint_every_;
+  RunProgress progress_;
+  Stopwatch watch_, since_checkpoint_;
+  std::int64_t steps_timed_ = 0;
+  double train_seconds_ = 0, epoch_seconds_ = 0;
+};
 
 /// "61.56 MiB, weights 365.25 KiB, activations 55.50 MiB": what is there at the peak.
-inline std::string peak_text(const MemoryPeak& peak) {
-  std::string text = format_bytes(peak.total);
-  for (int tag = 0; tag < memory_tag_count; ++tag)
-    if (peak.by_tag[tag] != 0)
-      text += std::string(", ") + to_string(static_cast<MemoryTag>(tag)) + " " +
-              format_bytes(peak.by_tag[tag]);
-  return text;
-}
+std::string peak_text(const MemoryPeak& peak);
 
 }  // namespace drnas

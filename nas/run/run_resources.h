@@ -3,18 +3,10 @@
 
 #include <omp.h>
 
-#include <chrono>
-
 #include "engine/memory/allocator.h"
 #include "kernels/core/error.h"
 
 namespace drnas {
-
-using Clock = std::chrono::steady_clock;
-
-inline double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 /// A failure before the first step was done.
 class NothingDone : public Error {

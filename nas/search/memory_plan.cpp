@@ -2,7 +2,9 @@
 #include "nas/search/memory_plan.h"
 
 #include <cstdio>
+#include <limits>
 #include <list>
+#include <numeric>
 
 #include "engine/memory/planning.h"
 #include "nas/space/search_space.h"
@@ -13,48 +15,65 @@ namespace {
 constexpr RawOutputs modes[] = {RawOutputs::store, RawOutputs::rebuild_1x1, RawOutputs::rebuild};
 
 /// The passes of a Hessian, which is taken on the first batch of an evaluation.
-void run_probes(const DeviceBatch& batch, const ThetaShape& shape, Trainer& trainer) {
+void run_probes(const DeviceBatch& batch, const ThetaShape& shape, SupernetTrainer& trainer) {
   const std::vector<double> theta(static_cast<std::size_t>(shape.rows * shape.columns));
   std::vector<double> gradient;
   trainer.probe(batch, theta, &gradient);
   trainer.probe(batch, theta, nullptr);
 }
 
-/// Steps on every size of batch that the sources make.
-void run_epoch(const BatchSources& sources, Trainer& trainer) {
-  const auto ends = [](BatchSource& source, const auto& step) {
-    for (const std::int64_t position : {std::int64_t{0}, source.batches() - 1}) {
-      source.seek(position);
-      step(source.next());
-    }
-  };
-  ends(*sources.alpha, [&](const DeviceBatch& batch) { trainer.architecture_step(batch); });
-  ends(*sources.train, [&](const DeviceBatch& batch) { trainer.weight_step(batch, 0.0); });
-  ends(*sources.evaluation, [&](const DeviceBatch& batch) { trainer.evaluate(batch); });
+/// Batches of given sizes that stay as they are.
+class FixedBatches final : public BatchSource {
+ public:
+  explicit FixedBatches(const std::list<DeviceBatch>& batches) : batches_(batches) {}
+
+  std::int64_t batches() const override { return std::ssize(batches_); }
+  const DeviceBatch& next() override {
+    return *std::next(batches_.begin(), static_cast<std::ptrdiff_t>(position_++ % batches()));
+  }
+  void seek(std::int64_t position) override { position_ = position; }
+
+ private:
+  const std::list<DeviceBatch>& batches_;
+  std::int64_t position_ = 0;
+};
+
+BatchSources fixed_sources(const std::list<DeviceBatch>& batches) {
+  const auto source = [&] { return std::make_unique<FixedBatches>(batches); };
+  return {source(), source(), source()};
+}
+
+/// Steps and evaluations on every batch in `positions` counted from the front, or from the back
+/// where negative.
+void run_epoch(const BatchSources& sources, std::span<const std::int64_t> positions,
+               SearchMethod& method, SupernetTrainer& trainer) {
+  constexpr std::int64_t always = std::numeric_limits<std::int64_t>::max();
+  for (const std::int64_t position : positions) {
+    for (BatchSource* source : {sources.train.get(), sources.alpha.get(), sources.evaluation.get()})
+      source->seek(position < 0 ? source->batches() + position : position);
+    method.step({trainer, *sources.train, *sources.alpha, true, always});
+    trainer.run(passes::evaluation, sources.evaluation->next());
+  }
 }
 
 void run_steps(const MemoryQuestion& q) {
   const std::unique_ptr<Supernet> supernet = make_supernet(q.supernet, 0, q.device);
   const ThetaShape shape = theta_shape(*q.supernet.space, q.supernet.none);
-  const auto distribution =
-      make_distribution(q.method, {shape.rows, shape.columns, 0, q.device}, 0);
-  if (!q.supernet.kept.empty()) distribution->parameters().prune(q.supernet.kept);
-  Trainer trainer(*supernet, *distribution, q.trainer);
-  if (q.sources) {
-    const BatchSources sources = q.sources();
-    run_epoch(sources, trainer);
-    if (!q.probes) return;
-    sources.evaluation->seek(0);
-    return run_probes(sources.evaluation->next(), shape, trainer);
-  }
+  const auto method = q.method->make({shape.rows, shape.columns, 0, q.device});
+  if (!q.supernet.kept.empty()) method->prune(q.supernet.kept);
+  SupernetTrainer trainer(*supernet, method->law(), &method->alpha_update(), q.trainer);
   std::list<DeviceBatch> batches;  // all stay, as in a search
-  for (const int size : q.batch_sizes) batches.emplace_back(size, q.image_size, q.device);
-  for (const DeviceBatch& batch : batches) {
-    trainer.architecture_step(batch);
-    trainer.weight_step(batch, 0.0);
-    trainer.evaluate(batch);
-  }
-  if (q.probes) run_probes(batches.front(), shape, trainer);
+  if (!q.sources)
+    for (const int size : q.batch_sizes) batches.emplace_back(size, q.image_size, q.device);
+  const BatchSources sources = q.sources ? q.sources() : fixed_sources(batches);
+  // Of a data set only the last batch has another size.
+  std::vector<std::int64_t> positions{0, -1};
+  if (!q.sources) positions.resize(batches.size());
+  if (!q.sources) std::iota(positions.begin(), positions.end(), 0);
+  run_epoch(sources, positions, *method, trainer);
+  if (!q.probes) return;
+  sources.evaluation->seek(0);
+  run_probes(sources.evaluation->next(), shape, trainer);
 }
 
 std::string row_text(const std::string& mode, int partial_channels,

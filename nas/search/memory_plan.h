@@ -6,8 +6,7 @@
 
 #include "data/batch_source.h"
 #include "engine/memory/allocator.h"
-#include "nas/options/search_options.h"
-#include "nas/step/trainer.h"
+#include "nas/method/search_method.h"
 
 namespace drnas {
 
@@ -16,7 +15,7 @@ namespace drnas {
 /// The network, the sizes of the batches that will come, and where they run.
 struct MemoryQuestion {
   SupernetOptions supernet;
-  std::string method = "drnas";
+  const MethodInfo* method = search_methods()[0];
   std::vector<int> batch_sizes{64};  ///< where there are no `sources`
   int image_size = 32;
   /// Makes the sources of training, validation and evaluation batches whose memory lies on the

@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "nas/diagnostics/hessian.h"
-#include "nas/diagnostics/trajectory.h"
-#include "nas/run/run_events.h"
+#include "nas/diagnostics/evidence.h"
+#include "nas/run/event_file.h"
+#include "nas/run/observer.h"
 #include "nas/space/nb201/nb201_table.h"
 
 namespace drnas {
@@ -20,23 +20,15 @@ struct PhaseMeans {
   double forward = 0, backward = 0, optimizer = 0;
 };
 
-/// What one epoch of a search gave: one line of log.jsonl.
-struct EpochRecord {
-  int epoch = 0;   ///< counted from 1
-  int epochs = 0;  ///< of the whole run (not logged)
-  int stage = 1;   ///< counted from 1
-  double learning_rate = 0;
-  double train_loss = 0, train_top1 = 0;  ///< mean cross entropy; share of hits in percent
-  double val_loss = 0, val_top1 = 0;      ///< the same on the second half
+/// What one epoch of a search gave: one line of log.jsonl. images_per_second: of both halves.
+struct EpochRecord : EpochBasics {
+  int stage = 1;                      ///< counted from 1
+  double val_loss = 0, val_top1 = 0;  ///< as train_loss and train_top1, on the second half
   std::string genotype;
   std::vector<std::vector<double>> concentrations;      ///< [edges][ops]
   std::vector<std::vector<bool>> kept;                  ///< [edges][ops]; empty: none is pruned
   double architecture_step_ms = 0, weight_step_ms = 0;  ///< mean of the epoch
   PhaseMeans architecture_phases, weight_phases;
-  double images_per_second = 0;                           ///< training images of both halves
-  std::int64_t peak_bytes = 0;                            ///< of the run so far, see Allocator
-  std::map<std::string, std::int64_t> peak_bytes_by_tag;  ///< at the moment of the total's peak
-  std::int64_t pinned_bytes = 0;  ///< of the host's memory that the device reads images from
   std::optional<TableAccuracy> table;
   std::map<std::string, double> seconds;  ///< of train, evaluation, and where done of trajectory
                                           ///< and hessian; of this process
@@ -46,6 +38,17 @@ struct EpochRecord {
   std::string stopped_on;             ///< the alarm that ended the search here (--stop-on)
   int good_epoch = 0;                 ///< then the epoch whose cell is the result
 };
+/// One line of log.jsonl, without the line end.
+std::string to_json(const EpochRecord& record);
+/// Its figures for TensorBoard, see EventObserver.
+void summarize(const EpochRecord& record, EventSummary& summary);
+/// Mean over the edges of the entropy (nats) of their mean mixing weights, which are the
+/// concentrations over their sum; pruned operations (`kept`, empty: none) do not count.
+double mean_entropy(const std::vector<std::vector<double>>& concentrations,
+                    const std::vector<std::vector<bool>>& kept);
+/// What the lines of a log show of early warnings. Throws Error naming file and line for one that
+/// is no epoch of a search.
+std::vector<EpochSigns> logged_signs(const std::filesystem::path& log, const SearchSpace& space);
 
 using SearchObserver = RunObserver<EpochRecord>;
 

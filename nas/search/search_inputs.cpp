@@ -3,18 +3,11 @@
 
 #include <algorithm>
 
-#include "kernels/layers/conv2d.h"
 #include "nas/options/image_options.h"
 #include "nas/space/search_space.h"
 
 namespace drnas {
 namespace {
-
-/// Pixels and labels.
-std::int64_t image_bytes(const ImageSet& images) {
-  return static_cast<std::int64_t>(images.pixels.size() +
-                                   images.labels.size() * sizeof(images.labels[0]));
-}
 
 /// Sizes of the batches that both halves make.
 std::vector<int> batch_sizes(const SearchSplit& split, int batch_size) {
@@ -39,20 +32,27 @@ TrainerOptions trainer_options(const SearchOptions& o) {
   t.momentum = static_cast<float>(o.momentum);
   t.weight_decay = static_cast<float>(o.weight_decay);
   t.grad_clip = o.grad_clip;
-  t.alpha_learning_rate = o.alpha_learning_rate;
-  t.alpha_beta1 = o.alpha_beta1;
-  t.alpha_beta2 = o.alpha_beta2;
-  t.l2 = o.regulariser == "l2" ? o.lambda : 0.0;
-  t.alpha_grad_clip = o.alpha_grad_clip;
-  // The published NAS-Bench-201 code clips the gradients of all that the loss depends on.
+  // Some published code clips the gradients of all that the loss depends on.
   t.clip_with_alpha = search_space(o.space).facts().clips_with_alpha && o.recipe == "published";
-  t.kl = o.regulariser == "kl" ? o.lambda : 0.0;
   t.capture = !o.no_graph;
   return t;
 }
 
-Ranking architecture_ranking(const SearchOptions& o) {
-  return o.recipe == "published" ? Ranking::softmax : Ranking::mean;
+MethodOptions method_options(const SearchOptions& o, Device device) {
+  const auto [rows, columns] = theta_shape(search_space(o.space), o.none_op);
+  MethodOptions m{rows, columns, o.seed, device};
+  m.adam.learning_rate = o.alpha_learning_rate;
+  m.adam.beta1 = o.alpha_beta1;
+  m.adam.beta2 = o.alpha_beta2;
+  m.adam.l2 = o.regulariser == "l2" ? o.lambda : 0.0;
+  m.adam.kl = o.regulariser == "kl" ? o.lambda : 0.0;
+  m.adam.grad_clip = o.alpha_grad_clip;
+  m.ranking = o.recipe == "published" ? Ranking::softmax : Ranking::mean;
+  return m;
+}
+
+EvidenceOptions evidence_options(const SearchOptions& o) {
+  return {o.trajectory, parse_hessian(o.hessian), parse_alarms(o.stop_on)};
 }
 
 LoaderOptions train_loader_options(const SearchOptions& o) {
@@ -78,14 +78,6 @@ LoaderOptions evaluation_loader_options(const SearchOptions& o) {
   return l;
 }
 
-Precision choose_precision(const std::string& name, Device device, int channels) {
-  const bool gpu = device == Device::cuda;
-  if (!gpu && (name == "tf32" || name == "bf16"))
-    throw Error("--precision " + name + ": needs --device cuda, expected fp32 or auto on the CPU");
-  const bool half = name == "bf16" || (name == "auto" && gpu && channels % 8 == 0);
-  return {half ? DType::bf16 : DType::f32, name == "tf32"};
-}
-
 Precision choose_precision(const SearchOptions& o, Device device) {
   const SpaceFacts& space = search_space(o.space).facts();
   if (space.half_storage) return choose_precision(o.precision, device, o.channels);
@@ -97,7 +89,7 @@ Precision choose_precision(const SearchOptions& o, Device device) {
 
 Precision apply_precision(const SearchOptions& o, Device device) {
   const Precision precision = choose_precision(o, device);
-  kernels::set_conv_math(precision.tf32 ? kernels::ConvMath::tf32 : kernels::ConvMath::fp32);
+  set_convolution_math(precision);
   return precision;
 }
 
@@ -121,7 +113,7 @@ MemoryQuestion SearchInputs::memory_question(const SearchOptions& o, Device devi
   MemoryQuestion q;
   q.supernet = supernet_options(o, static_cast<int>(dataset.classes.size()));
   q.supernet.storage = choose_precision(o, device).storage;
-  q.method = o.method;
+  q.method = &search_method(o.method);
   q.batch_sizes = batch_sizes(split, o.batch_size);
   q.image_size = dataset.train.size;
   q.device = device;
@@ -164,8 +156,10 @@ BatchSources SearchInputs::copied(const SearchOptions& o, Device device) const {
 
 BatchSources SearchInputs::batch_sources(const SearchOptions& o, Device device,
                                          const SearchMemory& memory) const {
-  if (memory.images == ImagePlace::host) return copied(o, device);
-  return gathered(o, memory.pinned ? memory.pinned : ImageBytes::resident(dataset.train, device));
+  if (memory.images.place == ImagePlace::host) return copied(o, device);
+  return gathered(o, memory.images.place == ImagePlace::pinned
+                         ? memory.images.pinned.front()
+                         : ImageBytes::resident(dataset.train, device));
 }
 
 SearchMemory SearchInputs::plan(const SearchOptions& o, Device device) const {
@@ -178,32 +172,24 @@ SearchMemory SearchInputs::plan(const SearchOptions& o, Device device) const {
 }
 
 SearchMemory SearchInputs::plan_first_stage(const SearchOptions& o, Device device) const {
-  const auto plan_with = [&](ImagePlace images) {
-    SearchMemory memory;
-    MemoryQuestion question = memory_question(o, device, images);
+  SearchMemory memory;
+  const auto plan_with = [&](ImagePlace place) {
+    MemoryQuestion question = memory_question(o, device, place);
     question.supernet.raw_outputs = choose_raw_outputs(o.raw_outputs, question, o.memory_limit);
     memory.network = question.supernet;
-    memory.images = images;
     memory.peak_bytes = plan_memory(question).peak;
-    return memory;
   };
-  if (device == Device::cpu || dataset.train.on_disk()) return plan_with(ImagePlace::host);
-  try {
-    return plan_with(ImagePlace::device);
-  } catch (const Error&) {  // does not fit: see the host's memory
-  }
-  std::optional<SearchMemory> pinned;
-  try {
-    pinned = plan_with(ImagePlace::pinned);
-  } catch (const Error&) {  // the host's batches need a little less of the device
-    return plan_with(ImagePlace::host);
-  }
-  pinned->pinned = ImageBytes::pinned(dataset.train);
-  if (pinned->pinned) return *pinned;
-  SearchMemory host = plan_with(ImagePlace::host);
-  host.note = "no pinned memory for the " + format_bytes(image_bytes(dataset.train)) +
-              " of training images: the host makes the batches";
-  return host;
+  const ImageSet* const sets[] = {&dataset.train};
+  memory.images = place_images(device, sets, [&](ImagePlace place) {
+    if (place == ImagePlace::host) return plan_with(place), true;
+    try {
+      plan_with(place);
+    } catch (const Error&) {  // does not fit: see the next place
+      return false;
+    }
+    return true;
+  });
+  return memory;
 }
 
 std::vector<std::uint8_t> SearchInputs::heaviest(const SupernetOptions& network, int keep) {
@@ -219,7 +205,7 @@ SearchMemory SearchInputs::plan_stage(const SearchOptions& o, Device device,
                                       const SearchMemory& first, const Stage& stage,
                                       const std::vector<std::uint8_t>& kept) const {
   SearchMemory memory = first;
-  MemoryQuestion question = memory_question(o, device, first.images);
+  MemoryQuestion question = memory_question(o, device, first.images.place);
   question.supernet = first.network;
   question.supernet.partial_channels = stage.partial_channels;
   question.supernet.kept = kept;
@@ -251,13 +237,14 @@ SearchMemory SearchInputs::plan_stage(const SearchOptions& o, Device device,
 }
 
 std::string image_text(const SearchMemory& memory, const ImageSet& images) {
-  if (memory.images == ImagePlace::pinned)
-    return format_bytes(memory.pinned_bytes()) + " pinned on the host, read by the device";
+  if (memory.images.place == ImagePlace::pinned)
+    return format_bytes(memory.images.pinned_bytes()) + " pinned on the host, read by the device";
   if (images.on_disk())
     return std::to_string(images.count) + " on disk, decoded by the host for each batch";
   const std::string bytes = format_bytes(image_bytes(images));
-  return bytes + (memory.images == ImagePlace::device ? " on the device, among its tensors"
-                                                      : " on the host, which makes the batches");
+  return bytes + (memory.images.place == ImagePlace::device
+                      ? " on the device, among its tensors"
+                      : " on the host, which makes the batches");
 }
 
 std::int64_t planned_bytes(const SearchMemory& memory, Device device, const ImageSet& images) {

@@ -4,7 +4,10 @@
 #include <optional>
 
 #include "data/loader.h"
+#include "nas/diagnostics/evidence.h"
 #include "nas/options/search_options.h"
+#include "nas/run/image_place.h"
+#include "nas/run/precision.h"
 #include "nas/search/memory_plan.h"
 #include "nas/search/stages.h"
 #include "nas/space/nb201/nb201_table.h"
@@ -13,8 +16,8 @@ namespace drnas {
 
 /// What the options mean for the parts of a search.
 TrainerOptions trainer_options(const SearchOptions& options);
-/// How --recipe reads an architecture off alpha.
-Ranking architecture_ranking(const SearchOptions& options);
+MethodOptions method_options(const SearchOptions& options, Device device);
+EvidenceOptions evidence_options(const SearchOptions& options);
 LoaderOptions train_loader_options(const SearchOptions& options);
 /// Alpha's batches: fresh draws from the second half.
 LoaderOptions alpha_loader_options(const SearchOptions& options);
@@ -22,33 +25,18 @@ LoaderOptions alpha_loader_options(const SearchOptions& options);
 /// on disk at their centre.
 LoaderOptions evaluation_loader_options(const SearchOptions& options);
 
-/// Storage type of activations that --precision asks for on this device, and whether convolutions
-/// multiply in TF32: auto takes bf16 on CUDA where the channels are a multiple of eight, as tensor
-/// cores want them. Throws Error where the device cannot.
-struct Precision {
-  DType storage = DType::f32;
-  bool tf32 = false;
-};
-Precision choose_precision(const std::string& name, Device device, int channels);
+/// What --precision asks for in this space. Throws Error where the device or the space cannot.
 Precision choose_precision(const SearchOptions& options, Device device);
-/// The same, and makes this process's convolutions multiply so. Before memory is planned: the modes
-/// need different workspaces.
+/// The same, and set_convolution_math().
 Precision apply_precision(const SearchOptions& options, Device device);
-
-/// Where the training images lie: in the host's memory, where batches are made and copied; in
-/// pinned memory of the host, or on the device, where the device makes batches itself.
-enum class ImagePlace { host, pinned, device };
 
 /// How a search uses memory.
 struct SearchMemory {
   SupernetOptions network;
-  ImagePlace images = ImagePlace::host;
-  std::int64_t peak_bytes = 0;               ///< of the device's tensors, planned
-  std::shared_ptr<const ImageBytes> pinned;  ///< the images where they are pinned, else null
-  std::string note;                          ///< a line on what could not be had, or empty
+  PlacedImages images;
+  std::int64_t peak_bytes = 0;  ///< of the device's tensors, planned
 
-  /// Of the host's memory, beside `peak_bytes`.
-  std::int64_t pinned_bytes() const { return pinned ? pinned->pinned_bytes() : 0; }
+  const std::string& note() const { return images.note; }
 };
 /// "10.00 MiB pinned on the host, read by the device", and the like.
 std::string image_text(const SearchMemory& memory, const ImageSet& images);

@@ -4,8 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/files.h"
-#include "nas/diagnostics/evidence.h"
-#include "nas/run/run_directory.h"
+#include "nas/search/search_events.h"
 
 namespace drnas {
 namespace {

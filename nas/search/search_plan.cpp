@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "engine/gpu.h"
 #include "nas/options/image_options.h"
-#include "nas/run/run_directory.h"
+#include "nas/run/run_folder.h"
 #include "nas/search/search.h"
 #include "nas/search/search_inputs.h"
 
@@ -13,7 +13,7 @@ std::string plan_search(const SearchOptions& options) {
   const Device device = choose_device(options.device, note);
   apply_precision(options, device);
   const SearchInputs inputs(options, false);
-  RunDirectory::check(options);
+  RunFolder::check(options);
   const SearchMemory memory = inputs.plan(options, device);
   const auto batches = [&](std::size_t images) {
     return std::to_string((images + options.batch_size - 1) / options.batch_size);
@@ -29,7 +29,7 @@ std::string plan_search(const SearchOptions& options) {
          "\n# planned peak bytes " +
          std::to_string(planned_bytes(memory, device, inputs.dataset.train)) + " on " +
          (device == Device::cuda ? "cuda" : "cpu") +
-         (memory.note.empty() ? "" : "\n# note: " + memory.note) +
+         (memory.note().empty() ? "" : "\n# note: " + memory.note()) +
          "\n# each epoch: " + batches(inputs.split.weights.size()) + " search steps, " +
          batches(inputs.split.architecture.size()) + " evaluation batches\n# would write to " +
          options.out.string() + "\n";
@@ -47,7 +47,7 @@ std::string plan_search_memory(const SearchOptions& options) {
   question.device = choose_device(options.device, note);
   question.supernet = supernet_options(options, classes_before_reading(options));
   question.supernet.storage = apply_precision(options, question.device).storage;
-  question.method = options.method;
+  question.method = &search_method(options.method);
   question.batch_sizes = {options.batch_size};
   question.image_size = options.image_size;
   question.trainer = trainer_options(options);

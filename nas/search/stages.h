@@ -38,9 +38,4 @@ inline bool alpha_learns(const SearchOptions& options, const Stage& stage, std::
 std::int64_t alpha_epochs_before(const SearchOptions& options, const std::vector<Stage>& stages,
                                  std::int64_t epoch);
 
-/// The mask [rows, ops] that keeps, of the entries of `mask` (empty: all), the `keep` largest
-/// alphas of each row; the first of equal ones.
-std::vector<std::uint8_t> keep_largest(const std::vector<std::vector<double>>& alpha,
-                                       const std::vector<std::uint8_t>& mask, int keep);
-
 }  // namespace drnas

@@ -12,6 +12,7 @@ namespace {
 
 // Words of the record that a step leaves for the host.
 constexpr int loss_word = 0, auxiliary_word = 2, norm_word = 4, rate_word = 5, record_words = 6;
+constexpr const char* training_name = "training step";
 
 }  // namespace
 
@@ -80,7 +81,7 @@ void NetworkTrainer::work(bool training, const DeviceBatch& batch, StepResult& t
 }
 
 StepResult NetworkTrainer::run(bool training, const DeviceBatch& batch) {
-  StepResult result = steps_.run(training, training ? "training step" : "evaluation", batch,
+  StepResult result = steps_.run(training ? training_name : "evaluation", batch,
                                  [&](StepResult& times) { work(training, batch, times); });
   result.draw = steps_done_;
   if (training) ++steps_done_;
@@ -88,7 +89,7 @@ StepResult NetworkTrainer::run(bool training, const DeviceBatch& batch) {
 }
 
 std::size_t NetworkTrainer::launches(const DeviceBatch& batch) const {
-  return steps_.launches(true, batch);
+  return steps_.launches(training_name, batch);
 }
 
 void NetworkTrainer::require_finite(const StepResult& result, const DeviceBatch& batch) {
@@ -103,10 +104,10 @@ void NetworkTrainer::require_finite(const StepResult& result, const DeviceBatch&
     pass.tape.backward(pass.loss, network_.leaves());
   } catch (const Error& found) {
     restore();
-    throw Error(std::string("training step: ") + found.what());
+    throw Error(training_name + std::string(": ") + found.what());
   }
   restore();
-  throw Error("training step: the gradient norm is not finite");
+  throw Error(training_name + std::string(": the gradient norm is not finite"));
 }
 
 StepResult NetworkTrainer::train(const DeviceBatch& batch) {

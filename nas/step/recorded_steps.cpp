@@ -10,16 +10,16 @@
 
 namespace drnas {
 
-RecordedSteps::Key RecordedSteps::key_of(int kind, const DeviceBatch& batch) {
-  return {kind, batch.images.bytes_begin(), batch.labels.bytes_begin(), batch.labels.elements()};
+RecordedSteps::Key RecordedSteps::key_of(const char* name, const DeviceBatch& batch) {
+  return {name, batch.images.bytes_begin(), batch.labels.bytes_begin(), batch.labels.elements()};
 }
 
-StepResult RecordedSteps::run(int kind, const char* name, const DeviceBatch& batch,
+StepResult RecordedSteps::run(const char* name, const DeviceBatch& batch,
                               const std::function<void(StepResult&)>& work) {
   StepResult result;
   Laps laps;
   CapturedStep& step =
-      steps_.try_emplace(key_of(kind, batch), record_.device(), capture_).first->second;
+      steps_.try_emplace(key_of(name, batch), record_.device(), capture_).first->second;
   {
     const NamedRange range(name);
     step.run([&] { work(result); });
@@ -37,8 +37,8 @@ StepResult RecordedSteps::run(int kind, const char* name, const DeviceBatch& bat
   return result;
 }
 
-std::size_t RecordedSteps::launches(int kind, const DeviceBatch& batch) const {
-  const auto found = steps_.find(key_of(kind, batch));
+std::size_t RecordedSteps::launches(const char* name, const DeviceBatch& batch) const {
+  const auto found = steps_.find(key_of(name, batch));
   return found == steps_.end() ? 0 : found->second.nodes();
 }
 

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <string_view>
 #include <tuple>
 
 #include "data/device_batch.h"
@@ -23,15 +24,15 @@ class RecordedSteps {
         capture_(capture) {}
 
   /// Runs `work`, which enters the times of its phases; waits for the step and reads its report.
-  /// `name` appears in profiles.
-  StepResult run(int kind, const char* name, const DeviceBatch& batch,
+  /// `name`, a literal, tells kinds apart and appears in profiles.
+  StepResult run(const char* name, const DeviceBatch& batch,
                  const std::function<void(StepResult&)>& work);
   /// Launches, copies and fills of one recorded step; 0 where none is recorded.
-  std::size_t launches(int kind, const DeviceBatch& batch) const;
+  std::size_t launches(const char* name, const DeviceBatch& batch) const;
 
  private:
-  using Key = std::tuple<int, const void*, const void*, std::int64_t>;
-  static Key key_of(int kind, const DeviceBatch& batch);
+  using Key = std::tuple<std::string_view, const void*, const void*, std::int64_t>;
+  static Key key_of(const char* name, const DeviceBatch& batch);
 
   Tensor record_;
   int loss_word_, norm_word_;

@@ -19,6 +19,17 @@ struct StepResult {
   double forward_ms = 0, backward_ms = 0, optimizer_ms = 0, total_ms = 0;
 };
 
+/// Seconds since it was made.
+class Stopwatch {
+ public:
+  double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
 /// Milliseconds since the last call.
 class Laps {
  public:

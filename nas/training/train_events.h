@@ -3,28 +3,25 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <map>
 #include <string>
 
-#include "nas/run/run_events.h"
+#include "nas/run/event_file.h"
+#include "nas/run/observer.h"
+#include "nas/step/step_result.h"
 
 namespace drnas {
 
 /// What one epoch of a training gave: one line of log.jsonl.
-struct TrainEpoch {
-  int epoch = 0;   ///< counted from 1
-  int epochs = 0;  ///< of the whole run (not logged)
-  double learning_rate = 0, drop_path = 0;
-  double train_loss = 0, train_top1 = 0;  ///< mean cross entropy of the main head; percent
-  double test_loss = 0, test_top1 = 0, test_top5 = 0;
-  double step_ms = 0;                                     ///< mean of the epoch
-  double images_per_second = 0;                           ///< training images
-  std::int64_t peak_bytes = 0;                            ///< of the run so far, see Allocator
-  std::map<std::string, std::int64_t> peak_bytes_by_tag;  ///< at the moment of the total's peak
-  std::int64_t pinned_bytes = 0;  ///< of the host's memory that the device reads images from
+struct TrainEpoch : EpochBasics {
+  double drop_path = 0;
+  double test_loss = 0, test_top1 = 0, test_top5 = 0;  ///< as train_loss and train_top1
+  double step_ms = 0;                                  ///< mean of the epoch
 };
 /// One line of log.jsonl, without the line end.
 std::string to_json(const TrainEpoch& record);
+
+/// Its figures for TensorBoard, see EventObserver.
+void summarize(const TrainEpoch& record, EventSummary& summary);
 
 using TrainObserver = RunObserver<TrainEpoch>;
 
@@ -33,6 +30,8 @@ struct TestResult {
   double loss = 0, top1 = 0, top5 = 0;  ///< mean cross entropy; percent
   std::int64_t images = 0;
 };
+
+TestResult test_result(const EpochTotals& totals);
 
 /// How a training ended.
 struct TrainResult {

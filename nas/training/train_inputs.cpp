@@ -6,8 +6,8 @@
 #include <set>
 
 #include "engine/memory/planning.h"
-#include "kernels/layers/conv2d.h"
 #include "nas/options/image_options.h"
+#include "nas/run/precision.h"
 
 namespace drnas {
 namespace {
@@ -96,8 +96,7 @@ NetworkTrainerOptions network_trainer_options(const TrainOptions& o) {
 
 void apply_precision(const TrainOptions& o, Device device) {
   const std::string name = o.precision == "auto" ? "fp32" : o.precision;
-  const Precision precision = choose_precision(name, device, o.channels);
-  kernels::set_conv_math(precision.tf32 ? kernels::ConvMath::tf32 : kernels::ConvMath::fp32);
+  set_convolution_math(choose_precision(name, device, o.channels));
 }
 
 TrainingPlan plan_training(const TrainOptions& o, int classes, Device device,
@@ -129,9 +128,10 @@ TrainInputs::TrainInputs(const TrainOptions& o, bool write_cache)
 
 BatchSources TrainInputs::batch_sources(const TrainOptions& o, Device device,
                                         const TrainMemory& memory) const {
-  if (memory.images == ImagePlace::host) return copied(*this, o, device);
-  if (memory.images == ImagePlace::pinned)
-    return gathered(*this, o, memory.pinned_train, memory.pinned_test);
+  const PlacedImages& images = memory.images;
+  if (images.place == ImagePlace::host) return copied(*this, o, device);
+  if (images.place == ImagePlace::pinned)
+    return gathered(*this, o, images.pinned.at(0), images.pinned.at(1));
   return gathered(*this, o, ImageBytes::resident(dataset.train, device),
                   ImageBytes::resident(dataset.test, device));
 }
@@ -139,7 +139,7 @@ BatchSources TrainInputs::batch_sources(const TrainOptions& o, Device device,
 TrainMemory TrainInputs::plan(const TrainOptions& o, Device device) const {
   TrainMemory memory;
   const auto plan_with = [&](ImagePlace place) {
-    memory.images = place;
+    memory.images.place = place;
     memory.plan = plan_training(o, classes(), device, [&]() -> BatchSources {
       if (place == ImagePlace::pinned)
         return gathered(*this, o, ImageBytes::pinned(dataset.train),
@@ -148,17 +148,12 @@ TrainMemory TrainInputs::plan(const TrainOptions& o, Device device) const {
     });
     return o.memory_limit == 0 || memory.plan.memory.peak <= o.memory_limit;
   };
-  if (device == Device::cuda && !dataset.train.on_disk()) {
-    if (plan_with(ImagePlace::device)) return memory;
-    if (plan_with(ImagePlace::pinned)) {
-      memory.pinned_train = ImageBytes::pinned(dataset.train);
-      if (memory.pinned_train) memory.pinned_test = ImageBytes::pinned(dataset.test);
-      if (memory.pinned_test) return memory;
-      memory.pinned_train = nullptr;
-      memory.note = "no pinned memory for the images: the host makes the batches";
-    }
-  }
-  if (!plan_with(ImagePlace::host)) fail_to_fit(o, memory.plan.memory.peak);
+  const ImageSet* const sets[] = {&dataset.train, &dataset.test};
+  memory.images = place_images(device, sets, [&](ImagePlace place) {
+    const bool fits = plan_with(place);
+    if (!fits && place == ImagePlace::host) fail_to_fit(o, memory.plan.memory.peak);
+    return fits;
+  });
   return memory;
 }
 

@@ -4,16 +4,17 @@
 #include <memory>
 #include <string>
 
+#include "data/loader.h"
+#include "engine/memory/allocator.h"
 #include "nas/options/train_options.h"
-#include "nas/search/search_inputs.h"
+#include "nas/run/image_place.h"
 #include "nas/step/network_trainer.h"
 
 namespace drnas {
 
 /// What the options mean for the parts of a training.
 NetworkTrainerOptions network_trainer_options(const TrainOptions& options);
-/// Makes this process's convolutions multiply as --precision asks. Throws Error where the device
-/// cannot.
+/// set_convolution_math() as --precision asks. Throws Error where the device cannot.
 void apply_precision(const TrainOptions& options, Device device);
 /// What a network and its training steps take, counted without computing anything.
 struct TrainingPlan {
@@ -28,15 +29,9 @@ TrainingPlan plan_training(const TrainOptions& options, int classes, Device devi
 /// How a training uses memory.
 struct TrainMemory {
   TrainingPlan plan;
-  ImagePlace images = ImagePlace::host;
-  std::shared_ptr<const ImageBytes> pinned_train,
-      pinned_test;   ///< where they are pinned, else null
-  std::string note;  ///< a line on what could not be had, or empty
+  PlacedImages images;  ///< training, then test images
 
-  /// Of the host's memory, beside the plan's.
-  std::int64_t pinned_bytes() const {
-    return pinned_train ? pinned_train->pinned_bytes() + pinned_test->pinned_bytes() : 0;
-  }
+  const std::string& note() const { return images.note; }
 };
 
 /// What a training reads before it starts: the first --limit-train training images and the whole
@@ -50,9 +45,7 @@ struct TrainInputs {
   /// Sources of training and test batches (`alpha` stays empty).
   BatchSources batch_sources(const TrainOptions& options, Device device,
                              const TrainMemory& memory) const;
-  /// On a GPU the images lie on the device where --memory-limit allows, else in pinned memory of
-  /// the host, which this call allocates, and where the system gives none they are left to the host
-  /// with a note. Throws Error where nothing fits.
+  /// The images lie where place_images() puts them. Throws Error where nothing fits --memory-limit.
   TrainMemory plan(const TrainOptions& options, Device device) const;
 };
 

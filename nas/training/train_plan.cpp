@@ -3,7 +3,7 @@
 
 #include "engine/gpu.h"
 #include "nas/options/image_options.h"
-#include "nas/run/run_directory.h"
+#include "nas/run/run_folder.h"
 #include "nas/run/run_loop.h"
 #include "nas/space/search_space.h"
 #include "nas/training/train.h"
@@ -54,7 +54,7 @@ std::string plan_training_run(const TrainOptions& options) {
   const Device device = choose_device(options.device, note);
   apply_precision(options, device);
   const TrainInputs inputs(options, false);
-  RunDirectory::check(options);
+  RunFolder::check(options);
   const TrainMemory memory = inputs.plan(options, device);
   const auto batches = [&](std::size_t images) {
     return std::to_string((images + options.batch_size - 1) / options.batch_size);
@@ -64,7 +64,7 @@ std::string plan_training_run(const TrainOptions& options) {
          std::to_string(inputs.test.size()) + " test images, " + std::to_string(inputs.classes()) +
          " classes\n# network: " + cost_text(memory.plan.cost) + "\n# tensors: at the peak " +
          peak_text(peak_of(memory.plan.memory)) +
-         (memory.note.empty() ? "" : "\n# note: " + memory.note) +
+         (memory.note().empty() ? "" : "\n# note: " + memory.note()) +
          "\n# each epoch: " + batches(inputs.train.size()) + " steps, " +
          batches(inputs.test.size()) + " test batches\n# would write to " + options.out.string() +
          "\n";

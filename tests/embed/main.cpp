@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "engine/ops/ops.h"
+#include "nas/method/search_method.h"
 #include "nas/space/nb201/nb201_supernet.h"
-#include "nas/step/trainer.h"
 
 namespace {
 
@@ -43,15 +43,16 @@ bool train_by_hand() {
 bool search_two_steps() {
   using namespace drnas;
   Nb201Supernet supernet({.channels = 8, .cells = 1, .classes = 10, .partial_channels = 2}, 1);
-  const auto distribution =
-      make_dirichlet({Nb201Supernet::edges, Nb201Supernet::ops, 1, Device::cpu}, 1);
-  Trainer trainer(supernet, *distribution, {});
+  const auto method = search_method("drnas").make({Nb201Supernet::edges, Nb201Supernet::ops, 1});
+  SupernetTrainer trainer(supernet, method->law(), &method->alpha_update(), {});
+  trainer.set_learning_rate(0.025);
   std::vector<float> images(4 * 16 * 16 * 3);
   for (std::size_t i = 0; i < images.size(); ++i)
     images[i] = std::sin(0.37f * static_cast<float>(i));
   const std::vector<std::int32_t> labels{0, 1, 2, 3};
   const DeviceBatch batch(images, labels, 16, Device::cpu);
-  const StepResult a = trainer.architecture_step(batch), w = trainer.weight_step(batch, 0.025);
+  const StepResult a = trainer.run(passes::architecture, batch),
+                   w = trainer.run(passes::weights, batch);
   std::printf("supernet: architecture loss %.4f, weight loss %.4f\n", a.loss, w.loss);
   return std::isfinite(a.loss) && std::isfinite(w.loss) && w.gradient_norm > 0;
 }

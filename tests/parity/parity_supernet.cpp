@@ -3,46 +3,46 @@
 #include <span>
 
 #include "kernels/alpha/dirichlet_math.h"
+#include "nas/method/alpha_rule.h"
 #include "nas/space/nb201/nb201_supernet.h"
-#include "nas/step/trainer.h"
+#include "nas/step/supernet_trainer.h"
 #include "tests/parity/parity_compare.h"
 
 namespace drnas::parity {
 namespace {
 
 /// Mixing weights that are given, with the exact Dirichlet derivative at that point.
-class GivenTheta final : public MixingDistribution {
+class GivenTheta final : public Law {
  public:
-  explicit GivenTheta(ArchitectureParameters parameters)
-      : MixingDistribution(std::move(parameters)),
-        theta_(make_table()),
-        gradient_beta(make_table()) {}
+  explicit GivenTheta(Alpha alpha)
+      : Law(std::move(alpha)), gradient_beta(alpha_.make_table()), theta_(alpha_.make_table()) {}
 
   void set(const std::vector<float>& theta) {
     upload<double>(std::vector<double>(theta.begin(), theta.end()), theta_);
   }
-  std::string name() const override { return "given"; }
   const Tensor& draw(const std::uint32_t*) override { return theta_; }
   void backward(const Tensor& dtheta) override {
     const auto x = download<double>(theta_), g = download<double>(dtheta),
-               alpha = download<double>(parameters_.alpha);
+               values = download<double>(alpha_.values);
     std::vector<double> dbeta(x.size()), dalpha(x.size());
-    for (int e = 0; e < parameters_.edges; ++e) {
-      const std::ptrdiff_t row = std::ptrdiff_t{e} * parameters_.ops;
-      differentiate_row(&x[row], &g[row], &alpha[row], &dbeta[row], &dalpha[row]);
+    for (int e = 0; e < alpha_.edges; ++e) {
+      const std::ptrdiff_t row = std::ptrdiff_t{e} * alpha_.ops;
+      differentiate_row(&x[row], &g[row], &values[row], &dbeta[row], &dalpha[row]);
     }
     upload<double>(dbeta, gradient_beta);
-    upload<double>(dalpha, parameters_.gradient);
+    upload<double>(dalpha, alpha_.gradient);
   }
-  std::vector<std::vector<double>> mean() const override { return table(theta_); }
+  std::vector<std::vector<double>> mean() const override { return alpha_.rows(theta_); }
   std::vector<std::vector<double>> concentrations() const override {
-    return table(parameters_.alpha);
+    return alpha_.rows(alpha_.values);
   }
+
+  Tensor gradient_beta;
 
  private:
   void differentiate_row(const double* x, const double* g, const double* alpha, double* dbeta,
                          double* dalpha) const {
-    const int ops = parameters_.ops;
+    const int ops = alpha_.ops;
     double total = 0, weighted = 0;
     for (int i = 0; i < ops; ++i) {
       total += kernels::concentration_of(alpha[i]);
@@ -62,7 +62,6 @@ class GivenTheta final : public MixingDistribution {
   Tensor theta_;
 
  public:
-  Tensor gradient_beta;
 };
 
 class Replay : private Comparison {
@@ -116,25 +115,27 @@ class Replay : private Comparison {
   }
 
   void trace() {
-    ArchitectureParameters& alpha = given_.parameters();
+    const Alpha& alpha = given_.alpha();
     const std::vector<float> start = file().values("trace.alpha0", table_size);
-    upload<double>(std::vector<double>(start.begin(), start.end()), alpha.alpha);
+    upload<double>(std::vector<double>(start.begin(), start.end()), alpha.values);
     TrainerOptions options;
     options.grad_clip = file().clip();
     options.clip_with_alpha = false;
     options.capture = false;  // the given derivative is computed on the host
-    Trainer trainer(supernet_, given_, options);
+    const auto rule = make_adam_rule(given_, {});
+    SupernetTrainer trainer(supernet_, given_, rule.get(), options);
+    trainer.set_learning_rate(0.025);
     std::vector<double> losses;
     for (int step = 0; step < file().steps(); ++step) {
       const std::string prefix = "trace." + std::to_string(step) + ".";
       give(prefix + "arch_theta");
-      losses.push_back(trainer.architecture_step(batch(prefix + "arch_")).loss);
+      losses.push_back(trainer.run(passes::architecture, batch(prefix + "arch_")).loss);
       compare_tensor<double>("trace.grad_theta", trainer.theta_gradient(), prefix + "grad_theta");
       compare_tensor<double>("trace.grad_beta", given_.gradient_beta, prefix + "grad_beta");
       compare_tensor<double>("trace.grad_alpha", alpha.gradient, prefix + "grad_alpha");
-      compare_tensor<double>("trace.alpha", alpha.alpha, prefix + "alpha");
+      compare_tensor<double>("trace.alpha", alpha.values, prefix + "alpha");
       give(prefix + "weight_theta");
-      const StepResult weight = trainer.weight_step(batch(prefix + "weight_"), 0.025);
+      const StepResult weight = trainer.run(passes::weights, batch(prefix + "weight_"));
       losses.push_back(weight.loss);
       compare("trace.grad_norm", weight.gradient_norm, prefix + "grad_norm");
     }

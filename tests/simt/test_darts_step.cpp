@@ -4,9 +4,10 @@
 #include "executor.h"
 #include "nas/search/memory_plan.h"
 #include "nas/space/search_space.h"
-#include "nas/step/trainer.h"
+#include "nas/step/supernet_trainer.h"
 #include "tests/nas/space/pruned.h"
 #include "tests/support/reference.h"
+#include "tests/support/trainer.h"
 
 using namespace drnas;
 using namespace drnas::test;
@@ -27,19 +28,18 @@ SupernetOptions options_of(int cells, int parts) {
 
 struct Setup {
   std::unique_ptr<Supernet> supernet;
-  std::unique_ptr<MixingDistribution> distribution;
+  std::unique_ptr<SearchMethod> method;
   std::unique_ptr<Trainer> trainer;
   std::unique_ptr<DeviceBatch> images;
 
   Setup(Device device, const SupernetOptions& o, bool capture = true)
       : supernet(make_supernet(o, 3, device)),
-        distribution(make_distribution("drnas", {rows, columns, 3, device}, 3)) {
-    if (!o.kept.empty()) distribution->parameters().prune(o.kept);
+        method(make_method("drnas", {rows, columns, 3, device, {.grad_clip = 5}})) {
+    if (!o.kept.empty()) method->prune(o.kept);
     TrainerOptions options;
     options.clip_with_alpha = false;
-    options.alpha_grad_clip = 5;
     options.capture = capture;
-    trainer = std::make_unique<Trainer>(*supernet, *distribution, options);
+    trainer = std::make_unique<Trainer>(*supernet, *method, options);
     auto rng = generator(58);
     const Doubles pixels = normals(rng, batch * side * side * 3);
     images = std::make_unique<DeviceBatch>(std::vector<float>(pixels.begin(), pixels.end()),
@@ -49,7 +49,7 @@ struct Setup {
     const auto values = download<float>(supernet->parameters().weights());
     return Doubles(values.begin(), values.end());
   }
-  Doubles alpha() const { return download<double>(distribution->parameters().alpha); }
+  Doubles alpha() const { return download<double>(method->law().alpha().values); }
   std::vector<double> step() {
     return {trainer->architecture_step(*images).loss, trainer->weight_step(*images, 0.025).loss,
             trainer->evaluate(*images).loss};

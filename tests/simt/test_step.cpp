@@ -12,6 +12,7 @@
 #include "nas/space/nb201/nb201_supernet.h"
 #include "tests/nas/space/pruned.h"
 #include "tests/support/reference.h"
+#include "tests/support/trainer.h"
 
 using namespace drnas;
 using namespace drnas::test;
@@ -32,18 +33,17 @@ struct Sizes {
 /// A small supernet with everything that a search step needs, on one device.
 struct Setup {
   Nb201Supernet supernet;
-  std::unique_ptr<MixingDistribution> distribution;
+  std::unique_ptr<SearchMethod> method;
   Trainer trainer;
   DeviceBatch batch;
 
   Setup(Device device, const Sizes& s, TrainerOptions options = {},
-        const std::string& method = "drnas")
+        const std::string& name = "drnas")
       : supernet(s.options(), 3, device),
-        distribution(
-            make_distribution(method, {Nb201Supernet::edges, Nb201Supernet::ops, 3, device}, 3)),
-        trainer(supernet, *distribution, options),
+        method(make_method(name, {Nb201Supernet::edges, Nb201Supernet::ops, 3, device})),
+        trainer(supernet, *method, options),
         batch(make_batch(device, s)) {
-    if (!s.kept.empty()) distribution->parameters().prune(s.kept);
+    if (!s.kept.empty()) method->prune(s.kept);
   }
 
   static DeviceBatch make_batch(Device device, const Sizes& s) {
@@ -62,7 +62,7 @@ struct Setup {
     const auto values = download<float>(supernet.parameters().statistics_buffer());
     return Doubles(values.begin(), values.end());
   }
-  Doubles alpha() const { return download<double>(distribution->parameters().alpha); }
+  Doubles alpha() const { return download<double>(method->law().alpha().values); }
 };
 
 void expect_no_faults() {
@@ -70,8 +70,8 @@ void expect_no_faults() {
   for (const std::string& fault : simt::take_faults()) FAIL_CHECK(fault);
 }
 
-void check_steps(const Sizes& sizes, const std::string& method) {
-  Setup cpu(Device::cpu, sizes, {}, method), device(Device::cuda, sizes, {}, method);
+void check_steps(const Sizes& sizes, const std::string& name) {
+  Setup cpu(Device::cpu, sizes, {}, name), device(Device::cuda, sizes, {}, name);
   CHECK(max_error(device.weights(), cpu.weights()) == 0);
   CHECK(max_error(device.alpha(), cpu.alpha()) == 0);
   for (int i = 0; i < 4; ++i) {

@@ -9,7 +9,8 @@
 
 #include "engine/files.h"
 #include "nas/options/option_table.h"
-#include "nas/run/run_directory.h"
+#include "nas/run/run_folder.h"
+#include "nas/search/search_events.h"
 #include "nas/search/search_inputs.h"
 #include "nas/space/architecture.h"
 #include "nas/space/search_space.h"
@@ -58,11 +59,11 @@ inline std::vector<std::string> write_run(const SearchOptions& options, int epoc
                                           std::uint64_t test = 1) {
   std::mt19937_64 rng = generator(test);
   fs::create_directories(options.out.parent_path());
-  const RunDirectory run = RunDirectory::open(options);
+  const RunFolder run = RunFolder::open(options);
   std::vector<std::string> lines;
   for (int epoch = 1; epoch <= epochs; ++epoch) {
     const EpochRecord record = random_epoch(rng, options, epoch);
-    run.append_log(record);
+    run.append_log(to_json(record));
     run.write_genotype(record.genotype);
     lines.push_back(to_json(record));
   }

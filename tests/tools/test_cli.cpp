@@ -7,7 +7,7 @@
 #include <sstream>
 
 #include "nas/options/option_table.h"
-#include "nas/run/run_directory.h"
+#include "nas/run/run_folder.h"
 #include "tests/support/option_files.h"
 #include "tools/progress.h"
 #include "tools/seeds.h"
@@ -73,7 +73,7 @@ TEST_CASE("command line: mistakes are one line that names the option") {
 TEST_CASE("command line: resume reads the run and refuses other options") {
   const TemporaryFolder folder;
   const std::string out = (folder.path / "run").string();
-  drnas::RunDirectory::open(parse({"--out", out, "--preset", "quick", "--epochs", "3"}));
+  drnas::RunFolder::open(parse({"--out", out, "--preset", "quick", "--epochs", "3"}));
   const SearchOptions o = parse({"--out", out, "--resume", "--threads", "7"});
   CHECK(o.preset == "quick");
   CHECK(o.epochs == 3);

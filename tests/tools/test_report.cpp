@@ -161,7 +161,7 @@ TEST_CASE("report: seeds of one search are a group, options that differ are name
   TrainOptions training;
   training.genotype = cell_text;
   training.out = folder.path / "training";
-  RunDirectory::open(training);
+  RunFolder::open(training);
   append(training.out / "log.jsonl", "{\"epoch\":1,\"test_loss\":1}\n");
   const Report made = report({folder.path.string(), "--title", "both"});
   CHECK(made.data.at("title") == "both");

@@ -80,7 +80,7 @@ TEST_CASE("report: what is no search") {
   TrainOptions training;
   training.genotype = cell_text;
   training.out = folder.path / "t";
-  RunDirectory::open(training);
+  RunFolder::open(training);
   check_fails([&] { report({place + "/t"}); }, {"is a training", "expected"});
   append(training.out / "log.jsonl", "{\"epoch\":1,\"test_loss\":1}\n");
   check_fails([&] { report({place + "/t"}); }, {"is a training", "expected"});

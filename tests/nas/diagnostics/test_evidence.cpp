@@ -5,10 +5,11 @@
 
 #include "engine/gpu.h"
 #include "engine/safetensors.h"
-#include "nas/method/distribution.h"
+#include "nas/method/search_method.h"
 #include "nas/search/search_inputs.h"
 #include "tests/nas/search/search_runs.h"
 #include "tests/support/option_files.h"
+#include "tests/support/trainer.h"
 
 using namespace drnas;
 using namespace drnas::test;
@@ -41,7 +42,7 @@ std::map<std::string, std::vector<double>> tensors(const fs::path& run) {
     const auto enter = [&](const auto& values) { all[name].assign(values.begin(), values.end()); };
     if (entry.dtype == "F32") enter(file.values<float>(name));
     if (entry.dtype == "F64") enter(file.values<double>(name));
-    if (entry.dtype == "I64" && name != "progress.memory_peak")
+    if (entry.dtype == "I64" && !name.starts_with("progress.peak"))
       enter(file.values<std::int64_t>(name));
   }
   return all;
@@ -50,8 +51,8 @@ std::map<std::string, std::vector<double>> tensors(const fs::path& run) {
 /// A seed whose alpha starts with `skips` skip connections or more in the chosen cell.
 std::uint64_t seed_with_skips(int skips) {
   for (std::uint64_t seed = 1;; ++seed) {
-    const auto d = make_distribution("drnas", {6, 5, seed, Device::cpu}, seed);
-    if (search_space("nas-bench-201").derive(d->mean(), false).skips >= skips) return seed;
+    const auto d = make_method("drnas", {6, 5, seed, Device::cpu});
+    if (search_space("nas-bench-201").derive(d->law().mean(), false).skips >= skips) return seed;
   }
 }
 
@@ -140,8 +141,8 @@ TEST_CASE("evidence: all passes of a Hessian see the same batch") {
   const SearchInputs inputs(o, false);
   const SearchMemory memory = inputs.plan(o, device);
   const auto supernet = make_supernet(memory.network, o.seed, device);
-  const auto distribution = make_distribution("drnas", {6, 5, o.seed, device}, o.seed);
-  Trainer trainer(*supernet, *distribution, trainer_options(o));
+  const auto method = make_method("drnas", {6, 5, o.seed, device});
+  Trainer trainer(*supernet, *method, trainer_options(o));
   const BatchSources batches = inputs.batch_sources(o, device, memory);
   std::vector<double> theta(30, 0.2), first, again;
   // The last batch of an epoch is the shorter one: a step too far would read past the epoch's

@@ -15,17 +15,19 @@ namespace {
 
 const SearchSpace& nb201 = search_space("nas-bench-201");
 
-std::unique_ptr<MixingDistribution> distribution(const std::string& method, int rows, int columns,
-                                                 const std::function<double(int)>& alpha) {
-  auto made = make_distribution(method, {rows, columns, 5, Device::cpu}, 5);
+std::unique_ptr<Law> law_of(const std::string& method, int rows, int columns,
+                            const std::function<double(int)>& alpha) {
+  Alpha start(rows, columns, 5, Device::cpu);
+  auto made = method == "drnas" ? make_dirichlet_law(std::move(start), 5)
+                                : make_softmax_law(std::move(start));
   Doubles values;
   for (int i = 0; i < rows * columns; ++i) values.push_back(alpha(i));
-  upload<double>(values, made->parameters().alpha);
+  upload<double>(values, made->alpha().values);
   return made;
 }
 
-TrajectoryRecord sampled(MixingDistribution& d, const SearchSpace& space, const Nb201Table* table,
-                         int samples, std::int64_t epoch) {
+TrajectoryRecord sampled(Law& d, const SearchSpace& space, const Nb201Table* table, int samples,
+                         std::int64_t epoch) {
   return sample_trajectory(d, space, false, space.derive(d.mean(), false), table, samples, epoch);
 }
 
@@ -78,7 +80,7 @@ TEST_CASE("trajectory: a sharp distribution gives one cell, a flat one all of th
   const Nb201Table table = ramp_table(folder);
   // Operation (row + 1) % 5 has nearly all of the mass.
   const auto sharp =
-      distribution("drnas", 6, 5, [](int i) { return i % 5 == (i / 5 + 1) % 5 ? 1e6 : -20.0; });
+      law_of("drnas", 6, 5, [](int i) { return i % 5 == (i / 5 + 1) % 5 ? 1e6 : -20.0; });
   const TrajectoryRecord one = sampled(*sharp, nb201, &table, 50, 3);
   CHECK(one.samples == 50);
   CHECK(one.distinct == 1);
@@ -94,7 +96,7 @@ TEST_CASE("trajectory: a sharp distribution gives one cell, a flat one all of th
   }
   // Every cell is as likely as any other: agreement is one in five.
   const int n = 4000;
-  const auto flat = distribution("drnas", 6, 5, [](int) { return 0.0; });
+  const auto flat = law_of("drnas", 6, 5, [](int) { return 0.0; });
   const TrajectoryRecord wide = sampled(*flat, nb201, &table, n, 0);
   CHECK(std::abs(wide.agreement - 0.2) < 5 * std::sqrt(0.2 * 0.8 / (6.0 * n)));
   // Different cells among n draws from 15625.
@@ -109,7 +111,7 @@ TEST_CASE("trajectory: a sharp distribution gives one cell, a flat one all of th
 }
 
 TEST_CASE("trajectory: an epoch's draws are its own, and none is one of the search's") {
-  const auto d = distribution("drnas", 6, 5, [](int) { return 0.0; });
+  const auto d = law_of("drnas", 6, 5, [](int) { return 0.0; });
   const auto agreement_of = [&](std::int64_t epoch) {
     return sampled(*d, nb201, nullptr, 20, epoch).agreement;
   };
@@ -119,12 +121,12 @@ TEST_CASE("trajectory: an epoch's draws are its own, and none is one of the sear
   CHECK(agreement_of(5) != first);
   CHECK(d->sampled(7) == before);
   CHECK(sampled(*d, nb201, nullptr, 20, 4).accuracy.empty());
-  const auto softmax = distribution("darts", 6, 5, [](int i) { return 0.1 * (i % 5); });
+  const auto softmax = law_of("darts", 6, 5, [](int i) { return 0.1 * (i % 5); });
   CHECK(sampled(*softmax, nb201, nullptr, 20, 0).distinct == 1);
 }
 
 TEST_CASE("trajectory: the DARTS space, and choices that two architectures share") {
-  const auto flat = distribution("drnas", 28, 7, [](int) { return 0.0; });
+  const auto flat = law_of("drnas", 28, 7, [](int) { return 0.0; });
   const SearchSpace& darts = search_space("darts");
   const TrajectoryRecord r = sampled(*flat, darts, nullptr, 30, 0);
   CHECK(r.distinct == 30);

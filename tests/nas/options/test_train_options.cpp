@@ -7,7 +7,7 @@
 #include <sstream>
 
 #include "nas/options/train_presets.h"
-#include "nas/run/run_directory.h"
+#include "nas/run/run_folder.h"
 #include "tests/support/option_files.h"
 #include "tools/train_cli.h"
 
@@ -208,7 +208,7 @@ TEST_CASE("train command line: options, help and mistakes") {
 TEST_CASE("train command line: resume reads the run and refuses other options") {
   const TemporaryFolder folder;
   const std::string out = (folder.path / "run").string();
-  drnas::RunDirectory::open(parse({"--out", out, "--genotype", "DrNAS_cifar10", "--epochs", "3"}));
+  drnas::RunFolder::open(parse({"--out", out, "--genotype", "DrNAS_cifar10", "--epochs", "3"}));
   const TrainOptions o = parse({"--out", out, "--resume", "--threads", "7"});
   CHECK((o.preset == "darts-cifar10" && o.epochs == 3 && o.threads == 7 && o.resume));
   CHECK_NOTHROW(parse({"--out", out, "--resume", "--genotype", "DrNAS_cifar10"}));

@@ -69,16 +69,11 @@ using Steps = std::vector<std::int64_t>;
 
 }  // namespace
 
-TEST_CASE("event file: the published values of CRC-32C, and a bitwise one on random bytes") {
-  CHECK(crc32c("123456789") == 0xe3069283u);
-  CHECK(crc32c(std::string(32, '\0')) == 0x8a9136aau);
-  CHECK(crc32c(std::string(32, '\xff')) == 0x62a8ab43u);
-  CHECK(crc32c("") == 0);
+TEST_CASE("event file: checksums as TFRecord masks them") {
   std::mt19937 words(5);
   for (int size = 1; size < 300; size += 7) {
     std::string bytes;
     for (int i = 0; i < size; ++i) bytes += static_cast<char>(words());
-    CHECK(crc32c(bytes) == bitwise_crc32c(bytes));
     CHECK(masked_crc32c(bytes) == bitwise_masked(bytes));
   }
 }

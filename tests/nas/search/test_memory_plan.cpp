@@ -6,6 +6,7 @@
 #include "engine/memory/planning.h"
 #include "tests/nas/space/pruned.h"
 #include "tests/support/reference.h"
+#include "tests/support/trainer.h"
 
 using namespace drnas;
 using namespace drnas::test;
@@ -24,17 +25,16 @@ MemoryQuestion question(int channels, int cells, int parts, RawOutputs mode) {
 /// A real network whose steps are run, with what the pool counted meanwhile.
 struct Run {
   Nb201Supernet supernet;
-  std::unique_ptr<MixingDistribution> distribution;
+  std::unique_ptr<SearchMethod> method;
   Trainer trainer;
   std::vector<DeviceBatch> batches;
   std::vector<double> losses;
 
   explicit Run(const MemoryQuestion& q)
       : supernet(q.supernet, 0, q.device),
-        distribution(make_distribution(q.method,
-                                       {Nb201Supernet::edges, Nb201Supernet::ops, 0, q.device}, 0)),
-        trainer(supernet, *distribution, q.trainer) {
-    if (!q.supernet.kept.empty()) distribution->parameters().prune(q.supernet.kept);
+        method(q.method->make({Nb201Supernet::edges, Nb201Supernet::ops, 0, q.device})),
+        trainer(supernet, *method, q.trainer) {
+    if (!q.supernet.kept.empty()) method->prune(q.supernet.kept);
     auto rng = generator(61);
     batches.reserve(q.batch_sizes.size());
     for (const int size : q.batch_sizes) {
@@ -48,7 +48,7 @@ struct Run {
       losses.push_back(trainer.evaluate(batch).loss);
     }
     if (!q.probes) return;
-    const auto rows = distribution->sampled(trainer.draws());
+    const auto rows = method->law().sampled(trainer.draws());
     Doubles theta, gradient;
     for (const auto& row : rows) theta.insert(theta.end(), row.begin(), row.end());
     losses.push_back(trainer.probe(batches.front(), theta, &gradient));

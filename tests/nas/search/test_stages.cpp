@@ -90,20 +90,6 @@ TEST_CASE("stages: recipes differ where the paper and its code do") {
   CHECK(preset_options("darts-imagenet").partial_channels == std::vector<int>{6, 3});
 }
 
-TEST_CASE("stages: the largest alphas of the kept operations stay") {
-  const std::vector<std::vector<double>> alpha{{0.1, 0.5, 0.3, 0.3, -1}, {2, 2, 2, 2, 2}};
-  using Mask = std::vector<std::uint8_t>;
-  CHECK(keep_largest(alpha, {}, 2) == Mask{0, 1, 1, 0, 0, 1, 1, 0, 0, 0});
-  CHECK(keep_largest(alpha, {}, 5) == Mask(10, 1));
-  CHECK(keep_largest(alpha, Mask{1, 0, 0, 1, 1, 0, 0, 1, 1, 1}, 2) ==
-        Mask{1, 0, 0, 1, 0, 0, 0, 1, 1, 0});
-  check_fails(
-      [&] {
-        keep_largest(alpha, Mask{1, 0, 0, 0, 0, 1, 1, 1, 1, 1}, 2);
-      },
-      {"1 operations", "2"});
-}
-
 TEST_CASE("stages: lists that do not fit each other, the channels or the operations are refused") {
   const auto refused = [](std::vector<GivenOption> given,
                           std::initializer_list<std::string> parts) {

@@ -10,6 +10,7 @@
 #include "tests/nas/space/pruned.h"
 #include "tests/support/option_files.h"
 #include "tests/support/reference.h"
+#include "tests/support/trainer.h"
 
 using namespace drnas;
 using namespace drnas::test;
@@ -201,9 +202,9 @@ TEST_CASE("DARTS supernet: the memory plan is what a run of it holds, to the byt
     pool.reset_peak();
     {
       const auto net = make_supernet(q.supernet, 0);
-      const auto distribution = make_distribution("drnas", {rows, columns, 0, Device::cpu}, 0);
-      if (!q.supernet.kept.empty()) distribution->parameters().prune(q.supernet.kept);
-      Trainer trainer(*net, *distribution, q.trainer);
+      const auto method = make_method("drnas", {rows, columns, 0, Device::cpu});
+      if (!q.supernet.kept.empty()) method->prune(q.supernet.kept);
+      Trainer trainer(*net, *method, q.trainer);
       const Doubles pixels = normals(rng, 4 * 16 * 16 * 3);
       const DeviceBatch batch(std::vector<float>(pixels.begin(), pixels.end()),
                               std::vector<std::int32_t>(4, 1), 16, Device::cpu);

@@ -6,9 +6,10 @@
 
 #include "nas/diagnostics/hessian.h"
 #include "nas/space/nb201/nb201_supernet.h"
-#include "nas/step/trainer.h"
+#include "nas/step/supernet_trainer.h"
 #include "tests/nas/diagnostics/power_iteration.h"
 #include "tests/support/reference.h"
+#include "tests/support/trainer.h"
 
 using namespace drnas;
 using namespace drnas::test;
@@ -18,15 +19,14 @@ namespace {
 /// A small supernet with everything that a search step needs.
 struct Setup {
   Nb201Supernet supernet;
-  std::unique_ptr<MixingDistribution> distribution;
+  std::unique_ptr<SearchMethod> method;
   Trainer trainer;
   DeviceBatch batch;
 
-  explicit Setup(const std::string& method = "drnas", TrainerOptions options = {})
+  explicit Setup(const std::string& name = "drnas", TrainerOptions options = {})
       : supernet({8, 1, 10, 2}, 3),
-        distribution(make_distribution(
-            method, {Nb201Supernet::edges, Nb201Supernet::ops, 3, Device::cpu}, 3)),
-        trainer(supernet, *distribution, options),
+        method(make_method(name, {Nb201Supernet::edges, Nb201Supernet::ops, 3, Device::cpu})),
+        trainer(supernet, *method, options),
         batch(make_batch()) {}
 
   static DeviceBatch make_batch() {
@@ -44,7 +44,7 @@ struct Setup {
   std::vector<float> gradients() const { return copy(supernet.parameters().gradients()); }
   std::vector<float> statistics() const { return copy(supernet.parameters().statistics_buffer()); }
   Doubles alpha() const {
-    const Tensor& a = distribution->parameters().alpha;
+    const Tensor& a = method->law().alpha().values;
     return Doubles(a.data<double>(), a.data<double>() + a.elements());
   }
   double loss_at(const Doubles& theta) const {
@@ -109,7 +109,7 @@ TEST_CASE("trainer: gradient for the mixing weights against differences of the l
   const Tensor& g = s.trainer.theta_gradient();
   // What that step sampled was the softmax of the initial alpha.
   Setup before("darts");
-  const Tensor& theta_values = before.distribution->sample(0);
+  const Tensor& theta_values = before.method->law().sample(0);
   const Doubles theta(theta_values.data<double>(), theta_values.data<double>() + 30);
   // The losses are float32: along the gradient itself a difference has the most digits.
   const Doubles gradient(g.data<double>(), g.data<double>() + 30);
@@ -150,7 +150,7 @@ TEST_CASE("trainer: clipping scales the gradient to the limit, alpha's part incl
     double squares = 0;
     for (float g : free.gradients()) squares += static_cast<double>(g) * g;
     if (with_alpha) {
-      const Tensor& g = free.distribution->parameters().gradient;
+      const Tensor& g = free.method->law().alpha().gradient;
       for (std::int64_t i = 0; i < g.elements(); ++i) squares += std::pow(g.data<double>()[i], 2);
     }
     CHECK(norm == doctest::Approx(std::sqrt(squares)).epsilon(sum_tolerance(256)));
@@ -197,7 +197,7 @@ TEST_CASE("supernet: a probe gives loss and gradient anywhere and changes nothin
     const auto weights = probed.weights(), statistics = probed.statistics();
     const Doubles alpha = probed.alpha();
     Doubles theta, gradient;
-    for (const auto& row : probed.distribution->sampled(probed.trainer.draws()))
+    for (const auto& row : probed.method->law().sampled(probed.trainer.draws()))
       theta.insert(theta.end(), row.begin(), row.end());
     const double loss = probed.trainer.probe(probed.batch, theta, &gradient);
     CHECK(probed.trainer.probe(probed.batch, theta, nullptr) == loss);

@@ -18,7 +18,7 @@
 #include "nas/run/signals.h"
 #include "nas/space/darts/darts_space.h"
 #include "nas/training/train_inputs.h"
-#include "nas/training/train_state.h"
+#include "nas/training/weights_file.h"
 #include "tests/parity/golden.h"
 #include "tests/support/option_files.h"
 
@@ -353,7 +353,7 @@ TEST_CASE("training: a cut or foreign checkpoint is named and left alone") {
                 fs::copy_options::overwrite_existing);
   check_fails([&] { train(o); }, {checkpoint.string(), "another configuration"});
   fs::copy_file(o.out / "weights.safetensors", checkpoint, fs::copy_options::overwrite_existing);
-  check_fails([&] { train(o); }, {checkpoint.string(), "not a training's checkpoint"});
+  check_fails([&] { train(o); }, {checkpoint.string(), "not a checkpoint of a training"});
   check_fails([&] { stored_train_options(o.out / "config.toml"); }, {"config.toml"});
   check_fails([&] { stored_train_options(o.out / "none.safetensors"); }, {"none.safetensors"});
 

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: MIT
-#include "nas/run/event_observer.h"
-
+// What an epoch of a search gives to TensorBoard.
 #include <cmath>
+
+#include "nas/search/search_events.h"
 
 namespace drnas {
 namespace {
 
-constexpr double mebi = 1 << 20;
-
-void add_memory(std::int64_t peak_bytes, EventSummary& s) {
-  s.scalar("memory/peak_mib", static_cast<double>(peak_bytes) / mebi);
+bool is_kept(const std::vector<std::vector<bool>>& kept, std::size_t row, std::size_t op) {
+  return kept.empty() || kept[row][op];
 }
 
 void add_curvature(const std::string& group, const Curvature& c, EventSummary& s) {
@@ -36,10 +35,6 @@ void add_hessian(const HessianRecord& h, EventSummary& s) {
   add_curvature("hessian_theta", h.theta, s);
   if (h.bound) s.scalar("hessian_loss/bound", h.bound->value());
   if (h.expectation) s.scalar("hessian_loss/expected", h.expectation->mean);
-}
-
-bool is_kept(const std::vector<std::vector<bool>>& kept, std::size_t row, std::size_t op) {
-  return kept.empty() || kept[row][op];
 }
 
 /// A histogram for each edge, of the operations that it keeps.
@@ -83,7 +78,7 @@ void summarize(const EpochRecord& r, EventSummary& s) {
   s.scalar("speed/images_per_second", r.images_per_second);
   s.scalar("speed/architecture_step_ms", r.architecture_step_ms);
   s.scalar("speed/weight_step_ms", r.weight_step_ms);
-  add_memory(r.peak_bytes, s);
+  s.peak(r.peak_bytes);
   s.scalar("architecture/mean_entropy", mean_entropy(r.concentrations, r.kept));
   if (r.table) {
     s.scalar("table/cifar10", r.table->cifar10);
@@ -94,20 +89,6 @@ void summarize(const EpochRecord& r, EventSummary& s) {
   if (r.hessian) add_hessian(*r.hessian, s);
   add_concentrations(r, s);
   s.text("genotype", "`" + r.genotype + "`");
-}
-
-void summarize(const TrainEpoch& r, EventSummary& s) {
-  s.scalar("loss/train", r.train_loss);
-  s.scalar("loss/test", r.test_loss);
-  s.scalar("top1/train", r.train_top1);
-  s.scalar("top1/test", r.test_top1);
-  s.scalar("top5/test", r.test_top5);
-  s.scalar("schedule/epoch", r.epoch);
-  s.scalar("schedule/learning_rate", r.learning_rate);
-  s.scalar("schedule/drop_path", r.drop_path);
-  s.scalar("speed/images_per_second", r.images_per_second);
-  s.scalar("speed/step_ms", r.step_ms);
-  add_memory(r.peak_bytes, s);
 }
 
 }  // namespace drnas

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Distributions over mixing weights through their common interface.
-#include "nas/method/distribution.h"
+#include "nas/method/alpha_rule.h"
 
 #include <cmath>
 
@@ -17,10 +17,11 @@ constexpr int edges = 4, ops = 5, count = edges * ops;
 const char* const methods[] = {"drnas", "darts"};
 
 /// A distribution whose alpha are the given values.
-std::unique_ptr<MixingDistribution> make(const std::string& method, const Doubles& alpha,
-                                         std::uint64_t seed = 5) {
-  auto d = make_distribution(method, {edges, ops, seed, Device::cpu}, seed);
-  std::copy(alpha.begin(), alpha.end(), d->parameters().alpha.data<double>());
+std::unique_ptr<Law> make(const std::string& method, const Doubles& alpha, std::uint64_t seed = 5) {
+  Alpha start(edges, ops, seed, Device::cpu);
+  auto d = method == "drnas" ? make_dirichlet_law(std::move(start), seed)
+                             : make_softmax_law(std::move(start));
+  std::copy(alpha.begin(), alpha.end(), d->alpha().values.data<double>());
   return d;
 }
 
@@ -74,19 +75,13 @@ double anchor_of(const Doubles& alpha) {
 
 }  // namespace
 
-TEST_CASE("distributions: known by name, others refused") {
-  for (const char* method : methods) CHECK(make(method, Doubles(count))->name() == method);
-  test_files::check_fails([] { make("random", Doubles(count)); },
-                          {"--method random", "drnas", "darts"});
-}
-
-TEST_CASE("distributions: samples lie on the simplex; a pass number fixes the draw") {
+TEST_CASE("laws: samples lie on the simplex; a pass number fixes the draw") {
   auto rng = generator(81);
   const Doubles alpha = normals(rng, count);
   for (const char* method : methods) {
     CAPTURE(method);
     const auto d = make(method, alpha), twin = make(method, alpha), other = make(method, alpha, 6);
-    const bool random = d->name() == "drnas";
+    const bool random = d->is_dirichlet();
     const Doubles first = values_of(d->sample(0)), second = values_of(d->sample(1));
     for (const Doubles& theta : {first, second})
       for (int e = 0; e < edges; ++e) {
@@ -104,7 +99,7 @@ TEST_CASE("distributions: samples lie on the simplex; a pass number fixes the dr
   }
 }
 
-TEST_CASE("distributions: mean and concentrations") {
+TEST_CASE("laws: mean and concentrations") {
   auto rng = generator(82);
   const Doubles alpha = normals(rng, count, 2);
   for (const char* method : methods) {
@@ -122,18 +117,18 @@ TEST_CASE("distributions: mean and concentrations") {
   }
 }
 
-TEST_CASE("distributions: softmax gradient by finite differences") {
+TEST_CASE("laws: softmax gradient by finite differences") {
   auto rng = generator(83);
   const Doubles alpha = normals(rng, count), weight = normals(rng, count);
   const auto d = make("darts", alpha);
   CHECK(max_error(values_of(d->sample(0)), softmax(alpha)) < 1e-14);
-  d->parameters().gradient.data<double>()[3] = 100;  // overwritten, not added to
+  d->alpha().gradient.data<double>()[3] = 100;  // overwritten, not added to
   d->backward(table_of(weight));
   const auto value = [&](const Doubles& a) { return dot(weight, softmax(a)); };
-  CHECK(max_error(values_of(d->parameters().gradient), finite_differences(value, alpha)) < 1e-10);
+  CHECK(max_error(values_of(d->alpha().gradient), finite_differences(value, alpha)) < 1e-10);
 }
 
-TEST_CASE("distributions: mean of the Dirichlet gradient is the gradient of the mean") {
+TEST_CASE("laws: mean of the Dirichlet gradient is the gradient of the mean") {
   auto rng = generator(84);
   const Doubles alpha = normals(rng, count), weight = normals(rng, count);
   const Tensor dtheta = table_of(weight);
@@ -143,7 +138,7 @@ TEST_CASE("distributions: mean of the Dirichlet gradient is the gradient of the 
   for (int step = 0; step < draws; ++step) {
     d->sample(step);
     d->backward(dtheta);
-    const Doubles g = values_of(d->parameters().gradient);
+    const Doubles g = values_of(d->alpha().gradient);
     for (int i = 0; i < count; ++i) {
       sum[i] += g[i] / draws;
       squares[i] += g[i] * g[i] / draws;
@@ -161,7 +156,7 @@ TEST_CASE("distributions: mean of the Dirichlet gradient is the gradient of the 
   CHECK(most > 20 * error);  // or the comparison would say nothing
 }
 
-TEST_CASE("distributions: an update adds the anchor's gradient, and moves alpha by its sign") {
+TEST_CASE("laws: an update adds the anchor's gradient, and moves alpha by its sign") {
   auto rng = generator(85);
   Doubles alpha = normals(rng, count, 1.5);
   const Tensor dtheta = table_of(normals(rng, count)),
@@ -169,7 +164,7 @@ TEST_CASE("distributions: an update adds the anchor's gradient, and moves alpha 
   // The second derivative of elu jumps at 0: a difference across it is off by its step.
   for (double& a : alpha)
     if (std::abs(a) < 1e-3) a = 1e-3;
-  const kernels::AdamRule rule{0.01, 0.5, 0.999, 0.0, 0.0};
+  AdamOptions options{.learning_rate = 0.01, .eps = 0, .l2 = 0};
   const Doubles anchor = finite_differences(anchor_of, alpha, 1e-4);
   for (const auto& [method, lambda] : {std::pair{"drnas", 0.3}, {"drnas", 0.0}, {"darts", 0.0}}) {
     CAPTURE(method);
@@ -178,22 +173,23 @@ TEST_CASE("distributions: an update adds the anchor's gradient, and moves alpha 
     d->sample(0);
     twin->sample(0);
     twin->backward(dtheta);
-    Doubles expected = values_of(twin->parameters().gradient);
+    Doubles expected = values_of(twin->alpha().gradient);
     for (int i = 0; i < count; ++i) expected[i] += lambda * anchor[i];
-    d->update(dtheta, rule, lambda, norm);
-    const Doubles gradient = values_of(d->parameters().gradient),
-                  moved = values_of(d->parameters().alpha);
+    options.kl = lambda;
+    make_adam_rule(*d, options)->update(dtheta, norm);
+    const Doubles gradient = values_of(d->alpha().gradient), moved = values_of(d->alpha().values);
     CHECK(max_error(gradient, expected) < 1e-8);
     CHECK(norm.data<double>()[0] == doctest::Approx(dot(gradient, gradient)).epsilon(1e-14));
     // Adam's first step has the learning rate's length everywhere.
     for (int i = 0; i < count; ++i)
       CHECK(moved[i] - alpha[i] == doctest::Approx(gradient[i] > 0 ? -0.01 : 0.01).epsilon(1e-9));
   }
-  test_files::check_fails([&] { make("darts", alpha)->update(dtheta, rule, 0.3, norm); },
-                          {"--regulariser kl", "drnas"});
+  options.kl = 0.3;
+  test_files::check_fails([&] { make_adam_rule(*make("darts", alpha), options); },
+                          {"--regulariser kl", "l2 or none"});
 }
 
-TEST_CASE("distributions: rankings are the mean and the softmax over what is kept") {
+TEST_CASE("laws: rankings are the mean and the softmax over what is kept") {
   auto rng = generator(86);
   const Doubles alpha = normals(rng, count, 1.0);
   const auto flat = [](const std::vector<std::vector<double>>& rows) {
@@ -209,7 +205,7 @@ TEST_CASE("distributions: rankings are the mean and the softmax over what is kep
   // Two operations an edge stay, which share all of the weight.
   std::vector<std::uint8_t> kept(count, 0);
   for (int e = 0; e < edges; ++e) kept[e * ops + e] = kept[e * ops + (e + 2) % ops] = 1;
-  dirichlet->parameters().prune(kept);
+  dirichlet->alpha().prune(kept);
   for (const Ranking ranking : {Ranking::mean, Ranking::softmax}) {
     const auto rows = dirichlet->ranked_by(ranking);
     for (int e = 0; e < edges; ++e) {
@@ -224,9 +220,9 @@ TEST_CASE("distributions: rankings are the mean and the softmax over what is kep
   }
 }
 
-TEST_CASE("distributions: alpha starts near zero, by its seed") {
+TEST_CASE("laws: alpha starts near zero, by its seed") {
   const auto start = [](std::uint64_t seed) {
-    return values_of(ArchitectureParameters(edges, ops, seed, Device::cpu).alpha);
+    return values_of(Alpha(edges, ops, seed, Device::cpu).values);
   };
   CHECK(start(1) == start(1));
   CHECK(start(1) != start(2));

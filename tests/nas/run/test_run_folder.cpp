@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "nas/run/run_directory.h"
+#include "nas/run/run_folder.h"
 
 #include <doctest/doctest.h>
 #include <omp.h>
@@ -12,15 +12,17 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "nas/options/search_options.h"
 #include "nas/run/signals.h"
 #include "nas/run/version.h"
+#include "nas/search/search_events.h"
 #include "tests/support/option_files.h"
 
 namespace {
 
 namespace fs = std::filesystem;
 using drnas::EpochRecord;
-using drnas::RunDirectory;
+using drnas::RunFolder;
 using drnas::SearchOptions;
 using drnas::test_files::check_fails;
 using drnas::test_files::TemporaryFolder;
@@ -66,9 +68,9 @@ drnas::GivenOption given(const std::string& name) { return {name, "", "--" + nam
 TEST_CASE("run directory: a new one holds its configuration, parents included") {
   const TemporaryFolder folder;
   const SearchOptions options = options_in(folder.path / "a" / "b" / "run");
-  RunDirectory::check(options);
+  RunFolder::check(options);
   CHECK_FALSE(fs::exists(folder.path / "a"));
-  const RunDirectory run = RunDirectory::open(options);
+  const RunFolder run = RunFolder::open(options);
   CHECK(run.path() == options.out);
   CHECK(drnas::resolve_options(drnas::read_config(options.out / "config.toml"), {}) == options);
   CHECK(run.checkpoint_path() == options.out / "checkpoint.safetensors");
@@ -76,7 +78,7 @@ TEST_CASE("run directory: a new one holds its configuration, parents included") 
   CHECK(drnas::read_text_file(options.out / "genotype.txt") == "|x~0|\n");
   run.write_genotype("|y~0|");
   CHECK(drnas::read_text_file(options.out / "genotype.txt") == "|y~0|\n");
-  CHECK_NOTHROW(RunDirectory::open(options_in(folder.path / "slash" / "")));
+  CHECK_NOTHROW(RunFolder::open(options_in(folder.path / "slash" / "")));
 }
 
 TEST_CASE("run directory: places where none can be made") {
@@ -85,8 +87,8 @@ TEST_CASE("run directory: places where none can be made") {
   drnas::write_file_atomically(folder.path / "there" / "keep", std::string_view("x"));
   drnas::write_file_atomically(folder.path / "file", std::string_view("x"));
   fs::create_symlink(folder.path / "nowhere", folder.path / "link");
-  for (const auto& action : {+[](const SearchOptions& o) { RunDirectory::check(o); },
-                             +[](const SearchOptions& o) { RunDirectory::open(o); }}) {
+  for (const auto& action : {+[](const SearchOptions& o) { RunFolder::check(o); },
+                             +[](const SearchOptions& o) { RunFolder::open(o); }}) {
     const auto try_in = [&](const fs::path& out) { return [&, out] { action(options_in(out)); }; };
     check_fails(try_in(folder.path / "there"),
                 {(folder.path / "there").string(), "exists", "--resume"});
@@ -138,12 +140,12 @@ TEST_CASE("run directory: a line of the log has exactly the documented keys") {
 
 TEST_CASE("run directory: the log grows by whole lines and is cut back to a checkpoint") {
   const TemporaryFolder folder;
-  const RunDirectory run = RunDirectory::open(options_in(folder.path / "run"));
+  const RunFolder run = RunFolder::open(options_in(folder.path / "run"));
   run.truncate_log(0);  // a run that was stopped in its first epoch has no log
   check_fails([&] { run.truncate_log(1); },
               {run.log_path().string(), "0 whole lines", "expected 1"});
   for (int epoch = 1; epoch <= 4; ++epoch) {
-    run.append_log(record(epoch));
+    run.append_log(to_json(record(epoch)));
     const auto lines = lines_of(run.log_path());
     REQUIRE(lines.size() == static_cast<std::size_t>(epoch));
     CHECK(lines.back() == drnas::to_json(record(epoch)));
@@ -159,13 +161,14 @@ TEST_CASE("run directory: the log grows by whole lines and is cut back to a chec
   const auto lines = lines_of(run.log_path());
   REQUIRE(lines.size() == 2);
   CHECK(lines.back() == drnas::to_json(record(2)));
-  run.append_log(record(3));
+  run.append_log(to_json(record(3)));
   CHECK(lines_of(run.log_path()).back() == drnas::to_json(record(3)));
   run.truncate_log(0);
   CHECK(drnas::read_text_file(run.log_path()).empty());
   fs::remove(run.log_path());
   fs::create_directory(run.log_path());
-  check_fails([&] { run.append_log(record(1)); }, {"cannot write " + run.log_path().string()});
+  check_fails([&] { run.append_log(to_json(record(1))); },
+              {"cannot write " + run.log_path().string()});
 }
 
 TEST_CASE("run directory: resume takes the stored options and only harmless new ones") {
@@ -173,7 +176,7 @@ TEST_CASE("run directory: resume takes the stored options and only harmless new 
   SearchOptions started = options_in(folder.path / "run");
   started.epochs = 7;
   started.seed = 5;
-  const std::string configuration = RunDirectory::open(started).configuration();
+  const std::string configuration = RunFolder::open(started).configuration();
   CHECK(configuration.find("epochs = 7\n") != std::string::npos);
   CHECK(configuration.find("threads") == std::string::npos);
 
@@ -196,27 +199,27 @@ TEST_CASE("run directory: resume takes the stored options and only harmless new 
       now, {given("threads"), given("memory-limit"), given("quiet"), given("log-every"),
             given("checkpoint-every"), given("out"), given("resume"), given("preset")});
   CHECK(resumed == expected);
-  const RunDirectory run = RunDirectory::open(resumed);
+  const RunFolder run = RunFolder::open(resumed);
   CHECK(run.configuration() == configuration);
-  CHECK_NOTHROW(RunDirectory::check(resumed));
+  CHECK_NOTHROW(RunFolder::check(resumed));
 
   check_fails([&] { drnas::resume_options(now, {given("epochs")}); },
               {"--epochs 100", "expected 7", "--resume"});
   check_fails([&] { drnas::resume_options(now, {given("seed")}); }, {"--seed 2", "expected 5"});
-  check_fails([&] { RunDirectory::open(now); }, {"expected", "(--resume)"});
+  check_fails([&] { RunFolder::open(now); }, {"expected", "(--resume)"});
 }
 
 TEST_CASE("run directory: resume where there is no run") {
   const TemporaryFolder folder;
   SearchOptions options = options_in(folder.path / "none");
   options.resume = true;
-  check_fails([&] { RunDirectory::open(options); }, {"none", "config.toml"});
+  check_fails([&] { RunFolder::open(options); }, {"none", "config.toml"});
   check_fails([&] { drnas::resume_options(options, {}); }, {"none", "config.toml"});
   fs::create_directory(options.out);
-  check_fails([&] { RunDirectory::check(options); }, {"none", "config.toml"});
+  check_fails([&] { RunFolder::check(options); }, {"none", "config.toml"});
   drnas::write_file_atomically(options.out / "config.toml",
                                std::string_view("epochs = 3\nwhat = 1\n"));
-  check_fails([&] { RunDirectory::open(options); }, {"config.toml line 2", "'what'"});
+  check_fails([&] { RunFolder::open(options); }, {"config.toml line 2", "'what'"});
 }
 
 TEST_CASE("signals: the first one is noted, the second one ends the process") {
@@ -242,8 +245,8 @@ TEST_CASE("run directory: run.json says what ran, and a resumed run has both ses
   const TemporaryFolder folder;
   SearchOptions options = options_in(folder.path / "run");
   options.command = {"drnas_search", "--data", "a b\xff"};
-  const RunDirectory run = RunDirectory::open(options);
-  CHECK(run.begin_session(options, drnas::Device::cpu).empty());
+  const RunFolder run = RunFolder::open(options);
+  CHECK(run.begin_session(SearchOptions::program, options.command, drnas::Device::cpu).empty());
   const auto first = nlohmann::json::parse(drnas::read_text_file(run.session_path()));
   CHECK(first["program"] == "drnas_search");
   CHECK(first["version"] == drnas::version());
@@ -270,7 +273,7 @@ TEST_CASE("run directory: run.json says what ran, and a resumed run has both ses
   CHECK(first.size() == first["sessions"][0].size() + 2);  // program and sessions
 
   options.command = {"drnas_search", "--resume"};
-  CHECK(run.begin_session(options, drnas::Device::cpu).empty());
+  CHECK(run.begin_session(SearchOptions::program, options.command, drnas::Device::cpu).empty());
   auto second = nlohmann::json::parse(drnas::read_text_file(run.session_path()));
   REQUIRE(second["sessions"].size() == 2);
   CHECK(second["sessions"][1]["command"] == nlohmann::json{"drnas_search", "--resume"});
@@ -281,10 +284,11 @@ TEST_CASE("run directory: run.json says what ran, and a resumed run has both ses
 TEST_CASE("run directory: a broken run.json is kept beside a new one") {
   const TemporaryFolder folder;
   const SearchOptions options = options_in(folder.path / "run");
-  const RunDirectory run = RunDirectory::open(options);
+  const RunFolder run = RunFolder::open(options);
   for (const char* broken : {"{\"sessions\": [", "{\"sessions\": 3}", "[]", ""}) {
     drnas::write_file_atomically(run.session_path(), std::string_view(broken));
-    const std::string warning = run.begin_session(options, drnas::Device::cpu);
+    const std::string warning =
+        run.begin_session(SearchOptions::program, options.command, drnas::Device::cpu);
     CHECK(warning.find(run.session_path().string()) == 0);
     CHECK(warning.find("run.json.broken") != std::string::npos);
     CHECK(warning.find('\n') == std::string::npos);

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kernels/alpha/alpha_step.h"
+#include "nas/method/alpha.h"
+#include "nas/step/pass.h"
+
+namespace drnas {
+
+/// What an architecture is read off by: the mean of theta (the paper), or softmax(alpha) over the
+/// operations that are kept (the published code). Within an edge both have the same largest entry;
+/// the DARTS space also compares edges, where they differ.
+enum class Ranking { mean, softmax };
+
+/// How mixing weights theta [edges, operations] come from alpha, and how their gradient goes back.
+class Law : public ThetaSource {
+ public:
+  const Tensor& alpha_gradient() const override { return alpha_.gradient; }
+  /// Numbers count up from 0 in a search's passes; trajectories and expectations count down from
+  /// 0xfffffffe and 0xbfffffff.
+  const Tensor& sample(std::uint32_t step);
+  /// The same on the host, row-major [edges][operations].
+  std::vector<std::vector<double>> sampled(std::uint32_t step) { return alpha_.rows(sample(step)); }
+
+  /// Mean of theta, row-major [edges][operations].
+  virtual std::vector<std::vector<double>> mean() const = 0;
+  /// The weights of either ranking, row-major [edges][operations].
+  std::vector<std::vector<double>> ranked_by(Ranking ranking) const;
+  /// What the report calls concentrations: beta for a Dirichlet, the weights themselves elsewhere.
+  virtual std::vector<std::vector<double>> concentrations() const = 0;
+  /// Is theta a draw from a Dirichlet, which has a divergence from the symmetric one and a
+  /// variance?
+  virtual bool is_dirichlet() const { return false; }
+  /// For an alpha rule: computes alpha's gradient of the last draw, or enters what the rule's
+  /// kernel needs for computing it.
+  virtual void enter_gradient(const Tensor& dtheta, kernels::AlphaStep& step);
+
+  Alpha& alpha() { return alpha_; }
+  const Alpha& alpha() const { return alpha_; }
+
+ protected:
+  explicit Law(Alpha alpha);
+  /// theta = softmax(alpha) over the operations that are kept.
+  void softmax_of_alpha(const Tensor& theta) const;
+
+  Alpha alpha_;
+
+ private:
+  Tensor step_;  // [1] uint32, for sample()
+};
+
+/// theta ~ Dirichlet(elu(alpha) + 1), exact pathwise derivative (DrNAS, section 3). `seed` keys the
+/// draws.
+std::unique_ptr<Law> make_dirichlet_law(Alpha alpha, std::uint64_t seed);
+/// theta = softmax(alpha), no randomness (DARTS, equation 2).
+std::unique_ptr<Law> make_softmax_law(Alpha alpha);
+
+}  // namespace drnas

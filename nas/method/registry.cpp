@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+// The search methods that there are: a new one adds a line here.
+#include <algorithm>
+#include <array>
+
+#include "nas/method/methods.h"
+
+namespace drnas {
+
+std::span<const MethodInfo* const> search_methods() {
+  static constexpr std::array<const MethodInfo*, 2> all{&drnas_method, &darts_method};
+  return all;
+}
+
+std::string search_method_names() {
+  std::string names;
+  const auto all = search_methods();
+  for (std::size_t i = 0; i < all.size(); ++i)
+    names += (i == 0               ? ""
+              : i + 1 < all.size() ? ", "
+                                   : " or ") +
+             std::string(all[i]->name) + " (" + std::string(all[i]->summary) + ")";
+  return names;
+}
+
+const MethodInfo* find_search_method(std::string_view name) {
+  for (const MethodInfo* method : search_methods())
+    if (method->name == name) return method;
+  return nullptr;
+}
+
+const MethodInfo& search_method(std::string_view name) {
+  if (const MethodInfo* method = find_search_method(name)) return *method;
+  throw Error("--method " + std::string(name) + ": expected " + search_method_names());
+}
+
+std::vector<std::uint8_t> keep_largest(const std::vector<std::vector<double>>& alpha,
+                                       const std::vector<std::uint8_t>& mask, int keep) {
+  std::vector<std::uint8_t> kept;
+  for (std::size_t row = 0; row < alpha.size(); ++row) {
+    const std::vector<double>& values = alpha[row];
+    std::vector<int> order;
+    for (std::size_t op = 0; op < values.size(); ++op)
+      if (mask.empty() || mask[row * values.size() + op]) order.push_back(static_cast<int>(op));
+    if (keep < 1 || keep > static_cast<int>(order.size()))
+      throw Error("stage: an edge with " + std::to_string(order.size()) +
+                  " operations cannot keep " + std::to_string(keep));
+    std::stable_sort(order.begin(), order.end(),
+                     [&](int a, int b) { return values[a] > values[b]; });
+    std::vector<std::uint8_t> row_mask(values.size(), 0);
+    for (int i = 0; i < keep; ++i) row_mask[static_cast<std::size_t>(order[i])] = 1;
+    kept.insert(kept.end(), row_mask.begin(), row_mask.end());
+  }
+  return kept;
+}
+
+}  // namespace drnas

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+// The seam of search methods: what a method is asked for in the course of a search. One file a
+// method, a line in nas/method/registry.cpp.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/batch_source.h"
+#include "nas/method/alpha_rule.h"
+#include "nas/space/search_space.h"
+#include "nas/step/supernet_trainer.h"
+
+namespace drnas {
+
+/// What a step of a search is given.
+struct MethodStep {
+  SupernetTrainer& trainer;
+  BatchSource &weight_batches, &alpha_batches;
+  /// Does alpha learn in this step, and how many steps before it did so?
+  bool alpha_learns;
+  std::int64_t alpha_steps_before;
+};
+
+/// What a step did.
+struct MethodResult {
+  StepResult weights;
+  std::optional<StepResult> alpha;  ///< where alpha learnt
+};
+
+/// A method in the course of one search. Theta's shape is that of the space.
+class SearchMethod {
+ public:
+  virtual ~SearchMethod() = default;
+
+  /// Where passes get theta from, and what moves alpha at the end of a pass.
+  virtual Law& law() = 0;
+  virtual AlphaUpdate& alpha_update() = 0;
+
+  /// Before the first step of an epoch (counted from 0), and where one goes on.
+  virtual void begin_epoch(std::int64_t /*epoch*/) {}
+  /// One step of the search. Throws Error where something is not finite; what had been done before
+  /// is not repeated by the next call.
+  virtual MethodResult step(const MethodStep& step) = 0;
+  /// After the last step of an epoch.
+  virtual void end_epoch(std::int64_t /*epoch*/) {}
+  /// Batches of alpha's half that have been used, from which a resumed search goes on.
+  virtual std::int64_t alpha_batches_used() const = 0;
+
+  /// The architecture that the search would answer now.
+  virtual Architecture choose(const SearchSpace& space, bool none) const = 0;
+  /// The mask [edges, operations] that keeps `keep` operations an edge of those that are kept now.
+  virtual std::vector<std::uint8_t> choose_kept(int keep) const = 0;
+  /// Leaves the operations whose entry is 0 out from now on.
+  virtual void prune(const std::vector<std::uint8_t>& mask) = 0;
+
+  /// All state, saved or loaded by the one function.
+  virtual void archive(StateArchive& archive) = 0;
+};
+
+/// What a method is made with.
+struct MethodOptions {
+  int edges, ops;
+  std::uint64_t seed = 0;
+  Device device = Device::cpu;
+  AdamOptions adam = {};
+  Ranking ranking = Ranking::mean;
+};
+
+/// One row a method.
+struct MethodInfo {
+  std::string_view name;      ///< as --method takes it
+  std::string_view summary;   ///< for --help: "Dirichlet"
+  bool draws_from_dirichlet;  ///< has concentrations, and a divergence for --regulariser kl
+  std::unique_ptr<SearchMethod> (*make)(const MethodOptions&);
+};
+/// All methods; the first is the default.
+std::span<const MethodInfo* const> search_methods();
+/// "drnas (Dirichlet) or darts (softmax)".
+std::string search_method_names();
+/// Null for an unknown name.
+const MethodInfo* find_search_method(std::string_view name);
+/// Throws Error that lists the known ones.
+const MethodInfo& search_method(std::string_view name);
+
+/// Which of the kept entries of `mask` (empty: all) are the `keep` largest alphas of each row; the
+/// first of equal ones.
+std::vector<std::uint8_t> keep_largest(const std::vector<std::vector<double>>& alpha,
+                                       const std::vector<std::uint8_t>& mask, int keep);
+
+}  // namespace drnas

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+#include "nas/run/precision.h"
+
+#include "kernels/layers/conv2d.h"
+
+namespace drnas {
+
+Precision choose_precision(const std::string& name, Device device, int channels) {
+  const bool gpu = device == Device::cuda;
+  if (!gpu && (name == "tf32" || name == "bf16"))
+    throw Error("--precision " + name + ": needs --device cuda, expected fp32 or auto on the CPU");
+  const bool half = name == "bf16" || (name == "auto" && gpu && channels % 8 == 0);
+  return {half ? DType::bf16 : DType::f32, name == "tf32"};
+}
+
+void set_convolution_math(const Precision& precision) {
+  kernels::set_conv_math(precision.tf32 ? kernels::ConvMath::tf32 : kernels::ConvMath::fp32);
+}
+
+}  // namespace drnas

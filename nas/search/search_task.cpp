@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: MIT
+#include "nas/search/search_task.h"
+
+#include <algorithm>
+
+#include "engine/parameters/widening.h"
+
+namespace drnas {
+
+void StepTimes::add(const StepResult& step) {
+  total += step.total_ms;
+  phases.forward += step.forward_ms;
+  phases.backward += step.backward_ms;
+  phases.optimizer += step.optimizer_ms;
+}
+
+void StepTimes::enter(double steps, double& mean, PhaseMeans& means) const {
+  mean = total / steps;
+  means = {phases.forward / steps, phases.backward / steps, phases.optimizer / steps};
+}
+
+SearchTask::SearchTask(const SearchOptions& options, const SearchInputs& inputs,
+                       const SearchMemory& memory, const RunFolder& folder,
+                       SearchObserver& observer, Device device)
+    : options_(options),
+      inputs_(inputs),
+      first_memory_(memory),
+      folder_(folder),
+      observer_(observer),
+      device_(device),
+      stages_(stages_of(options, theta_shape(space(), options.none_op).columns)),
+      method_(search_method(options.method).make(method_options(options, device))),
+      batches_(inputs.batch_sources(options, device, memory)),
+      evidence_(evidence_options(options), space(), options.none_op,
+                inputs.table ? &*inputs.table : nullptr) {}
+
+void SearchTask::resumed(const RunFolder& folder) {
+  evidence_.recall(logged_signs(folder.log_path(), space()));
+}
+
+std::optional<TableAccuracy> SearchTask::table_entry(const Architecture& architecture) const {
+  if (!inputs_.table || !architecture.number) return {};
+  return inputs_.table->at(*architecture.number);
+}
+
+void SearchTask::build(const SupernetOptions& network) {
+  supernet_ = make_supernet(network, options_.seed, device_);
+  trainer_ = std::make_unique<SupernetTrainer>(*supernet_, method_->law(), &method_->alpha_update(),
+                                               trainer_options(options_));
+}
+
+void SearchTask::seek(const RunProgress& progress) {
+  batches_.train->seek(progress.epoch * steps() + progress.step);
+  batches_.alpha->seek(method_->alpha_batches_used());
+}
+
+void SearchTask::begin_epoch(RunProgress& progress) {
+  if (stage_at(stages_, progress.epoch).number > stage_) enter_next_stage(progress);
+  learning_rate_ = weight_learning_rate(options_, stage(), progress.epoch);
+  trainer_->set_learning_rate(learning_rate_);
+  alpha_learns_ = alpha_learns(options_, stage(), progress.epoch);
+  alpha_steps_before_ = alpha_epochs_before(options_, stages_, progress.epoch) * steps();
+  architecture_times_ = weight_times_ = {};
+  method_->begin_epoch(progress.epoch);
+}
+
+StepResult SearchTask::step(const RunProgress& progress) {
+  const MethodResult result = method_->step({*trainer_, *batches_.train, *batches_.alpha,
+                                             alpha_learns_, alpha_steps_before_ + progress.step});
+  if (result.alpha) architecture_times_.add(*result.alpha);
+  weight_times_.add(result.weights);
+  return result.weights;
+}
+
+bool SearchTask::evaluate(RunLoop& loop, const RunProgress& progress) {
+  method_->end_epoch(progress.epoch);
+  const std::uint32_t draws = trainer_->draws();
+  BatchSource& source = *batches_.evaluation;
+  source.seek(progress.epoch * source.batches());
+  evaluated_ = {};
+  Phase phase(loop, "evaluation", options_.batch_size, source.batches());
+  while (phase.next()) {
+    evaluated_.add(trainer_->run(passes::evaluation, source.next()));
+    phase.done();
+  }
+  evidence_record_ = {};
+  evaluation_seconds_ = phase.seconds();
+  if (phase.complete() && measure(loop, progress)) return true;
+  trainer_->set_draws(draws);  // the evaluation will start again
+  return false;
+}
+
+bool SearchTask::measure(RunLoop& loop, const RunProgress& progress) {
+  std::optional<Phase> phase;
+  const auto tick = [&](std::int64_t done, std::int64_t passes) {
+    if (!phase) phase.emplace(loop, "Hessian", options_.batch_size, passes);
+    phase->reach(done);
+    return phase->next() || phase->complete();
+  };
+  return evidence_.measure(progress.epoch, *trainer_, method_->law(), chosen(),
+                           *batches_.evaluation, tick, evidence_record_);
+}
+
+void SearchTask::log_epoch(RunLoop& loop, const EpochBasics& basics) {
+  const Architecture found = chosen();
+  EpochRecord r;
+  static_cast<EpochBasics&>(r) = basics;
+  r.learning_rate = learning_rate_;
+  r.pinned_bytes = first_memory_.images.pinned_bytes();
+  r.val_loss = evaluated_.mean_loss();
+  r.val_top1 = evaluated_.top1_percent();
+  r.stage = static_cast<int>(stage_);
+  r.genotype = found.genotype;
+  r.table = table_entry(found);
+  r.concentrations = method_->law().concentrations();
+  const std::vector<std::uint8_t>& kept = supernet_->options().kept;
+  const std::ptrdiff_t columns = method_->law().alpha().ops;
+  for (auto row = kept.begin(); row != kept.end(); row += columns)
+    r.kept.emplace_back(row, row + columns);
+  const double timed = static_cast<double>(std::max<std::int64_t>(1, loop.steps_timed()));
+  architecture_times_.enter(timed, r.architecture_step_ms, r.architecture_phases);
+  weight_times_.enter(timed, r.weight_step_ms, r.weight_phases);
+  enter_evidence(loop, found, r);
+  folder_.append_log(to_json(r));
+  folder_.write_genotype(r.genotype);
+  observer_.on_epoch(r);
+  for (const std::string& warning : r.warnings)
+    observer_.on_message("warning, epoch " + std::to_string(r.epoch) + ": " + warning);
+}
+
+void SearchTask::enter_evidence(const RunLoop& loop, const Architecture& found, EpochRecord& r) {
+  EvidenceRecord& e = evidence_record_;
+  r.seconds = {{"train", loop.train_seconds()}, {"evaluation", evaluation_seconds_}};
+  if (e.trajectory) r.seconds["trajectory"] = e.trajectory_seconds;
+  if (e.hessian_seconds > 0) r.seconds["hessian"] = e.hessian_seconds;
+  r.trajectory = std::move(e.trajectory);
+  r.hessian = std::move(e.hessian);
+  r.warnings = std::move(e.warnings);
+  std::optional<double> eigenvalue;
+  if (r.hessian) eigenvalue = r.hessian->mu.eigenvalue;
+  Verdict verdict =
+      evidence_.judge({r.epoch, found.skips, found.places, r.val_loss, eigenvalue, found.genotype});
+  r.warnings.insert(r.warnings.end(), verdict.warnings.begin(), verdict.warnings.end());
+  ending_ = std::move(verdict.ending);
+  if (!ending_) return;
+  r.stopped_on = to_string(ending_->alarm);
+  r.good_epoch = ending_->good_epoch;
+}
+
+void SearchTask::archive(StateArchive& a, RunProgress& progress) {
+  progress.archive(a);
+  std::uint32_t draws = a.loading() ? 0 : trainer_->draws();
+  std::vector<std::int64_t> kept;
+  if (!a.loading()) kept.assign(supernet_->options().kept.begin(), supernet_->options().kept.end());
+  a.value("stage", stage_);
+  a.list("kept", kept);
+  a.value("draws", draws);
+  if (a.loading()) rebuild(a.path(), progress.epoch, kept);
+  a.parameters(supernet_->parameters());
+  method_->archive(a);
+  if (a.loading()) trainer_->set_draws(draws);
+}
+
+void SearchTask::rebuild(const std::filesystem::path& file, std::int64_t epoch,
+                         const std::vector<std::int64_t>& kept) {
+  // A stage's last checkpoint stands at the first epoch of the next one.
+  const bool known = stage_ >= 1 && stage_ <= static_cast<std::int64_t>(stages_.size());
+  if (!known || epoch < stage().first_epoch || epoch > stage().end_epoch())
+    throw Error(file.string() + ": stage " + std::to_string(stage_) + " at epoch " +
+                std::to_string(epoch + 1) + " does not match the run's stages");
+  if (stage_ == 1) return begin();
+  std::vector<std::uint8_t> mask;
+  for (const std::int64_t k : kept) mask.push_back(k != 0 ? 1 : 0);
+  method_->prune(mask);
+  build(inputs_.plan_stage(options_, device_, first_memory_, stage(), mask).network);
+}
+
+/// Prunes each edge to the operations with the largest alpha and widens what they see.
+void SearchTask::enter_next_stage(RunProgress& progress) {
+  const MemoryPeak ended = progress.memory;
+  ++stage_;
+  const std::vector<std::uint8_t> kept = method_->choose_kept(stage().keep_ops);
+  const StoredParameters old(supernet_->parameters());
+  const std::uint32_t draws = trainer_->draws();
+  trainer_.reset();
+  supernet_.reset();
+  const SearchMemory memory = inputs_.plan_stage(options_, device_, first_memory_, stage(), kept);
+  Allocator::of(device_).reset_peak();
+  method_->prune(kept);
+  build(memory.network);
+  widen(old, supernet_->parameters(), options_.seed, static_cast<std::uint32_t>(stage_));
+  trainer_->set_draws(draws);
+  progress.memory = {};
+  tell_stage(ended, memory);
+}
+
+void SearchTask::tell_stage(const MemoryPeak& ended, const SearchMemory& memory) {
+  observer_.on_message("stage " + std::to_string(stage_ - 1) + ": peak " + peak_text(ended));
+  const int cells = memory.network.rebuild_cells;
+  observer_.on_message(
+      "stage " + std::to_string(stage_) + ": K " + std::to_string(stage().partial_channels) + ", " +
+      std::to_string(stage().keep_ops) + " operations an edge, " +
+      std::to_string(supernet_->parameters().count()) + " parameters, planned peak " +
+      format_bytes(memory.peak_bytes) + " of " + format_bytes(first_memory_.peak_bytes) +
+      (cells ? ", raw outputs of " + std::to_string(cells) + " cells rebuilt" : ""));
+}
+
+SearchResult SearchTask::result(const RunLoop& loop) const {
+  SearchResult result;
+  const Architecture found = ending_ ? space().parse(ending_->good_genotype, "genotype") : chosen();
+  result.genotype = found.genotype;
+  folder_.write_genotype(result.genotype);
+  result.table = table_entry(found);
+  result.epochs_done = loop.epochs_done();
+  result.genotype_epoch = ending_ ? ending_->good_epoch : result.epochs_done;
+  if (ending_) result.stopped_on = to_string(ending_->alarm);
+  result.interrupted_by_signal = loop.stopped_by_signal();
+  result.out = folder_.path();
+  result.seconds = loop.seconds();
+  return result;
+}
+
+}  // namespace drnas

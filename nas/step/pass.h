@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+// One forward pass of a supernet over a batch, what it may compute and what it may change. All that
+// a search does with a network is a sequence of passes.
+#pragma once
+
+#include <cstdint>
+
+#include "engine/tensor.h"
+
+namespace drnas {
+
+/// Where the mixing weights of a pass come from.
+enum class PassTheta {
+  drawn,  ///< from the method's law, by the number of the draw
+  given   ///< by the caller
+};
+/// What batch norm normalises by.
+enum class PassNorm {
+  batch,       ///< the batch's statistics, which move the running ones
+  batch_only,  ///< the batch's statistics; the running ones stay
+  running      ///< the running statistics
+};
+/// What moves at the end of a pass.
+enum class PassUpdate { nothing, weights, alpha };
+
+struct PassSetting {
+  const char* name;  ///< in profiles and messages; one setting, one name
+  PassTheta theta = PassTheta::drawn;
+  PassNorm norm = PassNorm::batch;
+  bool weight_gradients = false, theta_gradient = false;
+  PassUpdate update = PassUpdate::nothing;
+
+  bool operator==(const PassSetting&) const = default;
+};
+
+/// The four passes of a bilevel search, and a probe with gradient.
+namespace passes {
+inline constexpr PassSetting architecture{
+    .name = "architecture step", .theta_gradient = true, .update = PassUpdate::alpha};
+inline constexpr PassSetting weights{
+    .name = "weight step", .weight_gradients = true, .update = PassUpdate::weights};
+inline constexpr PassSetting evaluation{.name = "evaluation", .norm = PassNorm::running};
+inline constexpr PassSetting probe{
+    .name = "probe", .theta = PassTheta::given, .norm = PassNorm::batch_only};
+inline constexpr PassSetting probe_gradient{.name = "probe with gradient",
+                                            .theta = PassTheta::given,
+                                            .norm = PassNorm::batch_only,
+                                            .theta_gradient = true};
+}  // namespace passes
+
+/// Gives mixing weights to passes and takes their gradient back: what a pass knows of a law.
+class ThetaSource {
+ public:
+  virtual ~ThetaSource() = default;
+  /// theta [1, 1, edges, operations] float64 of forward pass number *step (each pass has its own
+  /// number), read from the device's memory. Valid until the next call.
+  virtual const Tensor& draw(const std::uint32_t* step) = 0;
+  /// Overwrites alpha_gradient() with the gradient for alpha, from dL/dtheta of the last draw.
+  virtual void backward(const Tensor& dtheta) = 0;
+  virtual const Tensor& alpha_gradient() const = 0;
+};
+
+/// Moves alpha at the end of a pass: what a pass knows of an alpha rule.
+class AlphaUpdate {
+ public:
+  virtual ~AlphaUpdate() = default;
+  /// From dL/dtheta of the last draw; leaves the squared norm of alpha's gradient in squared_norm
+  /// [1] float64, and moves nothing where that is not finite. Recorded with the step: reads what
+  /// changes from step to step from the device's memory.
+  virtual void update(const Tensor& dtheta, const Tensor& squared_norm) = 0;
+};
+
+}  // namespace drnas

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+#include "nas/step/supernet_trainer.h"
+
+#include <cmath>
+
+#include "engine/stream.h"
+#include "kernels/train/elementwise.h"
+#include "nas/space/search_space.h"
+#include "nas/step/weight_update.h"
+
+namespace drnas {
+namespace {
+
+// Words of the record that a pass leaves for the host.
+constexpr int loss_word = 0, norm_word = 2, rate_word = 3, record_words = 4;
+
+}  // namespace
+
+SupernetTrainer::SupernetTrainer(Supernet& supernet, ThetaSource& theta, AlphaUpdate* alpha,
+                                 TrainerOptions options)
+    : supernet_(supernet),
+      theta_(theta),
+      alpha_(alpha),
+      options_(options),
+      record_(Tensor::zeros({1, 1, 1, record_words}, MemoryTag::optimizer,
+                            supernet.parameters().device(), DType::f64)),
+      steps_(record_, loss_word, norm_word, options.capture) {
+  const Device device = supernet.parameters().device();
+  const SupernetOptions& network = supernet.options();
+  const auto [rows, columns] = theta_shape(*network.space, network.none);
+  dtheta_ = Tensor::zeros({1, 1, rows, columns}, MemoryTag::optimizer, device, DType::f64);
+  const Tensor& statistics = supernet.parameters().statistics_buffer();
+  statistics_before_ = Tensor(statistics.shape(), MemoryTag::statistics, device);
+  draw_counter_ = Tensor::zeros({1, 1, 1, 1}, MemoryTag::optimizer, device, DType::u32);
+}
+
+void SupernetTrainer::set_draws(std::uint32_t draws) {
+  draws_ = draws;
+  upload_scalar(draws, draw_counter_);
+}
+
+void SupernetTrainer::set_learning_rate(double learning_rate) {
+  if (learning_rate != learning_rate_)
+    upload_scalar(learning_rate, record_.slice(rate_word, {1, 1, 1, 1}));
+  learning_rate_ = learning_rate;
+}
+
+void SupernetTrainer::give_theta(std::span<const double> theta) {
+  if (given_theta_.empty())
+    given_theta_ = Tensor(dtheta_.shape(), MemoryTag::optimizer, dtheta_.device(), DType::f64);
+  upload<double>(theta, given_theta_);
+}
+
+SupernetTrainer::Pass SupernetTrainer::forward(const PassSetting& setting, const DeviceBatch& batch,
+                                               bool trap) {
+  const bool training = setting.norm != PassNorm::running;
+  const Tensor& theta = setting.theta == PassTheta::drawn
+                            ? theta_.draw(draw_counter_.data<std::uint32_t>())
+                            : given_theta_;
+  Pass pass{Tape(supernet_.parameters().device(), training), {}, {}};
+  pass.tape.trap_non_finite(trap);
+  pass.theta = Variable(theta, dtheta_, "theta");
+  const Variable logits =
+      supernet_.forward(pass.tape, Variable(batch.images, "images"), pass.theta, training);
+  pass.loss = cross_entropy(pass.tape, "loss", logits, batch.labels, 0.0f,
+                            record_.slice(loss_word, {1, 1, 1, 2}));
+  return pass;
+}
+
+void SupernetTrainer::backward(const PassSetting& setting, Pass& pass) {
+  std::vector<Variable> wanted;
+  if (setting.weight_gradients) wanted = supernet_.leaves();
+  if (setting.theta_gradient || clips_with_alpha(setting)) wanted.push_back(pass.theta);
+  if (wanted.empty()) return;
+  pass.tape.backward(pass.loss.loss, wanted);
+  if (clips_with_alpha(setting)) theta_.backward(dtheta_);
+}
+
+void SupernetTrainer::update(PassUpdate what) {
+  const Tensor norm = record_.slice(norm_word, {1, 1, 1, 1});
+  if (what == PassUpdate::alpha) alpha_->update(dtheta_, norm);
+  if (what == PassUpdate::weights)
+    update_weights(supernet_.parameters(),
+                   {options_.momentum, options_.weight_decay, options_.grad_clip},
+                   record_.slice(rate_word, {1, 1, 1, 1}), norm,
+                   options_.clip_with_alpha ? theta_.alpha_gradient() : Tensor());
+}
+
+void SupernetTrainer::count_draw() {
+  dispatch(record_.device(), [&]<Device D>() {
+    execute(
+        [&] { kernels::increment<D>(1, draw_counter_.data<std::uint32_t>(), compute_stream(D)); });
+  });
+}
+
+void SupernetTrainer::work(const PassSetting& setting, const DeviceBatch& batch,
+                           StepResult& times) {
+  const Tensor& statistics = supernet_.parameters().statistics_buffer();
+  Laps laps;
+  if (batch.fill) batch.fill();
+  if (setting.norm != PassNorm::running) copy(statistics, statistics_before_);
+  Pass pass = forward(setting, batch, false);
+  times.forward_ms = laps.lap();
+  backward(setting, pass);
+  times.backward_ms = laps.lap();
+  update(setting.update);
+  if (setting.norm == PassNorm::batch_only) copy(statistics_before_, statistics);
+  if (setting.theta == PassTheta::drawn) count_draw();
+  times.optimizer_ms = laps.lap();
+}
+
+StepResult SupernetTrainer::run(const PassSetting& setting, const DeviceBatch& batch) {
+  StepResult result =
+      steps_.run(setting.name, batch, [&](StepResult& times) { work(setting, batch, times); });
+  result.draw = draws_;
+  if (setting.theta == PassTheta::drawn) ++draws_;
+  if (setting.update != PassUpdate::nothing) require_finite(setting, result, batch);
+  return result;
+}
+
+std::size_t SupernetTrainer::launches(const PassSetting& setting, const DeviceBatch& batch) const {
+  return steps_.launches(setting.name, batch);
+}
+
+void SupernetTrainer::require_finite(const PassSetting& setting, const StepResult& result,
+                                     const DeviceBatch& batch) {
+  if (std::isfinite(result.loss) && std::isfinite(result.gradient_norm)) return;
+  const std::string name = setting.name;
+  const auto restore = [&] {
+    copy(statistics_before_, supernet_.parameters().statistics_buffer());
+    set_draws(result.draw);
+  };
+  restore();
+  try {
+    Pass pass = forward(setting, batch, true);
+    backward(setting, pass);
+  } catch (const Error& found) {
+    restore();
+    throw Error(name + ": " + found.what());
+  }
+  restore();
+  throw Error(name + ": the gradient of alpha or the gradient norm is not finite");
+}
+
+double SupernetTrainer::probe(const DeviceBatch& batch, std::span<const double> theta,
+                              std::vector<double>* gradient) {
+  give_theta(theta);
+  const StepResult result = run(gradient ? passes::probe_gradient : passes::probe, batch);
+  if (gradient) *gradient = download<double>(dtheta_);
+  return result.loss;
+}
+
+}  // namespace drnas

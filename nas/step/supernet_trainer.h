@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "engine/ops/ops.h"
+#include "nas/space/supernet.h"
+#include "nas/step/pass.h"
+#include "nas/step/recorded_steps.h"
+
+namespace drnas {
+
+/// How weights are updated (published DrNAS values).
+struct TrainerOptions {
+  float momentum = 0.9f, weight_decay = 3e-4f;
+  double grad_clip = 5.0;  ///< by the L2 norm of all weight gradients; 0 means none
+  bool clip_with_alpha =
+      true;             ///< the norm includes dL_train/dalpha: see SpaceFacts::clips_with_alpha
+  bool capture = true;  ///< on CUDA: record each kind of pass once as a graph and replay it
+};
+
+/// Runs passes of a supernet. Passes with drawn theta are numbered by a counter that a checkpoint
+/// keeps. A pass that updates something whose loss or gradients are not finite changes nothing and
+/// throws Error that names the operation.
+class SupernetTrainer {
+ public:
+  /// `alpha`: null where no pass updates alpha. All outlive it.
+  SupernetTrainer(Supernet& supernet, ThetaSource& theta, AlphaUpdate* alpha,
+                  TrainerOptions options);
+
+  StepResult run(const PassSetting& setting, const DeviceBatch& batch);
+  /// Of weight updates from now on.
+  void set_learning_rate(double learning_rate);
+  /// Mixing weights [edges * operations] of passes with given theta from now on.
+  void give_theta(std::span<const double> theta);
+
+  /// Loss, and where `gradient` is not null dL/dtheta [edges * operations], at given mixing
+  /// weights, with the batch's statistics. Changes nothing: weights, running statistics, alpha and
+  /// the count of draws stay.
+  double probe(const DeviceBatch& batch, std::span<const double> theta,
+               std::vector<double>* gradient);
+
+  /// Launches, copies and fills of one recorded pass on this batch; 0 where none is recorded.
+  std::size_t launches(const PassSetting& setting, const DeviceBatch& batch) const;
+  /// dL/dtheta of the last pass that computed it.
+  const Tensor& theta_gradient() const { return dtheta_; }
+  std::uint32_t draws() const { return draws_; }
+  void set_draws(std::uint32_t draws);
+
+ private:
+  struct Pass {
+    Tape tape;
+    Variable theta;
+    LossResult loss;
+  };
+  void work(const PassSetting& setting, const DeviceBatch& batch, StepResult& times);
+  Pass forward(const PassSetting& setting, const DeviceBatch& batch, bool trap);
+  void backward(const PassSetting& setting, Pass& pass);
+  void update(PassUpdate what);
+  void count_draw();
+  /// Does the norm that clips include alpha's gradient?
+  bool clips_with_alpha(const PassSetting& setting) const {
+    return setting.update == PassUpdate::weights && options_.clip_with_alpha;
+  }
+  /// Where a pass's report is not finite: undoes the pass, repeats it with every result checked and
+  /// throws Error that names the operation.
+  void require_finite(const PassSetting& setting, const StepResult& result,
+                      const DeviceBatch& batch);
+
+  Supernet& supernet_;
+  ThetaSource& theta_;
+  AlphaUpdate* alpha_;
+  TrainerOptions options_;
+  std::uint32_t draws_ = 0;
+  Tensor dtheta_;
+  Tensor statistics_before_;  // running statistics as they were before the pass
+  Tensor draw_counter_;       // [1] uint32: draws_ in the device's memory
+  Tensor given_theta_;        // of give_theta(); empty before the first
+  Tensor record_;             // [4] float64: loss and hits, squared norm, learning rate
+  double learning_rate_ = 0;  // what the record holds: an upload waits for the device
+  RecordedSteps steps_;
+};
+
+}  // namespace drnas
