@@ -15,10 +15,10 @@
 #include "engine/files.h"
 #include "engine/gpu.h"
 #include "engine/memory/allocator.h"
+#include "engine/version.h"
 #include "kernels/layers/conv2d_plan.h"
 #include "kernels/random/philox_fill.h"
 #include "nas/run/machine.h"
-#include "nas/run/version.h"
 
 namespace drnas::bench {
 

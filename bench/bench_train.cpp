@@ -12,8 +12,8 @@
 #include "bench/machine.h"
 #include "engine/files.h"
 #include "engine/gpu.h"
+#include "engine/version.h"
 #include "kernels/layers/conv2d_plan.h"
-#include "nas/run/version.h"
 #include "nas/step/network_trainer.h"
 
 namespace {

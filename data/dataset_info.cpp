@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "data/dataset_info.h"
 
-#include <algorithm>
+#include <iterator>
+#include <vector>
 
 #include "data/readers.h"
 #include "kernels/core/error.h"
@@ -19,7 +20,7 @@ constexpr ChannelConstants imagenet16_constants{{122.68f / 255, 116.66f / 255, 1
                                                 {63.22f / 255, 61.26f / 255, 65.09f / 255}};
 constexpr ChannelConstants svhn_constants{{0.4377f, 0.4438f, 0.4728f}, {0.1980f, 0.2010f, 0.1970f}};
 
-constexpr std::array<DatasetInfo, 8> rows{{
+const DatasetInfo known[] = {
     {"cifar10", 32, 10,
      "get cifar-10-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html: curl "
      "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz | tar xz",
@@ -48,21 +49,33 @@ constexpr std::array<DatasetInfo, 8> rows{{
     {"image-folder", 0, 0, "expected train/<class>/<image> and test/<class>/<image>", "",
      std::nullopt, true, readers::find_image_folder},
     {"synthetic", 0, 10, "", "", std::nullopt, false, readers::find_synthetic},
-}};
+};
+
+std::vector<DatasetInfo>& rows() {
+  static std::vector<DatasetInfo> all(std::begin(known), std::end(known));
+  return all;
+}
 
 }  // namespace
 
-std::span<const DatasetInfo> dataset_infos() { return rows; }
+std::span<const DatasetInfo> dataset_infos() { return rows(); }
+
+void add_dataset(const DatasetInfo& info) {
+  if (find_dataset_info(info.name))
+    throw Error("data set '" + std::string(info.name) + "': the name is taken");
+  rows().push_back(info);
+}
 
 std::string dataset_names() {
   std::string names;
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    names += (i == 0 ? "" : i + 1 < rows.size() ? ", " : " or ") + std::string(rows[i].name);
+  const auto all = dataset_infos();
+  for (std::size_t i = 0; i < all.size(); ++i)
+    names += (i == 0 ? "" : i + 1 < all.size() ? ", " : " or ") + std::string(all[i].name);
   return names;
 }
 
 const DatasetInfo* find_dataset_info(std::string_view name) {
-  for (const DatasetInfo& info : rows)
+  for (const DatasetInfo& info : rows())
     if (info.name == name) return &info;
   return nullptr;
 }

@@ -36,6 +36,8 @@ struct DatasetInfo {
 
 /// All rows, in the order in which help and messages list them.
 std::span<const DatasetInfo> dataset_infos();
+/// Adds a program's own row, before options are read. Throws Error where the name is taken.
+void add_dataset(const DatasetInfo& info);
 /// "cifar10, cifar100, ..., image-folder or synthetic".
 std::string dataset_names();
 /// Null for an unknown name.

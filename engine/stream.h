@@ -13,7 +13,7 @@ kernels::Stream compute_stream(Device device);
 /// Waits for all work of the device. Not while a step is being captured.
 void synchronize(Device device);
 
-/// Fills a dense tensor from host memory, behind the device's work, and waits for the copy: the
+/// Fills a dense tensor from host memory, after the device's work, and waits for the copy: the
 /// host memory may be reused at once. Throws Error where the counts differ.
 template <class T>
 void upload(std::span<const T> from, const Tensor& to);

@@ -13,7 +13,12 @@ ROOMS = [
     ["kernels/core"], ["kernels/random"], ["kernels/train"], ["kernels/alpha", "kernels/layers"],
     ["kernels/bundle", "kernels/planes"],
     ["engine/memory"], ["engine"], ["engine/parameters"], ["engine/ops"],
+    ["nas/space"], ["nas/space/nb201", "nas/space/darts"], ["nas/step"], ["nas/method"], ["nas/diagnostics"],
+    ["nas/options"], ["nas/run"], ["nas/search", "nas/training"],
+    ["tools/drawing"], ["tools/cli"], ["tools/report"], ["tools"],
 ]
+# Lists what is in the rooms of its own floor; nothing else depends on it at compile time.
+REGISTRY = "registry.cpp"
 MAX_LINES = 400
 # A vendor header may be seen by these files, layers and kinds of file only.
 VENDOR = {
@@ -41,10 +46,12 @@ def upward(name, header):
     floor, target = here.split("/")[0], there.split("/")[0]
     if target not in LAYERS or floor not in LAYERS or here == there:
         return False
+    if name.endswith("/" + REGISTRY) and there.startswith(here):
+        return False
     if floor != target:
         return LAYERS.index(target) > LAYERS.index(floor)
     ranks = rank(here), rank(there)
-    return None not in ranks and ranks[0] <= ranks[1]
+    return None in ranks or ranks[0] <= ranks[1]
 
 
 def main(root: pathlib.Path) -> int:

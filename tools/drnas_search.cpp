@@ -7,14 +7,14 @@
 #include "nas/search/search.h"
 #include "nas/search/search_inputs.h"
 #include "nas/space/search_space.h"
-#include "tools/cli.h"
+#include "tools/cli/plan.h"
+#include "tools/cli/progress.h"
+#include "tools/cli/search_cli.h"
+#include "tools/cli/seeds.h"
+#include "tools/cli/text.h"
+#include "tools/cli/then_train.h"
+#include "tools/cli/wait_policy.h"
 #include "tools/drawing/cell_text.h"
-#include "tools/plan.h"
-#include "tools/progress.h"
-#include "tools/seeds.h"
-#include "tools/text.h"
-#include "tools/then_train.h"
-#include "tools/wait_policy.h"
 
 namespace drnas::tools {
 namespace {
@@ -29,7 +29,9 @@ void print_result(const SearchResult& result, const SearchOptions& options) {
               << ":\n";
   }
   std::cout << result.genotype << "\n";
-  if (result.table) std::cout << accuracies(*result.table) << "\n";
+  if (result.table)
+    std::cout << "test accuracy in the table of the space: " << accuracies(*result.table) << " %\n"
+              << place_text(*result.place) << "\n";
   if (options.quiet) return;
   for (const CellGraph& graph : search_space(options.space).cell_graphs(result.genotype))
     std::cout << cell_text(graph, locale_is_utf8());

@@ -4,9 +4,9 @@
 
 #include "nas/run/signals.h"
 #include "nas/training/train.h"
-#include "tools/train_cli.h"
-#include "tools/train_run.h"
-#include "tools/wait_policy.h"
+#include "tools/cli/train_cli.h"
+#include "tools/cli/train_run.h"
+#include "tools/cli/wait_policy.h"
 
 namespace drnas::tools {
 namespace {

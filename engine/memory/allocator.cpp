@@ -146,7 +146,7 @@ void Allocator::free(void* pointer) {
   counters_.live_by_tag[index_of(tag)] -= static_cast<std::int64_t>(block.bytes);
   give(block);
   if (overwritten)
-    throw Error("memory behind a block of " + std::to_string(wanted) + " bytes for " +
+    throw Error("memory after a block of " + std::to_string(wanted) + " bytes for " +
                 to_string(tag) + " at " + address_text(pointer) + " was overwritten");
 }
 

@@ -33,7 +33,7 @@ struct MemoryCounters {
 };
 
 /// One pool of device memory: best fit over large reservations, split and coalesce, 256-byte blocks
-/// (DESIGN section 3). Thread-safe. Blocks must be freed before the allocator dies.
+/// (docs/design.md). Thread-safe. Blocks must be freed before the allocator dies.
 class Allocator {
  public:
   /// Blocks start at multiples of this and their sizes are rounded up to it.
@@ -64,7 +64,7 @@ class Allocator {
   void reset_peak();
   /// Largest number of live bytes allowed; 0 means no limit. Returns the old value.
   std::int64_t set_budget(std::int64_t bytes);
-  /// Guard bytes behind every block and poison in fresh and freed memory. Returns the old value. On
+  /// Guard bytes after every block and poison in fresh and freed memory. Returns the old value. On
   /// by default in debug builds (no NDEBUG). Only blocks allocated while it is on are checked. On
   /// CUDA each check waits for the device: turn them off while a graph is captured.
   bool set_checks(bool on);

@@ -12,7 +12,7 @@ namespace drnas {
 /// The gradient of an operation's raw output, as the kernels before it read it.
 struct RawGradient {
   kernels::PlaneGradient planes;
-  Tensor coefficients, written;  ///< memory behind `planes`
+  Tensor coefficients, written;  ///< memory after `planes`
 };
 
 /// Batch normalisation of an operation's raw output while it is added to a node. Copies share the

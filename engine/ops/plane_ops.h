@@ -25,7 +25,7 @@ Variable from_planes(Tape& tape, const std::string& name, const Variable& x);
 /// Mean over all pixels: planes -> [n, 1, 1, c]. Saves nothing.
 Variable average_planes(Tape& tape, const std::string& name, const Variable& x);
 
-/// One result of conv1x1_planes: 1x1 convolutions whose outputs stand one behind the other.
+/// One result of conv1x1_planes: 1x1 convolutions whose outputs stand one after the other.
 struct Conv1x1Result {
   struct Part {
     Variable weight;  ///< [c_out, 1, 1, c_in]

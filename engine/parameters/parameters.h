@@ -45,7 +45,7 @@ class ParameterStore {
   explicit ParameterStore(Device device = Device::cpu, DType activations = DType::f32)
       : device_(device), activations_(activations) {}
 
-  /// Declares a parameter behind the last one; returns its offset. A slice that continues a group
+  /// Declares a parameter after the last one; returns its offset. A slice that continues a group
   /// is adjacent to the one before it (a convolution bundle's weights are one tensor); others start
   /// at a multiple of 16 bytes, in bfloat16 too.
   std::int64_t add(const std::string& name, Shape shape, Initial initial,

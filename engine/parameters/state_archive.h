@@ -17,8 +17,8 @@ namespace drnas {
 /// The state of a run in a safetensors file (checkpoint format 2): every scalar and tensor under a
 /// name. One function of a class describes its state, for saving and for loading alike: it calls
 /// value(), table() and so on for all that it keeps, and each call writes what it is given, or
-/// overwrites it with what the file holds. Loading throws Error naming the file and the entry that is
-/// missing, of another type or shape, or out of range; damaged data are found by their checksum.
+/// overwrites it with what the file holds. Loading throws Error naming the file and the entry that
+/// is missing, of another type or shape, or out of range; damaged data are found by their checksum.
 class StateArchive {
  public:
   /// What a file must be of to be loaded: "search" or "training", and the options that can change

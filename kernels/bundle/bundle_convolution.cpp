@@ -11,7 +11,7 @@ struct Match : Cases... {
   using Cases::operator()...;
 };
 
-/// Bytes of oneDNN's own scratch; behind it lies room for a gradient that is not yet summed.
+/// Bytes of oneDNN's own scratch; after it lies room for a gradient that is not yet summed.
 std::int64_t library_bytes(const ConvPlan& plan) {
   return round_up(static_cast<std::int64_t>(plan.scratch_bytes()), 256);
 }

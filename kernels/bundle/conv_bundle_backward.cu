@@ -210,7 +210,7 @@ __device__ void walk_strip(const Differentiation<T>& k, const EdgeWeights& weigh
 }
 
 /// One thread a strip and V channels: dz of all edges and their sizes; starts dx with identity,
-/// pool and bypass. Behind these blocks others pack weights.
+/// pool and bypass. After these blocks others pack weights.
 template <class T, int V, bool dense>
 __global__ void __launch_bounds__(bundle_threads, V == 4 && !dense ? 2 : 3)
     differentiate_kernel(Differentiation<T> k, WeightPacking<T> packing) {

@@ -135,7 +135,7 @@ void dispatch_channels(int c, const Body& body) {
 template <class T>
 constexpr int widest = 16 / static_cast<int>(sizeof(T));
 
-/// u[pixel, at .. at+V) = max(0, x) on the first c channels of x, zeros behind them.
+/// u[pixel, at .. at+V) = max(0, x) on the first c channels of x, zeros after them.
 template <int V, class T>
 __device__ inline Channels<V> load_rectified(const ConvBundle& b, const T* x, std::int64_t pixel,
                                              int at) {
@@ -172,7 +172,7 @@ struct WeightPadding {
   std::int64_t blocks() const {
     return blocks_for(std::int64_t{first.items} + second.items, bundle_threads);
   }
-  /// Finds the size that `item` belongs to and makes `item` count from its first one. False: behind
+  /// Finds the size that `item` belongs to and makes `item` count from its first one. False: after
   /// the last one.
   __device__ bool find(std::int64_t& item, Size& size) const {
     const bool in_first = item < first.items;

@@ -62,7 +62,7 @@ struct ForwardScratch {
   }
 };
 
-/// The rectified input of the convolutions, one thread for V channels of u [pixels, c_pad]; behind
+/// The rectified input of the convolutions, one thread for V channels of u [pixels, c_pad]; after
 /// it blocks that pack weights. Sets the counters of the statistics to zero.
 template <class T, int V>
 __global__ void __launch_bounds__(bundle_threads)

@@ -11,7 +11,7 @@
 namespace drnas::kernels {
 
 /// The weighted sum of a node's candidate operations, with batch normalisation, partial-channel
-/// bypass and channel shuffle folded in (GPU_NOTES algebra; BN without parameters):
+/// bypass and channel shuffle folded in (docs/kernels.md; BN without parameters):
 ///   mixed = sum_t theta_t (z_t - mean_t) inv_std_t + sum_s theta_skip_s x_s + P(sum_s theta_pool_s
 ///   x_s) y[pos*K + 0] = mixed[pos],   y[pos*K + g] = sum_s x_s[g*c + pos] for g = 1 .. K-1
 /// where t runs over normalised terms (raw convolution outputs), s over the source nodes, P is the

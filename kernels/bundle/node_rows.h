@@ -38,7 +38,7 @@ inline void add_weighted(Lanes<V> (&sum)[P], Weight weight, const float* from,
   for (int k = 0; k < P; ++k) sum[k] += weight * load<V>(from + k * stride);
 }
 
-/// Three rows of w*c floats with a zero pixel before and behind each, addressed by row number
+/// Three rows of w*c floats with a zero pixel before and after each, addressed by row number
 /// modulo three: row r holds values or zeros (outside the image). `sum(r, at)` is the 3x3 box sum
 /// around pixel `at` once rows r-1, r, r+1 are in.
 class RollingRows {

@@ -33,7 +33,7 @@ struct NormMode {
   float eps = 1e-5f, momentum = 0.1f;
 };
 
-/// The gradient of a raw output behind batch normalisation, applied on load:
+/// The gradient of a raw output after batch normalisation, applied on load:
 ///   dz[ch] = A[ch] g[ch*channel_step] + B[ch] z[ch] + C[ch]
 /// g: planes of the destination's gradient; channel_step K takes every K-th plane (the channel
 /// shuffle of partial channels). Coefficients [3, c]; null: dz = g, z unused.

@@ -30,7 +30,7 @@ struct ForwardScratch {
     merged = carve.take<double>(2 * s.c_out);
     for (int t = 0; t < thread_count(); ++t) {
       u.push_back(carve.take<float>(s.c * plane.floats()));
-      // Behind the last plane: rows and lanes that are computed in vain.
+      // After the last plane: rows and lanes whose results nobody reads.
       d.push_back(carve.take<float>(s.c * stride + 4 * s.out_w() + 32));
     }
     bytes = carve.bytes();

@@ -76,7 +76,7 @@ DRNAS_HD inline bool continues_run(const SeparableBackward& p, int f) {
          same_input(p.filter[f - 1].in, p.filter[f].in);
 }
 
-/// The filter behind the last one whose gradient is summed with that of filter `first`.
+/// The filter after the last one whose gradient is summed with that of filter `first`.
 inline int run_end(const SeparableBackward& p, int first) {
   int last = first + 1;
   while (last < p.shape.filters && continues_run(p, last)) ++last;

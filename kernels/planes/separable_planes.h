@@ -51,7 +51,8 @@ struct PaddedPlane {
   static PaddedPlane make(int rows, int columns, int phases) {
     PaddedPlane p{rows, columns, phases, 0, 0, 0};
     p.pitch = V + round_up((columns + phases - 1) / phases, V);
-    // Below: the pad, the rows that blocks of four outputs read in vain, the last row's right side.
+    // Below: the pad, the rows that blocks of four outputs read without need, the last row's right
+    // side.
     const std::int64_t all_rows = separable_max_pad * 2 + rows + 3 * phases + 1;
     p.phase_floats = all_rows * p.pitch;
     p.origin = separable_max_pad * p.pitch + V;
@@ -121,7 +122,7 @@ inline void place_taps(const PaddedPlane& plane, int kernel, int dilation, int p
   for (int b = 0; b < kernel; ++b) tap[b] = plane.column(b * dilation - pad) - pad * plane.pitch;
 }
 
-/// R rows of outputs from row `top`, columns from the last: what a row's last vector writes behind
+/// R rows of outputs from row `top`, columns from the last: what a row's last vector writes after
 /// its end is overwritten.
 template <int V, int K, int D, int S, int R>
 inline void depthwise_rows(const Depthwise& p, int top) {
@@ -162,7 +163,7 @@ void depthwise(const Depthwise& p) {
   for (; top < p.rows; top += 4) depthwise_rows<V, K, D, S, 4>(p, top);
 }
 
-/// out[a, b] += sum_ij dd[i, j] x[i*S*pitch + a*D*pitch + tap[b] + j]; dd is zero behind its rows
+/// out[a, b] += sum_ij dd[i, j] x[i*S*pitch + a*D*pitch + tap[b] + j]; dd is zero after its rows
 /// and columns.
 struct TapGradient {
   const float* x;

@@ -99,7 +99,7 @@ void product_rows_of(const PlaneProduct& p, int first, int count) {
 }
 
 /// out [rows, columns] += left [rows, pixels] x right^T [pixels, columns], over whole vectors of
-/// pixels; left or right is zero behind the pixels, and both are finite.
+/// pixels; left or right is zero after the pixels, and both are finite.
 struct WeightProduct {
   int rows, columns;
   const float *left, *right;

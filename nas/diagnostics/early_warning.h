@@ -44,7 +44,7 @@ struct Warning {
 /// the mean magnitude of the last five eigenvalues is more than 1.3 times that of the five that
 /// ended four values before; the epoch to go back to is that of the latter.
 ///
-/// Each is raised when it begins, and again only after it has ceased.
+/// Each is raised when it begins; it must stop before it can be raised again.
 class EarlyWarnings {
  public:
   /// Of the next epoch, in order of the epochs.

@@ -51,7 +51,7 @@ LossExpectation mean_and_deviation(const std::vector<double>& losses) {
 }  // namespace
 
 Evidence::Evidence(EvidenceOptions options, const SearchSpace& space, bool none,
-                   const Nb201Table* table)
+                   const AccuracyTable* table)
     : options_(std::move(options)), space_(space), none_(none), table_(table) {}
 
 void Evidence::recall(const std::vector<EpochSigns>& epochs) {

@@ -44,7 +44,8 @@ class Evidence {
   using Tick = std::function<bool(std::int64_t done, std::int64_t passes)>;
 
   /// none: `none` is a candidate operation; table: null without one, else it outlives this.
-  Evidence(EvidenceOptions options, const SearchSpace& space, bool none, const Nb201Table* table);
+  Evidence(EvidenceOptions options, const SearchSpace& space, bool none,
+           const AccuracyTable* table);
 
   /// The epochs that a resumed search has done, whose warnings have been given.
   void recall(const std::vector<EpochSigns>& epochs);
@@ -61,7 +62,7 @@ class Evidence {
   EvidenceOptions options_;
   const SearchSpace& space_;
   bool none_;
-  const Nb201Table* table_;
+  const AccuracyTable* table_;
   EarlyWarnings warnings_;
 };
 

@@ -19,8 +19,6 @@ struct HessianOptions {
   double step = 0.05;
   int samples = 32;  ///< draws of theta for the expectation of the loss
 };
-/// Reads "every=K[,step=H][,samples=N]"; empty: none. Throws Error naming what is wrong.
-HessianOptions parse_hessian(const std::string& text);
 
 /// Dense square matrix, row-major.
 struct Matrix {

@@ -28,8 +28,8 @@ Quartiles quartiles(std::vector<double> values) {
 }
 
 TrajectoryRecord sample_trajectory(Law& law, const SearchSpace& space, bool none,
-                                   const Architecture& chosen, const Nb201Table* table, int samples,
-                                   std::int64_t epoch) {
+                                   const Architecture& chosen, const AccuracyTable* table,
+                                   int samples, std::int64_t epoch) {
   TrajectoryRecord record;
   record.samples = samples;
   std::set<std::string> cells;

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "nas/method/law.h"
-#include "nas/space/nb201/nb201_table.h"
+#include "nas/space/accuracy_table.h"
 #include "nas/space/search_space.h"
 
 namespace drnas {
@@ -35,7 +35,7 @@ struct TrajectoryRecord {
 /// itself would answer now. The draws of `epoch` are the same whenever they are made, and none is
 /// one of the search's: those count up from zero, these down from 0xfffffffe.
 TrajectoryRecord sample_trajectory(Law& law, const SearchSpace& space, bool none,
-                                   const Architecture& chosen, const Nb201Table* table, int samples,
-                                   std::int64_t epoch);
+                                   const Architecture& chosen, const AccuracyTable* table,
+                                   int samples, std::int64_t epoch);
 
 }  // namespace drnas

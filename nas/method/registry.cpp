@@ -1,15 +1,27 @@
 // SPDX-License-Identifier: MIT
 // The search methods that there are: a new one adds a line here.
 #include <algorithm>
-#include <array>
+#include <vector>
 
 #include "nas/method/methods.h"
 
 namespace drnas {
 
-std::span<const MethodInfo* const> search_methods() {
-  static constexpr std::array<const MethodInfo*, 2> all{&drnas_method, &darts_method};
+namespace {
+
+std::vector<const MethodInfo*>& methods() {
+  static std::vector<const MethodInfo*> all{&drnas_method, &darts_method};
   return all;
+}
+
+}  // namespace
+
+std::span<const MethodInfo* const> search_methods() { return methods(); }
+
+void add_search_method(const MethodInfo& method) {
+  if (find_search_method(method.name))
+    throw Error("method '" + std::string(method.name) + "': the name is taken");
+  methods().push_back(&method);
 }
 
 std::string search_method_names() {

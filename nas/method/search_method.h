@@ -81,6 +81,9 @@ struct MethodInfo {
 };
 /// All methods; the first is the default.
 std::span<const MethodInfo* const> search_methods();
+/// Adds a program's own, which lives as long as the program, before options are read. Throws Error
+/// where the name is taken.
+void add_search_method(const MethodInfo& method);
 /// "drnas (Dirichlet) or darts (softmax)".
 std::string search_method_names();
 /// Null for an unknown name.

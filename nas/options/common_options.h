@@ -75,7 +75,7 @@ OptionRows<O> common_network_rows() {
   return {
       {"channels", &O::channels, network, "C", result, "channels of the first cells"},
       {"cells", &O::cells, network, "N", result,
-       "cells in each of a NAS-Bench-201 network's three stages; of a DARTS network in all"},
+       "cells in each of a NAS-Bench-201 network's three sections; of a DARTS network in all"},
       {"stem", &O::stem, network, "NAME", result,
        "first layers of a DARTS network: cifar, or imagenet (three convolutions of stride 2)"},
   };

@@ -5,10 +5,10 @@
 #include <set>
 
 #include "engine/files.h"
+#include "engine/version.h"
 #include "kernels/core/error.h"
 #include "nas/options/option_check.h"
 #include "nas/options/option_table.h"
-#include "nas/run/version.h"
 
 namespace drnas {
 namespace {

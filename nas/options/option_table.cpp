@@ -25,7 +25,7 @@ OptionRows<O> run_rows() {
       {"seeds", &O::seeds, run, "A,B,...", result,
        "one search per seed, in OUT/seed-A, OUT/seed-B, ..."},
       {"nb201-table", &O::nb201_table, run, "FILE", reporting,
-       "CSV table that gives a cell's test accuracy"},
+       "CSV of test accuracies in place of the built-in table of NAS-Bench-201"},
       {"then-train", &O::then_train, run, "", action,
        "when the search has ended, train the cell it found into OUT/train (see drnas_train)"},
       {"train-epochs", &O::train_epochs, run, "N", action,
@@ -39,7 +39,7 @@ OptionRows<O> evidence_rows() {
   return {
       {"trajectory", &O::trajectory, evidence, "N", reporting,
        "each epoch: sample N cells from the distribution (100 as in the paper's figure 1) and log "
-       "how they differ, with --nb201-table also how accurate they are; 0: none"},
+       "how they differ, in NAS-Bench-201 also how accurate they are; 0: none"},
       {"hessian", &O::hessian, evidence, "SPEC", reporting,
        "Hessian of the validation loss with respect to the architecture, as in every=5 (epochs) or "
        "every=5,step=0.05,samples=32: differences of that step, draws for the expected loss"},
@@ -74,8 +74,9 @@ OptionRows<O> network_rows() {
       {"partial-channels", &O::partial_channels, network, "K,...", result,
        "candidate operations see 1/K of the channels: less time and memory; one K a stage"},
       {"none-op", &O::none_op, network, "", result,
-       "darts: an edge may also mix in `none`, as the paper counts it; the found cell has none of "
-       "it"},
+       "darts: `none` is a candidate operation of each edge too, as in the paper; the found cell "
+       "never "
+       "contains it"},
       {"keep-ops", &O::keep_ops, network, "N,...", result,
        "operations that each edge keeps in each stage: those with the largest alpha"},
   };
@@ -97,7 +98,8 @@ OptionRows<O> recipe_rows() {
       {"learning-rate-min", &O::learning_rate_min, recipe, "X", result,
        "where its cosine schedule ends"},
       {"recipe", &O::recipe, recipe, "NAME", result,
-       "published (what the released code does) or paper, where the two differ: see the README"},
+       "published (what the released code does) or paper, where the two differ: see "
+       "docs/methods.md"},
       {"alpha-learning-rate", &O::alpha_learning_rate, recipe, "X", result,
        "of the architecture (Adam)"},
       {"alpha-beta1", &O::alpha_beta1, recipe, "X", result, "Adam's first decay rate"},
@@ -119,7 +121,7 @@ OptionRows<O> machine_rows() {
        "that fits --memory-limit"},
       {"precision", &O::precision, machine, "NAME", result,
        "fp32, tf32 (convolutions round their inputs) or bf16 (activations are stored in 16 bits), "
-       "the latter two on CUDA; auto: bf16 on CUDA, else fp32"},
+       "the latter two on CUDA; auto: bf16 on CUDA for NAS-Bench-201 networks with a multiple of 8 channels, else fp32"},
   };
 }
 

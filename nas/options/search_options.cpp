@@ -7,8 +7,8 @@
 #include <set>
 
 #include "nas/diagnostics/early_warning.h"
-#include "nas/diagnostics/hessian.h"
 #include "nas/method/search_method.h"
+#include "nas/options/hessian_option.h"
 #include "nas/options/image_options.h"
 #include "nas/options/option_table.h"
 #include "nas/space/search_space.h"

@@ -41,7 +41,7 @@ struct TrainOptions {
   int epochs = 200;
   int batch_size = 256;
   std::uint64_t seed = 2;
-  double learning_rate = 0.1;       ///< of the first epoch behind the warm-up
+  double learning_rate = 0.1;       ///< of the first epoch after the warm-up
   std::string schedule = "cosine";  ///< to zero: cosine | linear (the last 5 epochs less steep)
   int warmup_epochs = 0;            ///< linear rise of the learning rate in the first epochs
   double momentum = 0.9;
@@ -99,7 +99,7 @@ TrainOptions train_options_after(const SearchOptions& search, const std::string&
 double train_learning_rate(const TrainOptions& options, std::int64_t epoch);
 double drop_path_probability(const TrainOptions& options, std::int64_t epoch);
 
-/// The network that the options ask for. Throws Error naming the genotype that is none.
+/// The network that the options ask for. Throws Error naming a text that is no genotype.
 DerivedOptions derived_options(const TrainOptions& options, int classes);
 
 }  // namespace drnas

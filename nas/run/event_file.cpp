@@ -111,7 +111,7 @@ Message event(std::int64_t step) {
   return message;
 }
 
-/// A name behind all event files of the folder, whatever the clock says.
+/// A name after all event files of the folder, whatever the clock says.
 std::string next_name(const fs::path& folder) {
   long long seconds = static_cast<long long>(wall_time());
   int files = 0;

@@ -39,7 +39,7 @@ class EventSummary {
 class EventFile {
  public:
   /// Creates `folder` where it is missing and in it events.out.tfevents.SECONDS.drnas-NUMBER, which
-  /// sorts behind all that are there: readers go through them by name. Throws Error naming the file
+  /// sorts after all that are there: readers go through them by name. Throws Error naming the file
   /// when it cannot be written, as do the other members.
   explicit EventFile(const std::filesystem::path& folder);
   ~EventFile();

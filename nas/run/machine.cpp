@@ -9,8 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/gpu.h"
+#include "engine/version.h"
 #include "kernels/layers/conv2d_plan.h"
-#include "nas/run/version.h"
 
 namespace drnas {
 

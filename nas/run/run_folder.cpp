@@ -25,7 +25,7 @@ void fail_if_there(const fs::path& folder) {
   const fs::file_status status = fs::symlink_status(folder, code);
   if (!fs::exists(status)) return;
   throw Error("--out " + folder.string() + " exists" +
-              (fs::is_directory(status) ? "" : " and is no directory") +
+              (fs::is_directory(status) ? "" : " and is not a directory") +
               ", expected a new directory (or --resume to continue a run)");
 }
 
@@ -76,7 +76,8 @@ void RunFolder::require_new(const fs::path& folder) {
 void RunFolder::require_writable(const fs::path& folder) {
   std::error_code ignored;
   if (!fs::is_directory(folder, ignored)) {
-    throw Error("--out " + folder.string() + ": is no directory, expected one that can be written");
+    throw Error("--out " + folder.string() +
+                ": is not a directory, expected one that can be written");
   }
   if (::access(folder.c_str(), W_OK | X_OK) != 0) {
     throw Error("--out " + folder.string() + ": cannot be written: " + std::strerror(errno));

@@ -11,7 +11,7 @@
 #include "nas/diagnostics/evidence.h"
 #include "nas/run/event_file.h"
 #include "nas/run/observer.h"
-#include "nas/space/nb201/nb201_table.h"
+#include "nas/space/accuracy_table.h"
 
 namespace drnas {
 
@@ -52,10 +52,18 @@ std::vector<EpochSigns> logged_signs(const std::filesystem::path& log, const Sea
 
 using SearchObserver = RunObserver<EpochRecord>;
 
+/// Where an architecture stands among all of its space, by the accuracy on one data set.
+struct TablePlace {
+  std::string_view data_set;  ///< "CIFAR-10"
+  int place, of;              ///< 1 is the best
+};
+
 /// How a search ended.
 struct SearchResult {
   std::string genotype;
   std::optional<TableAccuracy> table;
+  std::optional<TablePlace> place;  ///< with `table`; on the data set of the search where the table
+                                    ///< has it, else on CIFAR-10
   int epochs_done = 0;
   std::string stopped_on;         ///< alarm of --stop-on that ended it, or empty
   int genotype_epoch = 0;         ///< the epoch whose mean gave the genotype

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "nas/options/hessian_option.h"
 #include "nas/options/image_options.h"
 #include "nas/space/search_space.h"
 
@@ -102,7 +103,7 @@ SupernetOptions supernet_options(const SearchOptions& o, int classes) {
 }
 
 SearchInputs::SearchInputs(const SearchOptions& o, bool write_cache) {
-  if (!o.nb201_table.empty()) table.emplace(o.nb201_table);
+  table = search_space(o.space).accuracy_table(o.nb201_table);
   dataset = read_dataset(dataset_options(o, write_cache));
   split = o.train_list.empty() ? split_for_search(dataset, o.limit_train)
                                : split_from_lists(dataset, o.data, o.train_list, o.alpha_list);

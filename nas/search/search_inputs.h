@@ -10,7 +10,7 @@
 #include "nas/run/precision.h"
 #include "nas/search/memory_plan.h"
 #include "nas/search/stages.h"
-#include "nas/space/nb201/nb201_table.h"
+#include "nas/space/accuracy_table.h"
 
 namespace drnas {
 
@@ -21,8 +21,8 @@ EvidenceOptions evidence_options(const SearchOptions& options);
 LoaderOptions train_loader_options(const SearchOptions& options);
 /// Alpha's batches: fresh draws from the second half.
 LoaderOptions alpha_loader_options(const SearchOptions& options);
-/// Evaluation: the second half in order, with the training transform under words of its own; images
-/// on disk at their centre.
+/// Evaluation: the second half in order, with the training transform, drawn from a random stream of
+/// its own; images on disk at their centre.
 LoaderOptions evaluation_loader_options(const SearchOptions& options);
 
 /// What --precision asks for in this space. Throws Error where the device or the space cannot.
@@ -49,7 +49,7 @@ SupernetOptions supernet_options(const SearchOptions& options, int classes);
 
 /// What a search reads before it starts.
 struct SearchInputs {
-  std::optional<Nb201Table> table;
+  std::shared_ptr<const AccuracyTable> table;  ///< null where the space has none
   Dataset dataset;
   SearchSplit split;
 

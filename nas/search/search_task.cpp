@@ -6,6 +6,18 @@
 #include "engine/parameters/widening.h"
 
 namespace drnas {
+namespace {
+
+TablePlace place_of(const AccuracyTable& table, int number, std::string_view dataset) {
+  const auto by = [&](std::string_view name, double TableAccuracy::*accuracy) {
+    return TablePlace{name, table.place(number, accuracy), table.size()};
+  };
+  if (dataset == "cifar100") return by("CIFAR-100", &TableAccuracy::cifar100);
+  if (dataset == "imagenet16-120") return by("ImageNet-16-120", &TableAccuracy::imagenet16_120);
+  return by("CIFAR-10", &TableAccuracy::cifar10);
+}
+
+}  // namespace
 
 void StepTimes::add(const StepResult& step) {
   total += step.total_ms;
@@ -31,8 +43,7 @@ SearchTask::SearchTask(const SearchOptions& options, const SearchInputs& inputs,
       stages_(stages_of(options, theta_shape(space(), options.none_op).columns)),
       method_(search_method(options.method).make(method_options(options, device))),
       batches_(inputs.batch_sources(options, device, memory)),
-      evidence_(evidence_options(options), space(), options.none_op,
-                inputs.table ? &*inputs.table : nullptr) {}
+      evidence_(evidence_options(options), space(), options.none_op, inputs.table.get()) {}
 
 void SearchTask::resumed(const RunFolder& folder) {
   evidence_.recall(logged_signs(folder.log_path(), space()));
@@ -211,6 +222,7 @@ SearchResult SearchTask::result(const RunLoop& loop) const {
   result.genotype = found.genotype;
   folder_.write_genotype(result.genotype);
   result.table = table_entry(found);
+  if (result.table) result.place = place_of(*inputs_.table, *found.number, options_.dataset);
   result.epochs_done = loop.epochs_done();
   result.genotype_epoch = ending_ ? ending_->good_epoch : result.epochs_done;
   if (ending_) result.stopped_on = to_string(ending_->alarm);

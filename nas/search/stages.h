@@ -20,12 +20,12 @@ struct Stage {
 
 /// The stages of a search whose edges have `ops` candidate operations. The options are valid.
 std::vector<Stage> stages_of(const SearchOptions& options, int ops);
-/// The stage that an epoch (counted from 0) belongs to; the last one for an epoch behind the end.
+/// The stage that an epoch (counted from 0) belongs to; the last one for an epoch after the end.
 const Stage& stage_at(const std::vector<Stage>& stages, std::int64_t epoch);
 
 /// Learning rate of the weights in an epoch. Cosine over all epochs, with a linear warm-up. By
 /// --recipe published each stage starts at the full rate again and so follows the cosine at the
-/// scale that this implies (at half of the epochs: twice the rate), and the cosine behind a warm-up
+/// scale that this implies (at half of the epochs: twice the rate), and the cosine after a warm-up
 /// starts from the full rate: what the published code does. By --recipe paper it is the plain
 /// cosine.
 double weight_learning_rate(const SearchOptions& options, const Stage& stage, std::int64_t epoch);

@@ -3,12 +3,14 @@
 // only one space knows lies in its own folder.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "nas/space/accuracy_table.h"
 #include "nas/space/architecture.h"
 #include "nas/space/cell_graph.h"
 #include "nas/space/derived_network.h"
@@ -20,7 +22,7 @@ namespace drnas {
 struct SpaceFacts {
   std::string_view name;   ///< as --space takes it
   std::string_view title;  ///< in words
-  std::string_view cells;  ///< what --cells counts, behind a number
+  std::string_view cells;  ///< what --cells counts, after a number
   int least_cells;         ///< that a network has
   bool half_storage;       ///< supernets can store activations in bfloat16 (CUDA)
   bool clips_with_alpha;   ///< the published code's norm that clips weight gradients includes
@@ -71,6 +73,12 @@ class SearchSpace {
   virtual std::string_view genotype_form() const = 0;
   virtual std::span<const NamedGenotype> named_genotypes() const = 0;
 
+  /// Accuracies of all architectures: those of a file, or where it is empty those that the library
+  /// carries; null where there are none. Throws Error naming file and line, or that the space has
+  /// no tables.
+  virtual std::shared_ptr<const AccuracyTable> accuracy_table(
+      const std::filesystem::path& file) const = 0;
+
   /// The cells of a genotype. Throws as parse() does.
   virtual std::vector<CellGraph> cell_graphs(const std::string& genotype) const = 0;
   /// The edges of a cell's graph as FROM→TO, in the order of theta's rows of one kind of cell.
@@ -85,6 +93,9 @@ ThetaShape theta_shape(const SearchSpace& space, bool none = false);
 
 /// All spaces; the first is the default.
 std::span<const SearchSpace* const> search_spaces();
+/// Adds a program's own, which lives as long as the program, before options are read. Throws Error
+/// where the name is taken.
+void add_search_space(const SearchSpace& space);
 /// "nas-bench-201 or darts".
 std::string search_space_names();
 /// Null for an unknown name.

@@ -33,7 +33,7 @@ struct PassSetting {
   bool operator==(const PassSetting&) const = default;
 };
 
-/// The four passes of a bilevel search, and a probe with gradient.
+/// The passes of a bilevel search, and probes without and with gradient.
 namespace passes {
 inline constexpr PassSetting architecture{
     .name = "architecture step", .theta_gradient = true, .update = PassUpdate::alpha};

@@ -289,7 +289,7 @@ TEST_CASE("allocator: an unknown pointer is named") {
   CHECK(pool.counters().live == 0);
 }
 
-TEST_CASE("allocator: a write behind any block is reported by tag and the block is free") {
+TEST_CASE("allocator: a write after any block is reported by tag and the block is free") {
   Allocator pool(Device::cpu);
   pool.set_checks(true);
   for (const std::size_t bytes : {0, 1, 191, 192, 193, 256, 5000}) {
@@ -299,7 +299,7 @@ TEST_CASE("allocator: a write behind any block is reported by tag and the block 
       const std::string error = message_of([&] { pool.free(block); });
       CAPTURE(error);
       CHECK(error.rfind(
-                "memory behind a block of " + std::to_string(bytes) + " bytes for optimizer at 0x",
+                "memory after a block of " + std::to_string(bytes) + " bytes for optimizer at 0x",
                 0) == 0);
       CHECK(pool.counters().live == 0);
     }

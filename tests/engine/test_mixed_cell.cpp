@@ -212,7 +212,7 @@ void check_cell(const Cell& cell) {
     Doubles dtheta = finite_differences(of_theta, cell.theta, h);
     for (std::size_t i = 0; i < dtheta.size(); ++i) dtheta[i] *= cell.kept[i];
     CHECK(max_error(r.dtheta, dtheta) < tolerance);
-    // Some weights have no effect behind a batch norm: their gradients are rounding, measured
+    // Some weights have no effect after a batch norm: their gradients are rounding, measured
     // against the others'.
     const double least = 0.1 * std::max(largest(r.dx), largest(r.dtheta));
     for (std::size_t source = 0; source < cell.weights.size(); ++source)

@@ -186,7 +186,7 @@ TEST_CASE("ops: loss and every gradient of a network against float64") {
       };
       // A short step keeps the kinks of max(0, x) out of the way.
       const Doubles expected = finite_differences(loss_at, start.values[i], 1e-6);
-      // Two reductions over all pixels behind each other, through 1/std. Without scale and shift
+      // Two reductions over all pixels after one another, through 1/std. Without scale and shift
       // their leaves are not reached, and both sides are zero.
       CHECK(max_error(values_of(network.leaves[i].gradient()), expected) < 1e-4);
     }

@@ -92,7 +92,7 @@ TEST_CASE("simt: warps add up by shuffles") {
   for (int i = 0; i < 64; ++i) CHECK(out[i] == (i < 32 ? 528.0f : 1552.0f));
 }
 
-TEST_CASE("simt: a write behind shared memory is caught" *
+TEST_CASE("simt: a write after shared memory is caught" *
 #ifdef __SANITIZE_ADDRESS__
           doctest::skip()  // there the sanitizer stops the program, which is what it is for
 #else

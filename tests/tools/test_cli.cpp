@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "tools/cli.h"
+#include "tools/cli/search_cli.h"
 
 #include <doctest/doctest.h>
 
@@ -9,9 +9,9 @@
 #include "nas/options/option_table.h"
 #include "nas/run/run_folder.h"
 #include "tests/support/option_files.h"
-#include "tools/progress.h"
-#include "tools/seeds.h"
-#include "tools/text.h"
+#include "tools/cli/progress.h"
+#include "tools/cli/seeds.h"
+#include "tools/cli/text.h"
 
 namespace {
 

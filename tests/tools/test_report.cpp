@@ -2,11 +2,11 @@
 #include "nas/options/train_options.h"
 #include "tests/support/option_files.h"
 #include "tests/tools/recorded_runs.h"
-#include "tools/cli.h"
+#include "tools/cli/search_cli.h"
+#include "tools/cli/text.h"
 #include "tools/report/repeat_command.h"
 #include "tools/report/report_data.h"
 #include "tools/report/report_page.h"
-#include "tools/text.h"
 
 using namespace drnas;
 using namespace drnas::test;

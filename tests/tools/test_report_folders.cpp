@@ -96,17 +96,22 @@ TEST_CASE("report: what is no search") {
       {"cannot write", "no/page.html"});
 }
 
-TEST_CASE("report: Graphviz files beside the page, help and version") {
+TEST_CASE("report: cells as files beside the page, help and version") {
   const TemporaryFolder folder;
   for (const char* name : {"a", "b"}) write_run(options_at(folder.path / name), 1);
   const std::string place = folder.path.string();
-  report({place + "/a", place + "/b", "--out", place + "/page.html", "--dot"});
+  report({place + "/a", place + "/b", "--out", place + "/page.html", "--dot", "--svg"});
   for (const char* file : {"page-a-cell.dot", "page-b-cell.dot"})
     CHECK(read_text_file(folder.path / file).starts_with("digraph"));
+  for (const char* file : {"page-a-cell.svg", "page-b-cell.svg"}) {
+    const std::string svg = read_text_file(folder.path / file);
+    CHECK(svg.starts_with("<svg xmlns="));
+    CHECK(svg.find("<style>svg{color:") < svg.find("<title>"));
+  }
   CHECK(!fs::exists(folder.path / "page.html.tmp"));
   std::ostringstream help, version;
   CHECK(tools::parse_report_command_line({"--help"}, help).answered);
-  for (const char* part : {"RUN", "--out", "--title", "--dot", "Examples:"})
+  for (const char* part : {"RUN", "--out", "--title", "--dot", "--svg", "Examples:"})
     CHECK(help.str().find(part) != std::string::npos);
   CHECK(tools::parse_report_command_line({"--version"}, version).answered);
   CHECK(version.str().starts_with("drnas_report "));

@@ -39,6 +39,9 @@ CellLayout lay_out(const CellGraph& graph);
 /// group of class "edge op-FAMILY" (op_family()) so that a page can colour it, `none` faint and
 /// dashed.
 std::string to_svg(const CellGraph& graph);
+/// The same as a file of its own: dark lines on a light page, light ones where the reader's page is
+/// dark (prefers-color-scheme).
+std::string to_svg_file(const CellGraph& graph);
 /// A digraph of Graphviz, left to right.
 std::string to_dot(const CellGraph& graph);
 

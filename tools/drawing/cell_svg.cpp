@@ -112,4 +112,12 @@ std::string to_svg(const CellGraph& graph) {
   return svg + "</svg>\n";
 }
 
+std::string to_svg_file(const CellGraph& graph) {
+  std::string svg = to_svg(graph);
+  svg.insert(svg.find("<title>"),
+             "<style>svg{color:#24292f}@media(prefers-color-scheme:dark){svg{color:#d0d7de}}"
+             "</style>\n");
+  return svg;
+}
+
 }  // namespace drnas::tools

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # cuda_report.sh [ARCHITECTURE...]: registers and spills of every CUDA kernel, as the compiler reports them, one line a
-# file and architecture behind four lines that say what made them. Fails where a kernel spills. Default architectures: 80 90 120.
+# file and architecture after four lines that say what made them. Fails where a kernel spills. Default architectures: 80 90 120.
 set -eu
 cd "$(dirname "$0")/../.."
 nvcc=$(command -v "${CUDACXX:-nvcc}" || echo /usr/local/cuda/bin/nvcc)

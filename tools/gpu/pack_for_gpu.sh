@@ -56,7 +56,7 @@ for program in $programs; do
 done
 cp "$root/tools/gpu/gpu_check.sh" "$root"/tools/gpu/gpu_*.py "$pack/tools/gpu/"
 cp "$root"/bench/peers/*.py "$pack/bench/peers/"
-cp "$root"/tests/data/*.safetensors "$pack/golden/"
+cp "$root"/tests/references/*.safetensors "$pack/golden/"
 for file in "${DRNAS_GOLDEN_DIR:-/nonexistent}"/nb201_*.safetensors "${DRNAS_GOLDEN_DIR:-/nonexistent}"/darts_*.safetensors \
   "${DRNAS_GOLDEN_DIR:-/nonexistent}"/beta_*.csv; do
   if [ -e "$file" ]; then cp "$file" "$pack/golden/"; fi

@@ -8,7 +8,7 @@
 #include "nas/run/machine.h"
 #include "nas/search/search_inputs.h"
 #include "nas/space/search_space.h"
-#include "tools/command_line.h"
+#include "tools/cli/command_line.h"
 #include "tools/drawing/cell_drawing.h"
 #include "tools/report/report_data.h"
 #include "tools/report/report_page.h"
@@ -34,8 +34,8 @@ Examples:
   four seeds as one group
     drnas_search --data cifar-10-batches-bin --seeds 1,2,3,4 --out runs/seeds
     drnas_report runs/seeds
-  two searches beside each other, and the cells for Graphviz
-    drnas_report runs/l2 runs/kl --out compare.html --title "l2 or KL" --dot
+  two searches beside each other, and the cells as pictures
+    drnas_report runs/l2 runs/kl --out compare.html --title "l2 or KL" --svg
 )";
 
 std::string suggested_title(const std::vector<RecordedRun>& runs) {
@@ -49,15 +49,18 @@ std::string file_part(std::string name) {
   return name;
 }
 
-void write_dots(const std::vector<RecordedRun>& runs, const fs::path& page, std::ostream& output) {
+/// One file a cell beside the page: PAGE[-RUN]-CELL.EXTENSION.
+void write_cells(const std::vector<RecordedRun>& runs, const fs::path& page,
+                 const std::string& extension, std::string (*draw)(const CellGraph&),
+                 std::ostream& output) {
   const std::vector<RunLabel> labels = label_runs(runs);
   for (std::size_t r = 0; r < runs.size(); ++r) {
     for (const CellGraph& graph :
          search_space(runs[r].options.space).cell_graphs(runs[r].genotype)) {
       const std::string run = runs.size() == 1 ? "" : file_part(labels[r].name) + "-";
       const fs::path file =
-          page.parent_path() / (page.stem().string() + "-" + run + graph.name + ".dot");
-      write_file_atomically(file, to_dot(graph));
+          page.parent_path() / (page.stem().string() + "-" + run + graph.name + extension);
+      write_file_atomically(file, draw(graph));
       output << "wrote " << file.string() << "\n";
     }
   }
@@ -84,6 +87,7 @@ ReportCommandLine parse_report_command_line(std::vector<std::string> arguments,
   app.add_option("--title", line.title, "heading of the page")->type_name("TEXT");
   app.add_flag("--dot", line.dot,
                "also write each cell as a .dot file of Graphviz beside the page");
+  app.add_flag("--svg", line.svg, "also write each cell as an .svg picture beside the page");
   std::reverse(arguments.begin(), arguments.end());  // the order that CLI11 wants
   try {
     app.parse(std::move(arguments));
@@ -100,7 +104,7 @@ ReportCommandLine parse_report_command_line(std::vector<std::string> arguments,
     return line;
   }
   if (const auto unknown = app.remaining(); !unknown.empty())
-    fail_unknown(unknown.front(), {"out", "title", "dot", "help", "version"});
+    fail_unknown(unknown.front(), {"out", "title", "dot", "svg", "help", "version"});
   if (runs.empty()) throw Error("no RUN given, expected the folder of a search (--help explains)");
   line.runs.assign(runs.begin(), runs.end());
   line.out =
@@ -117,7 +121,8 @@ void write_report(const ReportCommandLine& line, std::ostream& output, std::ostr
   write_file_atomically(line.out, report_page(report_json({title, program, utc_time()}, runs)));
   output << "wrote " << line.out.string() << ": " << runs.size()
          << (runs.size() == 1 ? " search\n" : " searches\n");
-  if (line.dot) write_dots(runs, line.out, output);
+  if (line.dot) write_cells(runs, line.out, ".dot", to_dot, output);
+  if (line.svg) write_cells(runs, line.out, ".svg", to_svg_file, output);
 }
 
 }  // namespace drnas::tools

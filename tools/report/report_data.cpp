@@ -7,9 +7,9 @@
 #include "nas/options/option_table.h"
 #include "nas/search/search_inputs.h"
 #include "nas/space/search_space.h"
+#include "tools/cli/text.h"
 #include "tools/drawing/cell_drawing.h"
 #include "tools/report/repeat_command.h"
-#include "tools/text.h"
 
 namespace drnas::tools {
 namespace {

@@ -63,7 +63,7 @@ class Parser {
     while (at_ < text_.size() && std::isspace(static_cast<unsigned char>(text_[at_]))) ++at_;
   }
 
-  /// Moves behind `token` and the space around it; false, and nothing but space skipped, where
+  /// Moves after `token` and the space around it; false, and nothing but space skipped, where
   /// something else stands.
   bool take(std::string_view token) {
     skip_space();
@@ -77,7 +77,7 @@ class Parser {
     if (!take(token)) fail("'" + std::string(token) + "'");
   }
 
-  /// Items between commas up to `close`; a comma may stand behind the last one.
+  /// Items between commas up to `close`; a comma may stand after the last one.
   void list(std::string_view close, const auto& item) {
     while (!take(close)) {
       item();
@@ -173,7 +173,7 @@ class Parser {
     expect("(");
     const int first = integer("the first node");
     expect(",");
-    const int end = integer("the number behind the last node");
+    const int end = integer("the number after the last node");
     expect(")");
     for (int state = first; state < end; ++state) states.push_back(state);
     return states;

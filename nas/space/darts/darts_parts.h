@@ -47,7 +47,7 @@ Variable run_cells(
 Variable run_reduction(Tape& tape, const std::string& name, const Variable& x,
                        const std::vector<Variable>& weights);
 
-/// x / 2 rounded up: pixels behind a convolution of stride 2 that pads.
+/// x / 2 rounded up: pixels after a convolution of stride 2 that pads.
 constexpr int halved(int pixels) { return (pixels + 1) / 2; }
 
 }  // namespace drnas

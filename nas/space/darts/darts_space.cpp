@@ -147,6 +147,14 @@ class DartsSpace final : public SearchSpace {
     return darts_named_genotypes();
   }
 
+  std::shared_ptr<const AccuracyTable> accuracy_table(
+      const std::filesystem::path& file) const override {
+    if (!file.empty())
+      throw Error("--nb201-table " + file.string() + ": the " + std::string(darts_facts.title) +
+                  " has no table of accuracies, expected none");
+    return nullptr;
+  }
+
   std::vector<CellGraph> cell_graphs(const std::string& genotype) const override {
     const DartsGenotype cells = parse_darts_genotype(genotype, "genotype");
     return {graph_of(cells.normal, "normal"), graph_of(cells.reduce, "reduction")};

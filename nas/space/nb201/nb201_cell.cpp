@@ -19,7 +19,7 @@ std::string edge_name(const Nb201Edge& edge) {
               std::to_string(at + 1));
 }
 
-/// The operation whose name and `~from|` start at `at`, which moves behind them.
+/// The operation whose name and `~from|` start at `at`, which moves after them.
 int parse_op(std::string_view text, std::size_t& at, const Nb201Edge& edge) {
   for (int op = 0; op < Nb201Cell::ops; ++op) {
     const std::string wanted = std::string(Nb201Cell::op_name[static_cast<std::size_t>(op)]) + "~" +

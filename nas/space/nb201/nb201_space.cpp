@@ -6,6 +6,7 @@
 #include "nas/space/nb201/nb201_cell.h"
 #include "nas/space/nb201/nb201_network.h"
 #include "nas/space/nb201/nb201_supernet.h"
+#include "nas/space/nb201/nb201_table.h"
 
 namespace drnas {
 namespace {
@@ -91,6 +92,12 @@ class Nb201Space final : public SearchSpace {
   bool recognises(std::string_view text) const override { return text.starts_with("|"); }
   std::string_view genotype_form() const override { return "|op~0|+|op~0|op~1|+..."; }
   std::span<const NamedGenotype> named_genotypes() const override { return {}; }
+
+  std::shared_ptr<const AccuracyTable> accuracy_table(
+      const std::filesystem::path& file) const override {
+    if (!file.empty()) return std::make_shared<AccuracyTable>(read_nb201_table(file));
+    return {std::shared_ptr<void>(), &built_in_nb201_table()};  // never destroyed
+  }
 
   std::vector<CellGraph> cell_graphs(const std::string& genotype) const override {
     using enum CellNodeKind;

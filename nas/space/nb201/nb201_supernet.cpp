@@ -229,7 +229,7 @@ Variable Nb201Supernet::forward(Tape& tape, const Variable& images, const Variab
   if (theta.value().elements() != edges * ops)
     throw Error("supernet: theta must be [6, 5], got " + to_string(theta.value().shape()));
   Variable x = conv2d(tape, "stem.conv", images, stem_.leaf, {.padding = 1});
-  // The stem reads three channels: it stays float32, and so do the means behind the last cell.
+  // The stem reads three channels: it stays float32, and so do the means after the last cell.
   const Variable stem = run_norm(tape, "stem.norm", stem_norm_, x, training, false);
   x = cast(tape, "stem.cast", stem, options_.storage);
   if (options_.storage != DType::f32) stem.release_value();

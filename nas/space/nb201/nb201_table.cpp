@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: MIT
 #include "nas/space/nb201/nb201_table.h"
 
+#include <zlib.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "engine/files.h"
 #include "kernels/core/error.h"
+#include "nas/space/nb201/nb201_accuracies.h"
+#include "nas/space/nb201/nb201_cell.h"
 
 namespace drnas {
 namespace {
@@ -67,16 +72,6 @@ Nb201Cell parse_architecture(std::string_view text, const std::string& where) {
   }
 }
 
-double median_of(const std::vector<TableAccuracy>& all, double TableAccuracy::*member) {
-  std::vector<double> values;
-  values.reserve(all.size());
-  for (const TableAccuracy& accuracy : all) values.push_back(accuracy.*member);
-  static_assert(Nb201Cell::count % 2 == 1);
-  const auto middle = values.begin() + Nb201Cell::count / 2;
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
 /// Throws when a cell has no line; `line_of` holds 0 there.
 void check_complete(const std::vector<int>& line_of, const std::filesystem::path& file) {
   const auto missing = std::count(line_of.begin(), line_of.end(), 0);
@@ -87,9 +82,29 @@ void check_complete(const std::vector<int>& line_of, const std::filesystem::path
               to_string(Nb201Cell::from_index(static_cast<int>(first))));
 }
 
+/// zlib's stream of, for each of three data sets, the high and then the low bytes of all accuracies
+/// in hundredths of a percent.
+std::vector<TableAccuracy> unpack_accuracies(std::span<const std::byte> packed) {
+  constexpr std::size_t count = Nb201Cell::count, sets = 3;
+  std::vector<unsigned char> bytes(2 * sets * count);
+  uLongf size = bytes.size();
+  const int code =
+      uncompress(bytes.data(), &size, reinterpret_cast<const Bytef*>(packed.data()), packed.size());
+  if (code != Z_OK || size != bytes.size()) throw Error("the accuracy table is damaged");
+  const auto percent = [&](std::size_t set, std::size_t cell) {
+    const unsigned char* planes = bytes.data() + 2 * set * count;
+    return (256 * planes[cell] + planes[count + cell]) / 100.0;
+  };
+  std::vector<TableAccuracy> accuracies(count);
+  for (std::size_t cell = 0; cell < count; ++cell)
+    accuracies[cell] = {percent(0, cell), percent(1, cell), percent(2, cell)};
+  return accuracies;
+}
+
 }  // namespace
 
-Nb201Table::Nb201Table(const std::filesystem::path& file) : accuracy_(Nb201Cell::count) {
+AccuracyTable read_nb201_table(const std::filesystem::path& file) {
+  std::vector<TableAccuracy> accuracies(Nb201Cell::count);
   const std::string content = read_text_file(file);
   std::string_view rest = content;
   if (const std::string_view first = take_line(rest); first != header) {
@@ -107,18 +122,17 @@ Nb201Table::Nb201Table(const std::filesystem::path& file) : accuracy_(Nb201Cell:
                   std::to_string(line_of[index]) + " already, expected each one once");
     }
     line_of[index] = line;
-    accuracy_[index] = {parse_accuracy(cells[1], column[1], where),
-                        parse_accuracy(cells[2], column[2], where),
-                        parse_accuracy(cells[3], column[3], where)};
+    accuracies[index] = {parse_accuracy(cells[1], column[1], where),
+                         parse_accuracy(cells[2], column[2], where),
+                         parse_accuracy(cells[3], column[3], where)};
   }
   check_complete(line_of, file);
-  median_ = {median_of(accuracy_, &TableAccuracy::cifar10),
-             median_of(accuracy_, &TableAccuracy::cifar100),
-             median_of(accuracy_, &TableAccuracy::imagenet16_120)};
+  return AccuracyTable(std::move(accuracies));
 }
 
-const TableAccuracy& Nb201Table::at(int number) const {
-  return accuracy_.at(static_cast<std::size_t>(number));
+const AccuracyTable& built_in_nb201_table() {
+  static const AccuracyTable table(unpack_accuracies(nb201_accuracies()));
+  return table;
 }
 
 }  // namespace drnas

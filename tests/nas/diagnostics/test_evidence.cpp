@@ -221,7 +221,7 @@ TEST_CASE("evidence: a search stopped in a Hessian goes on bit by bit") {
 TEST_CASE("evidence: where nothing is finite a search ends with warnings, not with an error") {
   const ScratchFolder scratch;
   SearchOptions o = with_evidence(small_search(scratch / "spoiled"));
-  // Stopped behind the last step, within the evidence of the last epoch.
+  // Stopped after the last step, within the evidence of the last epoch.
   REQUIRE(search(o, Interrupter(50, "Hessian")).epochs_done == 2);
   spoil_classifier(o.out / "checkpoint.safetensors");
   o.resume = true;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "nas/diagnostics/hessian.h"
 
+#include "nas/options/hessian_option.h"
+
 #include <numeric>
 
 #include "kernels/core/error.h"

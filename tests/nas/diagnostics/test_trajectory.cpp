@@ -5,6 +5,8 @@
 
 #include "engine/stream.h"
 #include "nas/space/darts/darts_genotype.h"
+#include "nas/space/nb201/nb201_cell.h"
+#include "nas/space/nb201/nb201_table.h"
 #include "tests/support/option_files.h"
 #include "tests/support/reference.h"
 
@@ -26,13 +28,13 @@ std::unique_ptr<Law> law_of(const std::string& method, int rows, int columns,
   return made;
 }
 
-TrajectoryRecord sampled(Law& d, const SearchSpace& space, const Nb201Table* table, int samples,
+TrajectoryRecord sampled(Law& d, const SearchSpace& space, const AccuracyTable* table, int samples,
                          std::int64_t epoch) {
   return sample_trajectory(d, space, false, space.derive(d.mean(), false), table, samples, epoch);
 }
 
 /// Accuracy of cell number i: i / 15624 of 100, of 80, of 60 percent.
-Nb201Table ramp_table(const test_files::TemporaryFolder& folder) {
+AccuracyTable ramp_table(const test_files::TemporaryFolder& folder) {
   std::string text = "architecture,cifar10_test,cifar100_test,imagenet16_120_test\n";
   for (int i = 0; i < Nb201Cell::count; ++i) {
     const double share = static_cast<double>(i) / (Nb201Cell::count - 1);
@@ -41,7 +43,7 @@ Nb201Table ramp_table(const test_files::TemporaryFolder& folder) {
     text += "\n";
   }
   write_file_atomically(folder.path / "table.csv", text);
-  return Nb201Table(folder.path / "table.csv");
+  return read_nb201_table(folder.path / "table.csv");
 }
 
 /// The value below which `share` of the sorted values lie, counted out.
@@ -77,7 +79,7 @@ TEST_CASE("trajectory: quartiles") {
 
 TEST_CASE("trajectory: a sharp distribution gives one cell, a flat one all of them") {
   const test_files::TemporaryFolder folder;
-  const Nb201Table table = ramp_table(folder);
+  const AccuracyTable table = ramp_table(folder);
   // Operation (row + 1) % 5 has nearly all of the mass.
   const auto sharp =
       law_of("drnas", 6, 5, [](int i) { return i % 5 == (i / 5 + 1) % 5 ? 1e6 : -20.0; });
@@ -87,8 +89,8 @@ TEST_CASE("trajectory: a sharp distribution gives one cell, a flat one all of th
   CHECK(one.agreement == doctest::Approx(1));
   Nb201Cell cell;
   for (int e = 0; e < 6; ++e) cell.op[e] = (e + 1) % 5;
-  const double expected[] = {table.at(cell).cifar10, table.at(cell).cifar100,
-                             table.at(cell).imagenet16_120};
+  const TableAccuracy& row = table.at(cell.index());
+  const double expected[] = {row.cifar10, row.cifar100, row.imagenet16_120};
   const char* names[] = {"cifar10", "cifar100", "imagenet16_120"};
   for (int i = 0; i < 3; ++i) {
     CHECK(one.accuracy.at(names[i]).min == expected[i]);

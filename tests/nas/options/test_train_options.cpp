@@ -9,7 +9,7 @@
 #include "nas/options/train_presets.h"
 #include "nas/run/run_folder.h"
 #include "tests/support/option_files.h"
-#include "tools/train_cli.h"
+#include "tools/cli/train_cli.h"
 
 namespace {
 

@@ -128,7 +128,7 @@ TEST_CASE("event file: scalars, a histogram and a text come back") {
   CHECK(one(read_fields(one(read_fields(one(text, 9)), 1)), 1) == "text");
 }
 
-TEST_CASE("event file: a later file sorts behind the earlier ones, whatever the clock says") {
+TEST_CASE("event file: a later file sorts after the earlier ones, whatever the clock says") {
   for (const char* first :
        {"events.out.tfevents.1000000000.drnas-0001", "events.out.tfevents.9999999999.drnas-0001"}) {
     const TemporaryFolder folder;

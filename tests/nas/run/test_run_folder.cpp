@@ -12,9 +12,9 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "engine/version.h"
 #include "nas/options/search_options.h"
 #include "nas/run/signals.h"
-#include "nas/run/version.h"
 #include "nas/search/search_events.h"
 #include "tests/support/option_files.h"
 

@@ -19,7 +19,7 @@ const std::vector<const char*> spaces{"nas-bench-201"};
 const std::vector<int> interruptions{0};
 #else
 const std::vector<const char*> spaces{"nas-bench-201", "darts"};
-const std::vector<int> interruptions{-1, 0, 1, 3};  // steps behind the boundary
+const std::vector<int> interruptions{-1, 0, 1, 3};  // steps after the boundary
 #endif
 
 SearchOptions progressive(const fs::path& out, const std::string& space) {
@@ -64,7 +64,7 @@ TEST_CASE("progressive search: resumed across the boundary of stages it ends bit
     REQUIRE(log.size() == 4);
     for (int epoch = 0; epoch < 4; ++epoch) CHECK(log[epoch]["stage"] == (epoch < 2 ? 1 : 2));
     const int steps = whole.space == "darts" ? 2 : 3;  // of an epoch
-    // Before the boundary, at it, and behind it.
+    // Before the boundary, at it, and after it.
     for (const int behind : interruptions) {
       const int at = 2 * steps + behind;
       CAPTURE(at);

@@ -62,7 +62,7 @@ DartsCellGenotype random_cell(std::mt19937& random) {
 }
 
 /// `text` with blanks around its punctuation, double quotes, tuples and lists swapped, commas
-/// behind last items.
+/// after last items.
 std::string roughened(const std::string& text, std::mt19937& random) {
   const std::string spaces[] = {"", " ", "\n", "\t  ", "\r\n"};
   std::string out;
@@ -107,7 +107,7 @@ TEST_CASE("darts genotype: random genotypes survive both forms") {
   }
 }
 
-TEST_CASE("darts genotype: keys in any order, tuples, commas behind the last item") {
+TEST_CASE("darts genotype: keys in any order, tuples, commas after the last item") {
   CHECK(parse("Genotype(reduce_concat = (2, 3,), reduce = [[\"none\", 1], ('max_pool_3x3', 0,),"
               "('conv_7x1_1x7', 2), (\"none\", 2),],\n  normal_concat=range( 2 , 3 ),"
               "normal=(('sep_conv_3x3',0),('skip_connect',1)),\n)\n") == small);
@@ -146,7 +146,7 @@ TEST_CASE("darts genotype: errors of the form name the place and what was expect
   fails(edited(small_text, "[2]", "[2 3]"), {"',' or ']'", "'3]"});
   fails(edited(small_text, "range(2, 4)", "range(2)"), {"','", "')"});
   fails(edited(small_text, "range(2, 4)", "range(2, 4, 1)"), {"')'", "', 1)"});
-  fails(edited(small_text, "range(2, 4)", "range(2, x)"), {"behind the last node"});
+  fails(edited(small_text, "range(2, 4)", "range(2, x)"), {"after the last node"});
   fails("Genotype(normal=[('none", {"a quote that is closed"});
   fails("Genotype(normal=[('no\nne", {"'no ne'", "closed"});
   fails("Genotype(normal=3)", {"a list of ops"});

@@ -52,7 +52,7 @@ struct Pass {
   Doubles logits, dtheta;
   double loss = 0;
   Named gradients, statistics;
-  std::int64_t activation_bytes = 0;  // of everything that lives behind the forward pass
+  std::int64_t activation_bytes = 0;  // of everything that lives after the forward pass
 };
 
 Pass run(const Nb201Supernet& net, const Doubles& mixing, bool training) {

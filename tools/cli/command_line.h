@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/version.h"
 #include "nas/options/option_info.h"
-#include "nas/run/version.h"
 
 namespace drnas::tools {
 

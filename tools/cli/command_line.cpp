@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "tools/command_line.h"
+#include "tools/cli/command_line.h"
 
 #include <numeric>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-#include "tools/then_train.h"
+#include "tools/cli/then_train.h"
 
 #include "nas/run/run_folder.h"
-#include "tools/train_run.h"
+#include "tools/cli/train_run.h"
 
 namespace drnas::tools {
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include "tools/cli.h"
+#include "tools/cli/search_cli.h"
 
 #include <omp.h>
 
 #include "nas/options/option_table.h"
 #include "nas/run/run_folder.h"
-#include "tools/command_line.h"
+#include "tools/cli/command_line.h"
 
 namespace drnas::tools {
 namespace {
@@ -24,8 +24,8 @@ the preset nb201). A run directory holds config.toml (repeats the run), log.json
 Examples:
   a first search, a few minutes on two cores
     drnas_search --preset quick
-  the published search on CIFAR-10, with the accuracy of each epoch's cell from a table
-    drnas_search --data cifar-10-batches-bin --nb201-table nas_bench_201.csv --out runs/cifar10
+  the published search on CIFAR-10, with the accuracy of each epoch's cell in the benchmark's table
+    drnas_search --data cifar-10-batches-bin --out runs/cifar10
   the same, smaller and faster, for four seeds, with their mean and deviation
     drnas_search --data cifar-10-batches-bin --cells 1 --epochs 25 --limit-train 20000 --seeds 1,2,3,4 --out runs/seeds
   search and then train the cell that was found

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include "tools/plan.h"
+#include "tools/cli/plan.h"
 
-#include "tools/text.h"
+#include "tools/cli/text.h"
 
 namespace drnas::tools {
 namespace {

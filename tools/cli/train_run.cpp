@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include "tools/train_run.h"
+#include "tools/cli/train_run.h"
 
 #include <iostream>
 
 #include "nas/training/train.h"
-#include "tools/progress.h"
-#include "tools/text.h"
+#include "tools/cli/progress.h"
+#include "tools/cli/text.h"
 
 namespace drnas::tools {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "tools/wait_policy.h"
+#include "tools/cli/wait_policy.h"
 
 #include <unistd.h>
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "nas/space/nb201/nb201_table.h"
+#include "nas/search/search_events.h"
 
 namespace drnas::tools {
 
@@ -18,5 +18,7 @@ std::string mebibytes(std::int64_t bytes);
 std::string shell_word(const std::string& text);
 /// "CIFAR-10 94.36, CIFAR-100 73.51, ImageNet-16-120 46.34".
 std::string accuracies(const TableAccuracy& table);
+/// "place 412 of 15,625 on CIFAR-10, better than 97.4 % of all cells".
+std::string place_text(const TablePlace& place);
 
 }  // namespace drnas::tools

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include "tools/train_cli.h"
+#include "tools/cli/train_cli.h"
 
 #include <omp.h>
 
 #include "nas/run/run_folder.h"
 #include "nas/training/train.h"
-#include "tools/command_line.h"
+#include "tools/cli/command_line.h"
 
 namespace drnas::tools {
 namespace {

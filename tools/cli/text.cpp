@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "tools/text.h"
+#include "tools/cli/text.h"
 
 #include <cmath>
 #include <iomanip>
@@ -34,6 +34,13 @@ std::string shell_word(const std::string& text) {
   std::string quoted = "'";
   for (const char c : text) quoted += c == '\'' ? "'\\''" : std::string(1, c);
   return quoted + "'";
+}
+
+std::string place_text(const TablePlace& p) {
+  std::string of = std::to_string(p.of);
+  if (of.size() > 3) of.insert(of.size() - 3, ",");
+  return "place " + std::to_string(p.place) + " of " + of + " on " + std::string(p.data_set) +
+         ", better than " + fixed(100.0 * (p.of - p.place) / p.of, 1) + " % of all cells";
 }
 
 std::string accuracies(const TableAccuracy& table) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "tools/progress.h"
+#include "tools/cli/progress.h"
 
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -10,7 +10,7 @@
 #include <string_view>
 #include <utility>
 
-#include "tools/text.h"
+#include "tools/cli/text.h"
 
 namespace drnas::tools {
 namespace {

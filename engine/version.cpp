@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The build passes DRNAS_VERSION, DRNAS_GIT_COMMIT and, with CUDA, DRNAS_CUDA_VERSION and
 // DRNAS_CUDNN_VERSION (strings).
-#include "nas/run/version.h"
+#include "engine/version.h"
 
 namespace drnas {
 

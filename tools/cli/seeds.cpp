@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include "tools/seeds.h"
+#include "tools/cli/seeds.h"
 
 #include <cmath>
 #include <numeric>
 #include <vector>
 
-#include "tools/text.h"
+#include "tools/cli/text.h"
 
 namespace drnas::tools {
 namespace {
