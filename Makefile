@@ -1,24 +1,39 @@
 # drnas: `make search` runs a search, `make test` tests; both install what is missing first. `make help` lists the rest.
+# Settings of builds stand in CMakePresets.json; CMAKE_ARGS come after them.
 BUILD ?= build
+PRESET ?= default
 PREFIX ?= /usr/local
 CMAKE_ARGS ?=
 JOBS ?= $(shell nproc)
 RUN ?= runs/quick-$(shell date +%Y%m%d-%H%M%S)
 
-.DEFAULT_GOAL := all
-.PHONY: all deps search test test-sanitize test-torture check bench bench-peers bench-peers-darts gpu-check install format lint clean help
+ninja := $(if $(shell command -v ninja),,-G "Unix Makefiles")
+# $(call configure,SETTINGS): quiet, with the whole log where it fails.
+configure = mkdir -p $(BUILD); cmake $(1) -S . -B $(BUILD) $(ninja) $(CMAKE_ARGS) >$(BUILD)/configure.log 2>&1 \
+  || { cat $(BUILD)/configure.log; exit 1; }
 
-all: ## build everything into build/, ./drnas_search, ./drnas_train and ./drnas_report
-	@mkdir -p $(BUILD)
-	@cmake -S . -B $(BUILD) $(if $(shell command -v ninja),-G Ninja) $(CMAKE_ARGS) >$(BUILD)/configure.log 2>&1 \
-	  || { cat $(BUILD)/configure.log; exit 1; }
+.DEFAULT_GOAL := all
+.PHONY: all programs deps search test test-sanitize test-torture check check-aarch64 bench bench-peers bench-peers-darts \
+  gpu-check install format lint clean help
+
+all: ## build everything into build/, ./drnas_search, ./drnas_train and ./drnas_report; CUDA for the card that is there
+	@$(call configure,--preset $(PRESET))
 	@cmake --build $(BUILD) -j $(JOBS)
 
-deps: ## install what is missing (Debian packages)
-	@tools/install_deps.sh
+# A search and its report, CUDA only where a card is. In the folder of `all`, so that `make` or `make test` go on with these
+# objects: they add tests and benchmarks by configuring again, a second or two. A folder that is there keeps its settings, so
+# that a search after `make` builds nothing. Only where nvcc is found but no card do the two differ in CUDA; there `make`
+# compiles the engine once more, with its CUDA side, which a search could not use.
+programs:
+	@if [ -f $(BUILD)/CMakeCache.txt ]; then settings=; else settings="--preset search"; fi; $(call configure,$$settings)
+	@cmake --build $(BUILD) -j $(JOBS) --target drnas_search drnas_report
 
-search: deps ## search on Fashion-MNIST: minutes on two cores
-	@$(MAKE) --no-print-directory all
+deps: ## install what is missing (Debian packages)
+	@tools/install_deps.sh build
+
+search: ## search on Fashion-MNIST: minutes on two cores; installs and builds only what that needs
+	@tools/install_deps.sh search
+	@$(MAKE) --no-print-directory programs
 	@tools/run_quick_search.sh $(RUN)
 
 test: deps ## build and run all tests
@@ -26,7 +41,7 @@ test: deps ## build and run all tests
 	ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
 
 test-sanitize: deps ## all tests with address and undefined-behaviour sanitizers
-	@$(MAKE) --no-print-directory all BUILD=build-sanitize CMAKE_ARGS="-DDRNAS_SANITIZE=ON -DDRNAS_BENCH=OFF -DDRNAS_CUDA=OFF"
+	@$(MAKE) --no-print-directory all PRESET=sanitize BUILD=build-sanitize
 	ctest --test-dir build-sanitize --output-on-failure -j $(JOBS)
 
 test-torture: deps ## randomised tests repeated with 20 seeds
@@ -34,7 +49,12 @@ test-torture: deps ## randomised tests repeated with 20 seeds
 	@for seed in $$(seq 1 20); do echo "seed $$seed"; \
 	  DRNAS_TEST_SEED=$$seed OMP_WAIT_POLICY=passive $(BUILD)/tests/drnas_tests --minimal || exit 1; done
 
-check: test lint ## tests and lint in short form
+check: deps lint ## before a release: lint, then all tests of a build that travels, with all CUDA architectures
+	@$(MAKE) --no-print-directory all PRESET=release BUILD=build-release
+	ctest --test-dir build-release --output-on-failure -j $(JOBS)
+
+check-aarch64: ## cross build for aarch64, kernel tests under qemu
+	@tools/check_aarch64.sh
 
 bench: all ## step and kernel benchmarks on this machine
 	$(BUILD)/bench/bench_step --space nas-bench-201 --json $(BUILD)/bench_step.json
@@ -53,16 +73,14 @@ install: all ## headers, libraries, CMake package and programs under PREFIX
 	cmake --install $(BUILD) --prefix $(PREFIX)
 
 format: ## clang-format over all sources
-	git ls-files '*.h' '*.cpp' '*.cu' | xargs clang-format -i
+	@tools/lint.sh --format
 
-lint: ## include direction, vendor headers, file length; clang-tidy where installed
-	@python3 tests/check_layers.py .
-	@if command -v clang-tidy >/dev/null && [ -f $(BUILD)/compile_commands.json ]; then \
-	  git ls-files 'kernels/*.cpp' 'engine/*.cpp' 'data/*.cpp' 'nas/*.cpp' 'tools/*.cpp' | \
-	  xargs -P $(JOBS) -n 4 clang-tidy -p $(BUILD) --quiet --extra-arg=-Wno-unknown-warning-option; fi
+lint: ## layout, include direction, vendor headers, length of files and functions; clang-tidy on all sources
+	@tools/install_deps.sh lint
+	@tools/lint.sh
 
 clean: ## remove build folders
-	rm -rf build build-sanitize drnas_search drnas_train drnas_report
+	rm -rf build build-sanitize build-release build-lint build-aarch64 drnas_search drnas_train drnas_report
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-18s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-18s %s\n", $$1, $$2}'

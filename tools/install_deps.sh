@@ -1,21 +1,47 @@
 #!/bin/sh
-# Installs the Debian packages that the build needs and that are missing; elsewhere says what is needed.
+# SPDX-License-Identifier: MIT
+# Installs the Debian packages that are missing for a purpose and nothing else; elsewhere says what is needed.
 set -eu
-packages="g++ cmake ninja-build make git python3 libdnnl-dev libstb-dev libcli11-dev nlohmann-json3-dev libeigen3-dev doctest-dev libbenchmark-dev zlib1g-dev"
+usage="usage: tools/install_deps.sh [search | build | lint | aarch64]
+  search    build the programs and search (make search)
+  build     also tests and benchmarks (make, make test); the default
+  lint      clang-format, clang-tidy (make lint)
+  aarch64   cross compiler and emulator (make check-aarch64)"
+fail() { echo "error: $1" >&2; exit 2; }
+
+search="g++ cmake ninja-build make git libdnnl-dev libstb-dev libcli11-dev nlohmann-json3-dev libeigen3-dev zlib1g-dev"
 # Real images for `make search`; it does without where this cannot be had.
 optional="dataset-fashion-mnist"
+case "${1:-build}" in
+  search) packages=$search ;;
+  build) packages="$search python3 doctest-dev libbenchmark-dev" ;;
+  lint) packages="$search python3 clang-format clang-tidy" optional="" ;;
+  aarch64) packages="cmake ninja-build make git python3 g++-aarch64-linux-gnu qemu-user" optional="" ;;
+  -h | --help) echo "$usage"; exit 0 ;;
+  *) fail "$1: unknown purpose, expected search, build, lint or aarch64" ;;
+esac
+[ $# -le 1 ] || fail "$2: expected one purpose"
 
 installed() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed'; }
 missing_of() { for p in $1; do installed "$p" || printf '%s ' "$p"; done; }
 
 if ! command -v apt-get >/dev/null 2>&1; then
-  for header in dnnl.hpp stb/stb_image.h CLI/CLI.hpp nlohmann/json.hpp eigen3/Eigen/Core doctest/doctest.h zlib.h; do
+  case "${1:-build}" in
+    lint) commands="clang-format clang-tidy" headers="" ;;
+    aarch64) commands="aarch64-linux-gnu-g++ qemu-aarch64" headers="" ;;
+    *) commands="cmake" headers="dnnl.hpp stb/stb_image.h CLI/CLI.hpp nlohmann/json.hpp eigen3/Eigen/Core zlib.h"
+      if [ "${1:-build}" = build ]; then headers="$headers doctest/doctest.h"; fi ;;
+  esac
+  for command in $commands; do
+    command -v "$command" >/dev/null 2>&1 || fail "no $command found, expected it in PATH"
+  done
+  for header in $headers; do
     found=no
-    for folder in /usr/include /usr/local/include; do [ -e "$folder/$header" ] && found=yes; done
-    if [ "$found" = no ]; then
-      echo "needed: a C++20 compiler, cmake 3.25, oneDNN 2.6 or 3, stb, CLI11, nlohmann-json, Eigen 3.3, doctest, Google Benchmark, zlib (no $header here)" >&2
-      exit 1
-    fi
+    for folder in /usr/include /usr/local/include; do
+      if [ -e "$folder/$header" ]; then found=yes; fi
+    done
+    [ "$found" = yes ] || fail "no $header found; needed: a C++20 compiler, cmake 3.25, oneDNN 2.6 or 3, stb, CLI11, \
+nlohmann-json, Eigen 3.3, zlib, for tests doctest, for benchmarks Google Benchmark"
   done
   exit 0
 fi
@@ -33,7 +59,9 @@ if [ "$(id -u)" -ne 0 ]; then
   root=sudo
 fi
 echo "installing: $missing$wanted"
-$root apt-get update -qq || echo "package lists could not be refreshed; going on with the old ones" >&2
+# Package descriptions in other languages are not needed.
+$root apt-get update -qq -o Acquire::Languages=none ||
+  echo "package lists could not be refreshed; going on with the old ones" >&2
 install() { $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null; }
 # shellcheck disable=SC2086  # lists of words
 if [ -n "$missing" ]; then install $missing; fi

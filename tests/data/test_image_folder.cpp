@@ -45,6 +45,14 @@ std::vector<int> first_bytes(const ImageSet& set) {
   return values;
 }
 
+/// Training and test images of the classes a and b, one each.
+void write_two_classes(const Path& path) {
+  for (const char* part : {"train", "test"}) {
+    write_constant(path / part / "a" / "0.ppm", 1);
+    write_constant(path / part / "b" / "0.ppm", 1);
+  }
+}
+
 }  // namespace
 
 TEST_CASE("image folder: file number, then class") {
@@ -194,10 +202,7 @@ TEST_CASE("image folder: bad folders") {
   std::filesystem::create_directories(path / "train");
   std::filesystem::create_directories(path / "test");
   check_error(reading, {(path / "train").string(), "no classes"});
-  for (const char* part : {"train", "test"}) {
-    write_constant(path / part / "a" / "0.ppm", 1);
-    write_constant(path / part / "b" / "0.ppm", 1);
-  }
+  write_two_classes(path);
   CHECK_NOTHROW(reading());
   SUBCASE("empty class") {
     std::filesystem::remove(path / "train" / "b" / "0.ppm");
@@ -212,6 +217,28 @@ TEST_CASE("image folder: bad folders") {
     write_constant(path / "test" / "c" / "0.ppm", 1);
     check_error(reading, {(path / "test" / "c").string(), "unknown class"});
   }
+  SUBCASE("as CIFAR-10") {
+    DatasetOptions options = folder_options(path, 32);
+    options.name = "cifar10";
+    check_error([&] { read_dataset(options); },
+                {(path / "train").string(), "2 classes", "expected 10"});
+    for (int i = 0; i < 8; ++i) {
+      for (const char* part : {"train", "test"}) {
+        write_constant(path / part / ("c" + std::to_string(i)) / "0.ppm", 1);
+      }
+    }
+    const Dataset dataset = read_dataset(options);
+    CHECK(dataset.train.count == 10);
+    CHECK(dataset.train.size == 32);
+    CHECK(dataset.mean[1] == doctest::Approx(0.48215827));
+  }
+}
+
+TEST_CASE("image folder: bad images") {
+  const TemporaryFolder folder;
+  const Path& path = folder.path();
+  const auto reading = [&path] { read(path, 4); };
+  write_two_classes(path);
   SUBCASE("garbage") {
     // Two bad files: whatever the thread count the first in order is named.
     for (int i = 1; i < 8; ++i)
@@ -235,21 +262,6 @@ TEST_CASE("image folder: bad folders") {
     check_error(reading, {(path / "train" / "a" / "0.ppm").string(), "does not decode"});
     std::filesystem::resize_file(path / "train" / "a" / "0.ppm", 0);
     check_error(reading, {(path / "train" / "a" / "0.ppm").string(), "does not decode"});
-  }
-  SUBCASE("as CIFAR-10") {
-    DatasetOptions options = folder_options(path, 32);
-    options.name = "cifar10";
-    check_error([&] { read_dataset(options); },
-                {(path / "train").string(), "2 classes", "expected 10"});
-    for (int i = 0; i < 8; ++i) {
-      for (const char* part : {"train", "test"}) {
-        write_constant(path / part / ("c" + std::to_string(i)) / "0.ppm", 1);
-      }
-    }
-    const Dataset dataset = read_dataset(options);
-    CHECK(dataset.train.count == 10);
-    CHECK(dataset.train.size == 32);
-    CHECK(dataset.mean[1] == doctest::Approx(0.48215827));
   }
 }
 

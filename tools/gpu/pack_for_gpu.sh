@@ -39,8 +39,8 @@ done
 build="$root/build-gpu"
 mkdir -p "$build"
 generator=$(command -v ninja >/dev/null && echo "-GNinja" || echo "-GUnix Makefiles")
-cmake -S "$root" -B "$build" "$generator" -DDRNAS_NATIVE=OFF -DDRNAS_CUDA=ON -DDRNAS_ROOT_PROGRAM=OFF \
-  "-DCMAKE_CUDA_ARCHITECTURES=$architecture" >"$build/configure.log" 2>&1 || { cat "$build/configure.log" >&2; fail "cannot configure"; }
+cmake --preset gpu-pack -S "$root" -B "$build" "$generator" "-DCMAKE_CUDA_ARCHITECTURES=$architecture" \
+  >"$build/configure.log" 2>&1 || { cat "$build/configure.log" >&2; fail "cannot configure"; }
 # shellcheck disable=SC2086  # a list of words
 cmake --build "$build" -j "$jobs" --target $programs >"$build/build.log" 2>&1 || { tail -n 40 "$build/build.log" >&2; fail "cannot build"; }
 

@@ -57,7 +57,7 @@
     return all.filter((column) => drnas.runs.some((run) => column.value(run) !== null));
   }
 
-  /** Text that may break behind underscores and bars. */
+  /** Text that may break after underscores and bars. */
   drnas.breakable = (text) =>
       String(text).split(/(?<=[_|+,])/).flatMap((part, i) => (i ? [element('wbr'), part] : [part]));
 
