@@ -23,11 +23,7 @@ std::vector<T> download(const Tensor& from);
 /// Copies a dense tensor to another of the same element type and size, on any device.
 void copy(const Tensor& from, const Tensor& to);
 
-/// One value of a device tensor, for tables and counters.
-template <class T>
-T download_scalar(const Tensor& from) {
-  return download<T>(from).at(0);
-}
+/// To a tensor of one value.
 template <class T>
 void upload_scalar(T value, const Tensor& to) {
   upload<T>(std::span<const T>(&value, 1), to);

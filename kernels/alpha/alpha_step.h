@@ -12,7 +12,7 @@ namespace drnas::kernels {
 /// concentrations of the last draw:
 ///   1. gradient = dL/dalpha of that draw from dL/dtheta, as dirichlet_backward; where dtheta is
 ///      null it stays.
-///   2. gradient += kl d/dalpha sum over rows of KL(Dir(beta) || Dir(1, ..., 1)), masked entries
+///   2. gradient += kl d/dalpha sum over rows of KL(Dir(beta) || Dir(1, ..., 1)), pruned entries
 ///      included; left out where kl is zero.
 ///   3. *squared_norm = sum of the gradient's squares, in fixed order.
 ///   4. alpha by Adam on the gradient, scaled down to rule.max_norm; a norm that is not finite
@@ -21,7 +21,7 @@ namespace drnas::kernels {
 struct AlphaStep {
   int edges, ops;
   const double* dtheta;      ///< or null: `gradient` holds dL/dalpha
-  const std::uint8_t* mask;  ///< to `raw_theta`: as dirichlet_sample took and left them; mask may
+  const std::uint8_t* kept;  ///< to `raw_theta`: as dirichlet_sample took and left them; kept may
                              ///< be null, and the others where neither dtheta nor kl needs them
   const double* concentration;
   const double* theta;

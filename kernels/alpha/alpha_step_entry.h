@@ -12,7 +12,7 @@ namespace drnas::kernels {
 
 /// The first part as a call of its own.
 DRNAS_HD inline DirichletBackward draw_gradient(const AlphaStep& p) {
-  return {p.dtheta,     p.alpha,     p.mask,     p.concentration, p.theta,
+  return {p.dtheta,     p.alpha,     p.kept,     p.concentration, p.theta,
           p.derivative, p.raw_theta, p.gradient, p.edges,         p.ops};
 }
 

@@ -113,11 +113,6 @@ DRNAS_HD inline double dirichlet_derivative(double x, double y, double log_x, do
   return x / b * (log_x + digamma_difference(a, b) - k.slope) / k.value;
 }
 
-/// dx/da of a sample x of Beta(a, b) at a fixed quantile; arguments as for dirichlet_derivative.
-DRNAS_HD inline double beta_pathwise(double x, double y, double log_x, double a, double b) {
-  return y * dirichlet_derivative(x, y, log_x, a, b);
-}
-
 /// ln of a Gamma(a, 1) draw, a > 0: Marsaglia and Tsang (ACM TOMS 26(3), 2000) with the attempt in
 /// the counter. Below a = 1, Gamma(a) = Gamma(a + 1) U^(1/a), in logs, where a = 1e-3 gives values
 /// far under the smallest double. Even attempts hold normals, odd ones the acceptance uniform; U is
@@ -162,17 +157,17 @@ DRNAS_HD inline SimplexCoordinate simplex_coordinate(const double* log_gamma, in
   return {own / total, y, log_x};
 }
 
-/// Share of entry i among the kept entries of exp(log_gamma); 0 for a masked entry. `mask` may be
-/// null: all kept.
-DRNAS_HD inline double kept_share(const double* log_gamma, const std::uint8_t* mask, int ops,
+/// Share of entry i among the kept entries of exp(log_gamma); 0 for a pruned entry. `kept` may be
+/// null: all are.
+DRNAS_HD inline double kept_share(const double* log_gamma, const std::uint8_t* kept, int ops,
                                   int i) {
-  if (mask != nullptr && mask[i] == 0) return 0.0;
+  if (kept != nullptr && kept[i] == 0) return 0.0;
   double top = log_gamma[i];
   for (int j = 0; j < ops; ++j)
-    if ((mask == nullptr || mask[j] != 0) && log_gamma[j] > top) top = log_gamma[j];
+    if ((kept == nullptr || kept[j] != 0) && log_gamma[j] > top) top = log_gamma[j];
   double total = 0.0;
   for (int j = 0; j < ops; ++j)
-    if (mask == nullptr || mask[j] != 0) total += std::exp(log_gamma[j] - top);
+    if (kept == nullptr || kept[j] != 0) total += std::exp(log_gamma[j] - top);
   return std::exp(log_gamma[i] - top) / total;
 }
 

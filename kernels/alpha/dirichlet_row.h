@@ -34,7 +34,7 @@ DRNAS_HD inline void store_draw(const DirichletSample& p, const double* log_gamm
   double others = 0.0;
   for (int j = 0; j < p.ops; ++j) others += j == op ? 0.0 : p.concentration[row + j];
   p.raw_theta[i] = draw.x;
-  p.theta[i] = kept_share(log_gamma, p.mask == nullptr ? nullptr : p.mask + row, p.ops, op);
+  p.theta[i] = kept_share(log_gamma, p.kept == nullptr ? nullptr : p.kept + row, p.ops, op);
   p.derivative[i] =
       p.ops == 1 ? 0.0
                  : dirichlet_derivative(draw.x, draw.y, draw.log_x, p.concentration[i], others);
@@ -43,14 +43,14 @@ DRNAS_HD inline void store_draw(const DirichletSample& p, const double* log_gamm
 /// dL/dalpha of one entry.
 DRNAS_HD inline double alpha_gradient(const DirichletBackward& p, int edge, int op) {
   const int row = edge * p.ops, i = row + op;
-  if (p.mask != nullptr && p.mask[i] == 0) return 0.0;
-  double mean = 0.0, kept = 0.0;
+  if (p.kept != nullptr && p.kept[i] == 0) return 0.0;
+  double mean = 0.0, sum = 0.0;
   for (int j = row; j < row + p.ops; ++j) {
     mean += p.theta[j] * p.dtheta[j];
-    kept += p.mask == nullptr || p.mask[j] != 0 ? p.raw_theta[j] : 0.0;
+    sum += p.kept == nullptr || p.kept[j] != 0 ? p.raw_theta[j] : 0.0;
   }
-  if (kept < DBL_MIN) return 0.0;
-  return concentration_slope(p.alpha[i], p.concentration[i]) * (p.derivative[i] / kept) *
+  if (sum < DBL_MIN) return 0.0;
+  return concentration_slope(p.alpha[i], p.concentration[i]) * (p.derivative[i] / sum) *
          (p.dtheta[i] - mean);
 }
 

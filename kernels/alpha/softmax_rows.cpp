@@ -8,14 +8,14 @@
 namespace drnas::kernels {
 
 template <>
-void softmax_rows<Device::cpu>(int edges, int ops, const double* alpha, const std::uint8_t* mask,
+void softmax_rows<Device::cpu>(int edges, int ops, const double* alpha, const std::uint8_t* kept,
                                double* theta, Stream) {
-  for (int e = 0; e < edges; ++e, alpha += ops, theta += ops, mask += mask ? ops : 0) {
-    const auto kept = [&](int o) { return !mask || mask[o]; };
+  for (int e = 0; e < edges; ++e, alpha += ops, theta += ops, kept += kept ? ops : 0) {
+    const auto is_kept = [&](int o) { return !kept || kept[o]; };
     double largest = -std::numeric_limits<double>::infinity(), sum = 0;
     for (int o = 0; o < ops; ++o)
-      if (kept(o)) largest = std::max(largest, alpha[o]);
-    for (int o = 0; o < ops; ++o) sum += theta[o] = kept(o) ? std::exp(alpha[o] - largest) : 0.0;
+      if (is_kept(o)) largest = std::max(largest, alpha[o]);
+    for (int o = 0; o < ops; ++o) sum += theta[o] = is_kept(o) ? std::exp(alpha[o] - largest) : 0.0;
     for (int o = 0; o < ops; ++o) theta[o] /= sum;
   }
 }

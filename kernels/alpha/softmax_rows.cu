@@ -12,16 +12,16 @@ constexpr unsigned threads = 128;
 
 /// One thread an entry; each adds its row in order, so that all entries share the same sum.
 __global__ void __launch_bounds__(threads) forward_kernel(int edges, int ops, const double* alpha,
-                                                          const std::uint8_t* mask, double* theta) {
+                                                          const std::uint8_t* kept, double* theta) {
   const int i = static_cast<int>(global_thread());
   if (i >= edges * ops) return;
   const int row = i / ops * ops;
-  const auto kept = [mask](int j) { return mask == nullptr || mask[j] != 0; };
+  const auto is_kept = [kept](int j) { return kept == nullptr || kept[j] != 0; };
   double largest = -INFINITY, sum = 0, own = 0;
   for (int j = row; j < row + ops; ++j)
-    if (kept(j) && alpha[j] > largest) largest = alpha[j];
+    if (is_kept(j) && alpha[j] > largest) largest = alpha[j];
   for (int j = row; j < row + ops; ++j) {
-    const double share = kept(j) ? std::exp(alpha[j] - largest) : 0.0;
+    const double share = is_kept(j) ? std::exp(alpha[j] - largest) : 0.0;
     sum += share;
     own = j == i ? share : own;
   }
@@ -46,9 +46,9 @@ LaunchShape shape_for(int edges, int ops) {
 }  // namespace
 
 template <>
-void softmax_rows<Device::cuda>(int edges, int ops, const double* alpha, const std::uint8_t* mask,
+void softmax_rows<Device::cuda>(int edges, int ops, const double* alpha, const std::uint8_t* kept,
                                 double* theta, Stream stream) {
-  launch("softmax_rows", forward_kernel, shape_for(edges, ops), stream, edges, ops, alpha, mask,
+  launch("softmax_rows", forward_kernel, shape_for(edges, ops), stream, edges, ops, alpha, kept,
          theta);
 }
 

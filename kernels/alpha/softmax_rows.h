@@ -7,10 +7,10 @@
 
 namespace drnas::kernels {
 
-/// theta = softmax of each row of alpha [edges, ops], float64; masked entries (mask 0) get 0. mask
-/// may be null.
+/// theta = softmax of each row of alpha [edges, ops], float64; pruned entries (kept 0) get 0. kept
+/// may be null: all are.
 template <Device D>
-void softmax_rows(int edges, int ops, const double* alpha, const std::uint8_t* mask, double* theta,
+void softmax_rows(int edges, int ops, const double* alpha, const std::uint8_t* kept, double* theta,
                   Stream);
 /// dalpha_i = theta_i (g_i - sum_j theta_j g_j), overwritten.
 template <Device D>

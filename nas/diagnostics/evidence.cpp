@@ -23,7 +23,7 @@ struct ActiveEntries {
   SimplexRows rows;
 
   explicit ActiveEntries(const Alpha& p) {
-    const std::vector<std::uint8_t> kept = p.kept_mask();
+    const std::vector<std::uint8_t> kept = p.kept_entries();
     rows.rows = p.edges;
     for (int i = 0; i < p.edges * p.ops; ++i) {
       if (!kept[static_cast<std::size_t>(i)]) continue;

@@ -17,7 +17,7 @@ class AdamRule final : public AlphaRule {
     kernels::AlphaStep step{};
     step.edges = alpha.edges;
     step.ops = alpha.ops;
-    step.mask = alpha.kept_data();
+    step.kept = alpha.kept_data();
     law_.enter_gradient(dtheta, step);
     step.kl = options_.kl;
     step.gradient = alpha.gradient.data<double>();
@@ -33,8 +33,8 @@ class AdamRule final : public AlphaRule {
     });
   }
 
-  void prune(const std::vector<std::uint8_t>& mask) override {
-    for (const Tensor* moments : {&first_moment_, &second_moment_}) zero_pruned(mask, *moments);
+  void prune(const std::vector<std::uint8_t>& kept) override {
+    for (const Tensor* moments : {&first_moment_, &second_moment_}) zero_pruned(kept, *moments);
   }
 
   void archive(StateArchive& a) override {

@@ -23,16 +23,16 @@ Alpha::Alpha(int edges, int ops, std::uint64_t seed, Device device) : edges(edge
   upload<double>(initial, values);
 }
 
-void Alpha::prune(const std::vector<std::uint8_t>& mask) {
-  if (static_cast<std::int64_t>(mask.size()) != values.elements())
-    throw Error("alpha: a mask of " + std::to_string(mask.size()) + " entries, expected " +
-                std::to_string(values.elements()));
+void Alpha::prune(const std::vector<std::uint8_t>& now_kept) {
+  if (static_cast<std::int64_t>(now_kept.size()) != values.elements())
+    throw Error("alpha: what is kept has " + std::to_string(now_kept.size()) +
+                " entries, expected " + std::to_string(values.elements()));
   kept = Tensor(values.shape(), MemoryTag::optimizer, values.device(), DType::u8);
-  upload<std::uint8_t>(mask, kept);
-  zero_pruned(mask, values);
+  upload<std::uint8_t>(now_kept, kept);
+  zero_pruned(now_kept, values);
 }
 
-std::vector<std::uint8_t> Alpha::kept_mask() const {
+std::vector<std::uint8_t> Alpha::kept_entries() const {
   if (kept.empty())
     return std::vector<std::uint8_t>(static_cast<std::size_t>(values.elements()), std::uint8_t{1});
   return download<std::uint8_t>(kept);
@@ -53,10 +53,10 @@ std::vector<std::vector<double>> Alpha::rows(const Tensor& table) const {
   return all;
 }
 
-void zero_pruned(const std::vector<std::uint8_t>& mask, const Tensor& table) {
+void zero_pruned(const std::vector<std::uint8_t>& kept, const Tensor& table) {
   std::vector<double> values = download<double>(table);
-  for (std::size_t i = 0; i < mask.size(); ++i)
-    if (mask[i] == 0) values[i] = 0;
+  for (std::size_t i = 0; i < kept.size(); ++i)
+    if (kept[i] == 0) values[i] = 0;
   upload<double>(values, table);
 }
 

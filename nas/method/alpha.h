@@ -16,23 +16,23 @@ struct Alpha {
 
   /// values = 1e-3 N(0, 1) from the Philox stream (seed, mixing).
   Alpha(int edges, int ops, std::uint64_t seed, Device device);
-  /// Leaves the operations whose entry is 0 out of every mixture from now on: their alpha rests at
-  /// zero.
-  void prune(const std::vector<std::uint8_t>& mask);
+  /// Leaves the operations whose entry of `now_kept` is 0 out of every mixture from now on: their
+  /// alpha rests at zero.
+  void prune(const std::vector<std::uint8_t>& now_kept);
 
   Device device() const { return values.device(); }
   const std::uint8_t* kept_data() const {
     return kept.empty() ? nullptr : kept.data<std::uint8_t>();
   }
   /// One entry for each of values; all 1 where nothing is pruned.
-  std::vector<std::uint8_t> kept_mask() const;
+  std::vector<std::uint8_t> kept_entries() const;
   /// A float64 table of alpha's shape, zero.
   Tensor make_table() const;
   /// Row-major [edges][ops].
   std::vector<std::vector<double>> rows(const Tensor& table) const;
 };
 
-/// Sets the entries of a float64 table to zero where the mask is 0.
-void zero_pruned(const std::vector<std::uint8_t>& mask, const Tensor& table);
+/// Sets the entries of a float64 table to zero whose entry of `kept` is 0.
+void zero_pruned(const std::vector<std::uint8_t>& kept, const Tensor& table);
 
 }  // namespace drnas

@@ -14,7 +14,7 @@ namespace drnas {
 class AlphaRule : public AlphaUpdate {
  public:
   /// What the rule keeps of these operations rests at zero from now on.
-  virtual void prune(const std::vector<std::uint8_t>& mask) = 0;
+  virtual void prune(const std::vector<std::uint8_t>& kept) = 0;
   virtual void archive(StateArchive& archive) = 0;
 };
 

@@ -31,11 +31,11 @@ class Bilevel final : public SearchMethod {
   }
   std::vector<std::uint8_t> choose_kept(int keep) const override {
     const Alpha& alpha = law_->alpha();
-    return keep_largest(alpha.rows(alpha.values), alpha.kept_mask(), keep);
+    return keep_largest(alpha.rows(alpha.values), alpha.kept_entries(), keep);
   }
-  void prune(const std::vector<std::uint8_t>& mask) override {
-    law_->alpha().prune(mask);
-    rule_->prune(mask);
+  void prune(const std::vector<std::uint8_t>& kept) override {
+    law_->alpha().prune(kept);
+    rule_->prune(kept);
   }
 
   void archive(StateArchive& a) override {

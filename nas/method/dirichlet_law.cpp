@@ -51,7 +51,7 @@ class DirichletLaw final : public Law {
 
   std::vector<std::vector<double>> mean() const override {
     auto rows = concentrations();
-    const std::vector<std::uint8_t> kept = alpha_.kept_mask();
+    const std::vector<std::uint8_t> kept = alpha_.kept_entries();
     std::size_t entry = 0;
     for (auto& row : rows) {
       for (double& value : row)

@@ -47,23 +47,23 @@ const MethodInfo& search_method(std::string_view name) {
 }
 
 std::vector<std::uint8_t> keep_largest(const std::vector<std::vector<double>>& alpha,
-                                       const std::vector<std::uint8_t>& mask, int keep) {
-  std::vector<std::uint8_t> kept;
+                                       const std::vector<std::uint8_t>& kept, int keep) {
+  std::vector<std::uint8_t> next;
   for (std::size_t row = 0; row < alpha.size(); ++row) {
     const std::vector<double>& values = alpha[row];
     std::vector<int> order;
     for (std::size_t op = 0; op < values.size(); ++op)
-      if (mask.empty() || mask[row * values.size() + op]) order.push_back(static_cast<int>(op));
+      if (kept.empty() || kept[row * values.size() + op]) order.push_back(static_cast<int>(op));
     if (keep < 1 || keep > static_cast<int>(order.size()))
       throw Error("stage: an edge with " + std::to_string(order.size()) +
                   " operations cannot keep " + std::to_string(keep));
     std::stable_sort(order.begin(), order.end(),
                      [&](int a, int b) { return values[a] > values[b]; });
-    std::vector<std::uint8_t> row_mask(values.size(), 0);
-    for (int i = 0; i < keep; ++i) row_mask[static_cast<std::size_t>(order[i])] = 1;
-    kept.insert(kept.end(), row_mask.begin(), row_mask.end());
+    std::vector<std::uint8_t> row_kept(values.size(), 0);
+    for (int i = 0; i < keep; ++i) row_kept[static_cast<std::size_t>(order[i])] = 1;
+    next.insert(next.end(), row_kept.begin(), row_kept.end());
   }
-  return kept;
+  return next;
 }
 
 }  // namespace drnas

@@ -54,10 +54,10 @@ class SearchMethod {
 
   /// The architecture that the search would answer now.
   virtual Architecture choose(const SearchSpace& space, bool none) const = 0;
-  /// The mask [edges, operations] that keeps `keep` operations an edge of those that are kept now.
+  /// Which operations [edges, operations] stay where each edge keeps `keep` of those it has now.
   virtual std::vector<std::uint8_t> choose_kept(int keep) const = 0;
-  /// Leaves the operations whose entry is 0 out from now on.
-  virtual void prune(const std::vector<std::uint8_t>& mask) = 0;
+  /// Leaves the operations whose entry of `kept` is 0 out from now on.
+  virtual void prune(const std::vector<std::uint8_t>& kept) = 0;
 
   /// All state, saved or loaded by the one function.
   virtual void archive(StateArchive& archive) = 0;
@@ -91,9 +91,9 @@ const MethodInfo* find_search_method(std::string_view name);
 /// Throws Error that lists the known ones.
 const MethodInfo& search_method(std::string_view name);
 
-/// Which of the kept entries of `mask` (empty: all) are the `keep` largest alphas of each row; the
+/// Which entries of `kept` (empty: all) stay 1: those of the `keep` largest alphas of each row, the
 /// first of equal ones.
 std::vector<std::uint8_t> keep_largest(const std::vector<std::vector<double>>& alpha,
-                                       const std::vector<std::uint8_t>& mask, int keep);
+                                       const std::vector<std::uint8_t>& kept, int keep);
 
 }  // namespace drnas

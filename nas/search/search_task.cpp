@@ -180,10 +180,10 @@ void SearchTask::rebuild(const std::filesystem::path& file, std::int64_t epoch,
     throw Error(file.string() + ": stage " + std::to_string(stage_) + " at epoch " +
                 std::to_string(epoch + 1) + " does not match the run's stages");
   if (stage_ == 1) return begin();
-  std::vector<std::uint8_t> mask;
-  for (const std::int64_t k : kept) mask.push_back(k != 0 ? 1 : 0);
-  method_->prune(mask);
-  build(inputs_.plan_stage(options_, device_, first_memory_, stage(), mask).network);
+  std::vector<std::uint8_t> now_kept;
+  for (const std::int64_t k : kept) now_kept.push_back(k != 0 ? 1 : 0);
+  method_->prune(now_kept);
+  build(inputs_.plan_stage(options_, device_, first_memory_, stage(), now_kept).network);
 }
 
 /// Prunes each edge to the operations with the largest alpha and widens what they see.

@@ -6,10 +6,7 @@
 
 namespace drnas::toys {
 
-RandomPathLaw::RandomPathLaw(Alpha alpha) : Law(std::move(alpha)), theta_(alpha_.make_table()) {
-  upload<double>(std::vector<double>(static_cast<std::size_t>(alpha_.values.elements())),
-                 alpha_.gradient);
-}
+RandomPathLaw::RandomPathLaw(Alpha alpha) : Law(std::move(alpha)), theta_(alpha_.make_table()) {}
 
 const Tensor& RandomPathLaw::draw(const std::uint32_t* step) {
   dispatch(theta_.device(), [&]<Device D>() {
@@ -43,7 +40,7 @@ class RandomPaths final : public SearchMethod, private AlphaUpdate {
     return space.derive(law_.mean(), none);
   }
   std::vector<std::uint8_t> choose_kept(int keep) const override {
-    return keep_largest(law_.mean(), law_.alpha().kept_mask(), keep);
+    return keep_largest(law_.mean(), law_.alpha().kept_entries(), keep);
   }
   void prune(const std::vector<std::uint8_t>& mask) override { law_.alpha().prune(mask); }
   void archive(StateArchive&) override {}  // the draws are numbered by the search

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""tools/data/make_subset.py and tools/convert_*.py on files that the tests write."""
+"""The scripts of tools/data on files that the tests write."""
 
 import collections
 import pathlib
@@ -9,6 +9,7 @@ import sys
 import tempfile
 import types
 import unittest
+import zlib
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.dont_write_bytecode = True
@@ -210,6 +211,41 @@ class Svhn(Case):
         self.assertEqual(records[3073 + 1 + 1024 * 2 + 32 * 5 + 7], images[5, 7, 2, 1])
         savemat(self.folder / "test_32x32.mat", {"X": images, "y": numpy.array([[1], [11], [9]])})
         self.check_error(run("convert_svhn.py", *arguments), "label 11 of image 1", "1 to 10")
+
+
+class PackTable(Case):
+    OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+    HEADER = "architecture,cifar10_test,cifar100_test,imagenet16_120_test"
+
+    def pack(self, lines, header=HEADER):
+        (self.folder / "table.csv").write_text("\n".join([header, *lines]) + "\n")
+        return run("pack_nb201_table.py", self.folder / "table.csv", self.folder / "table.bin")
+
+    def rows(self):
+        """All cells in a mixed order; accuracies follow from a cell's number."""
+        for n in (i * 7 % 5 ** 6 for i in range(5 ** 6)):
+            a, b, c, d, e, f = (self.OPERATIONS[n // 5 ** digit % 5] for digit in range(5, -1, -1))
+            yield f"|{a}~0|+|{b}~0|{c}~1|+|{d}~0|{e}~1|{f}~2|,{n % 10001 / 100:.2f},{n % 101},{n % 7 + 0.004:.3f}"
+
+    def test_planes_of_bytes_by_the_number_of_the_cell(self):
+        result = self.pack(list(self.rows()))
+        self.assertEqual(result.returncode, 0, result)
+        planes = zlib.decompress((self.folder / "table.bin").read_bytes())
+        n = 5 ** 6
+        self.assertEqual(len(planes), 6 * n)
+        values = [[256 * high + low for high, low in zip(planes[2 * s * n:], planes[(2 * s + 1) * n:(2 * s + 2) * n])]
+                  for s in range(3)]
+        self.assertEqual(values[0], [i % 10001 for i in range(n)])
+        self.assertEqual(values[1], [i % 101 * 100 for i in range(n)])
+        self.assertEqual(values[2], [i % 7 * 100 for i in range(n)])
+
+    def test_bad_tables_are_named(self):
+        row = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+        self.check_error(self.pack([], "architecture,cifar10"), "table.csv: header")
+        self.check_error(self.pack([f"{row},1,2,100.1"]), "line 2", "0 to 100")
+        self.check_error(self.pack([f"{row},1,2,x"]), "table.csv")
+        self.check_error(self.pack([f"{row},1,2,3"]), "1 architectures, expected 15625")
+        self.check_error(self.pack(["|conv~0|,1,2,3"]), "'|conv~0|'", "expected six of")
 
 
 if __name__ == "__main__":

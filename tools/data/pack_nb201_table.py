@@ -72,7 +72,7 @@ def main():
             stream.write(packed)
     except (TableError, OSError) as failure:
         print(f"error: {failure}", file=sys.stderr)
-        return 2
+        return 1
     print(f"{arguments.out}: {len(packed)} bytes")
     return 0
 
