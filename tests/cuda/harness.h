@@ -7,65 +7,36 @@
 #include <cuda_runtime.h>
 #include <doctest/doctest.h>
 
-#include <cmath>
-#include <cstdint>
-#include <cstdlib>
+#include <algorithm>
 #include <cstring>
-#include <random>
 #include <vector>
 
-#include "kernels/core/launch.h"
+#include "tests/cuda/device_array.h"
+#include "tests/support/calls.h"
 #ifdef DRNAS_SIMT
 #include "executor.h"
 #endif
 
 namespace drnas::test {
 
-/// An array in device memory of its own, so that accesses outside it are found.
-template <class T>
-class DeviceArray {
- public:
-  explicit DeviceArray(const std::vector<T>& values) : count_(values.size()) {
-    void* memory = nullptr;
-    kernels::require_cuda(cudaMalloc(&memory, count_ * sizeof(T)), "allocate");
-    data_ = static_cast<T*>(memory);
-    kernels::require_cuda(
-        cudaMemcpy(data_, values.data(), count_ * sizeof(T), cudaMemcpyHostToDevice), "copy");
-  }
-  /// Filled with NaN patterns.
-  explicit DeviceArray(std::size_t count) : DeviceArray(poison(count)) {}
-  ~DeviceArray() { cudaFree(data_); }
-  DeviceArray(const DeviceArray&) = delete;
-  DeviceArray& operator=(const DeviceArray&) = delete;
-
-  T* data() const { return data_; }
-  operator T*() const { return data_; }
-  std::vector<T> read() const {
-    std::vector<T> values(count_);
-    kernels::require_cuda(cudaDeviceSynchronize(), "finish");
-    kernels::require_cuda(
-        cudaMemcpy(values.data(), data_, count_ * sizeof(T), cudaMemcpyDeviceToHost), "copy");
-    return values;
-  }
-
- private:
-  static std::vector<T> poison(std::size_t count) {
-    std::vector<T> values(count);
-    if (count) std::memset(static_cast<void*>(values.data()), 0xff, count * sizeof(T));
-    return values;
-  }
-
-  T* data_ = nullptr;
-  std::size_t count_;
-};
-
-/// Workspaces come in bytes.
-using DeviceBytes = DeviceArray<unsigned char>;
-
 template <class T>
 bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() &&
          (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
+}
+
+inline bool same_bits(const Results& a, const Results& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
+    return x.first == y.first && same_bits(x.second, y.second);
+  });
+}
+
+/// What the host executor found so far: accesses outside arrays and what a GPU forbids.
+inline void check_faults() {
+#ifdef DRNAS_SIMT
+  simt::check_device_memory();
+  for (const std::string& fault : simt::take_faults()) FAIL_CHECK(fault);
+#endif
 }
 
 /// Runs `body`, which launches kernels on fresh arrays and returns what they wrote, under four
@@ -83,38 +54,79 @@ auto in_every_order(const Body& body) {
     CHECK(same_bits(first, again));
   }
   simt::set_order({});
-  simt::check_device_memory();
-  for (const std::string& fault : simt::take_faults()) FAIL_CHECK(fault);
 #else
   CHECK(same_bits(first, body()));
 #endif
+  check_faults();
   return first;
 }
 
-/// The test's random numbers; DRNAS_TEST_SEED changes them.
-inline std::mt19937 random_engine(std::uint32_t salt) {
-  const char* seed = std::getenv("DRNAS_TEST_SEED");
-  return std::mt19937(salt + 7919u * static_cast<std::uint32_t>(seed ? std::atoi(seed) : 0));
-}
+/// On the device, in the usual order alone.
+struct OnDeviceOnce {
+  Layouts layouts = nullptr;
 
-inline std::vector<float> normals(std::mt19937& engine, std::size_t count, float deviation = 1) {
-  std::normal_distribution<float> draw(0, deviation);
-  std::vector<float> values(count);
-  for (float& v : values) v = draw(engine);
-  return values;
-}
-
-/// Largest difference relative to the largest expected magnitude.
-template <class A, class B>
-double relative_error(const std::vector<A>& got, const std::vector<B>& expected) {
-  REQUIRE(got.size() == expected.size());
-  double difference = 0, scale = 0;
-  for (std::size_t i = 0; i < got.size(); ++i) {
-    const double d = std::abs(static_cast<double>(got[i]) - static_cast<double>(expected[i]));
-    if (!(d <= difference)) difference = d;  // NaN stays
-    scale = std::max(scale, std::abs(static_cast<double>(expected[i])));
+  template <class Place>
+  Results operator()(const Place& place) const {
+    const Results results = run_call<Device::cuda>(place, layouts);
+    check_faults();
+    return results;
   }
-  return scale > 0 ? difference / scale : difference;
+};
+
+/// On the device, in every order.
+struct OnDevice {
+  /// Roundings of a float32 sum over a plane, in a thread and over a warp.
+  static constexpr double sum_roundings = 40;
+  Layouts layouts = nullptr;
+
+  OnDeviceOnce once() const { return {layouts}; }
+  /// Images and their strides are aligned or not; every fourth time all are dense.
+  static OnDevice any_layout(Rng& rng) {
+    const int shift = pick(rng, {0, 0, 1, 2}), gap = pick(rng, {0, 0, 1, 2});
+    return {rng() % 4 ? every_image({shift, gap}) : nullptr};
+  }
+  template <class Place>
+  Results operator()(const Place& place) const {
+    return in_every_order([&] { return once()(place); });
+  }
+};
+
+/// On the device, by a graph that is launched twice; nothing runs while it is recorded.
+struct Replayed {
+  template <class Place>
+  Results operator()(const Place& place) const {
+    return run_call<Device::cuda>([&](Buffers<Device::cuda>& buffers) {
+      const Call call = place(buffers);
+      return buffers.call(0, [call, &buffers](kernels::Stream) { replay(call, buffers); });
+    });
+  }
+
+ private:
+  static void replay(const Call& call, const Buffers<Device::cuda>& buffers) {
+    const Results before = buffers.results();
+    cudaStream_t stream = nullptr;
+    cudaGraph_t graph = nullptr;
+    cudaGraphExec_t exec = nullptr;
+    kernels::require_cuda(cudaStreamCreate(&stream), "create a stream");
+    kernels::require_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal),
+                          "record");
+    call.run(stream);
+    kernels::require_cuda(cudaStreamEndCapture(stream, &graph), "record");
+    CHECK(same_bits(buffers.results(), before));
+    kernels::require_cuda(cudaGraphInstantiate(&exec, graph, 0), "prepare a graph");
+    for (int i = 0; i < 2; ++i) kernels::require_cuda(cudaGraphLaunch(exec, stream), "launch");
+    kernels::require_cuda(cudaStreamSynchronize(stream), "finish");
+    cudaGraphExecDestroy(exec);
+    cudaGraphDestroy(graph);
+    cudaStreamDestroy(stream);
+  }
+};
+
+/// Checks that a call does the same when it comes from a graph, as it did before.
+template <class Place>
+void check_replay(const Place& place) {
+  const Results directly = OnDeviceOnce{}(place);
+  CHECK(same_bits(Replayed{}(place), directly));
 }
 
 }  // namespace drnas::test

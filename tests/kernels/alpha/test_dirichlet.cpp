@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/alpha/dirichlet.h"
+#include "tests/cases/dirichlet.h"
 
-#include <doctest/doctest.h>
 #include <omp.h>
 
-#include <algorithm>
-#include <cmath>
-#include <random>
-#include <vector>
-
 #include "kernels/alpha/dirichlet_math.h"
+#include "tests/support/calls.h"
 #include "tests/support/special_functions.h"
 
 namespace {
@@ -21,32 +16,20 @@ using Values = std::vector<double>;
 using Mask = std::vector<std::uint8_t>;
 
 /// Rows of alpha with everything that a draw leaves.
-struct Draw {
-  Draw(int row_count, int op_count, Values start, Mask keep = {})
-      : edges(row_count), ops(op_count), alpha(std::move(start)), mask(std::move(keep)) {
-    const std::size_t size = alpha.size();
-    REQUIRE(size == static_cast<std::size_t>(edges * ops));
-    concentration = theta = derivative = raw = Values(size, -1.0);
+struct Draw : test::DirichletCase {
+  using DirichletCase::DirichletCase;
+  void sample(std::uint64_t of_seed, std::uint32_t of_step) {
+    seed = of_seed, step = of_step;
+    const test::Results r = test::OnCpu{}([&](auto& b) { return DirichletCase::sample(b); });
+    concentration = r.at("concentration"), theta = r.at("theta"), derivative = r.at("derivative"),
+    raw = r.at("raw_theta");
   }
-  void sample(std::uint64_t seed, std::uint32_t step) {
-    kernels::dirichlet_sample<Device::cpu>(
-        {alpha.data(), mask.empty() ? nullptr : mask.data(), concentration.data(), theta.data(),
-         derivative.data(), raw.data(), edges, ops, seed, &step},
-        nullptr);
-  }
-  Values backward(const Values& dtheta) const {
-    Values dalpha(alpha.size(), -1.0);
-    kernels::dirichlet_backward<Device::cpu>(
-        {dtheta.data(), alpha.data(), mask.empty() ? nullptr : mask.data(), concentration.data(),
-         theta.data(), derivative.data(), raw.data(), dalpha.data(), edges, ops},
-        nullptr);
-    return dalpha;
+  Values backward(const Values& g) {
+    dtheta = g;
+    return test::OnCpu{}([&](auto& b) { return DirichletCase::backward(b); }).at("dalpha");
   }
   bool kept(std::size_t i) const { return mask.empty() || mask[i] != 0; }
 
-  int edges, ops;
-  Values alpha;
-  Mask mask;
   Values concentration, theta, derivative, raw;
 };
 

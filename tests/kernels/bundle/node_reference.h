@@ -3,99 +3,11 @@
 // float32 may lose.
 #pragma once
 
-#include <omp.h>
-
+#include "tests/cases/node_mix.h"
+#include "tests/support/calls.h"
 #include "tests/support/reference.h"
 
 namespace drnas::test {
-
-/// A float64 result and, element by element, the sum of the magnitudes of everything that was added
-/// up for it.
-struct Bounded {
-  Doubles value, magnitude;
-
-  explicit Bounded(std::int64_t count = 0) : value(count, 0.0), magnitude(count, 0.0) {}
-  void add(std::int64_t i, double term, double size) {
-    value[i] += term;
-    magnitude[i] += size;
-  }
-  void add(std::int64_t i, double term) { add(i, term, std::abs(term)); }
-};
-
-/// Largest error in units of 2^-24 times the element's magnitude: at most the number of roundings
-/// on the longest way from an input to the result (Higham, Accuracy and Stability of Numerical
-/// Algorithms, section 3.1).
-inline double roundings(const Doubles& out, const Bounded& reference) {
-  REQUIRE(out.size() == reference.value.size());
-  double most = 0;
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    const double error = std::abs(out[i] - reference.value[i]),
-                 bound = 0x1p-24 * reference.magnitude[i] + 0x1p-126;
-    if (!(error / bound <= most)) most = std::isnan(out[i]) ? INFINITY : error / bound;
-  }
-  return most;
-}
-
-/// The same against the largest magnitude of all elements: for methods that mix elements, such as
-/// Winograd's.
-inline double roundings_of_largest(const Doubles& out, Bounded reference) {
-  double largest = 0;
-  for (const double m : reference.magnitude) largest = std::max(largest, m);
-  reference.magnitude.assign(reference.magnitude.size(), largest);
-  return roundings(out, reference);
-}
-
-/// Values with exact zeros among them, for the edge of the ReLU.
-inline Doubles normals_and_zeros(std::mt19937_64& rng, std::int64_t count) {
-  Doubles values = normals(rng, count);
-  for (double& v : values)
-    if (rng() % 16 == 0) v = rng() % 2 ? 0.0 : -0.0;
-  return values;
-}
-
-/// Sets the OpenMP thread count for a scope.
-class Threads {
- public:
-  explicit Threads(int count) : before_(omp_get_max_threads()) { omp_set_num_threads(count); }
-  Threads(const Threads&) = delete;
-  ~Threads() { omp_set_num_threads(before_); }
-
- private:
-  int before_;
-};
-
-/// A workspace of exactly `bytes` bytes.
-inline std::int64_t exact_floats(std::size_t bytes) {
-  REQUIRE(bytes % sizeof(float) == 0);
-  return static_cast<std::int64_t>(bytes / sizeof(float));
-}
-
-/// Images [n, h, w, channels] whose first c channels are mixed.
-struct Images {
-  int n, h, w, c, channels;
-
-  int parts() const { return channels / c; }
-  std::int64_t pixels() const { return std::int64_t{n} * h * w; }
-  std::int64_t count() const { return pixels() * channels; }
-  int window(std::int64_t pixel) const {
-    const int i = static_cast<int>(pixel / w % h), j = static_cast<int>(pixel % w);
-    return (std::min(i + 1, h - 1) - std::max(i - 1, 0) + 1) *
-           (std::min(j + 1, w - 1) - std::max(j - 1, 0) + 1);
-  }
-  /// Calls body(pixel, neighbour, tap) for every pixel and every neighbour inside its k x k window.
-  template <class Body>
-  void each_neighbour(int k, const Body& body) const {
-    for (std::int64_t p = 0; p < pixels(); ++p)
-      for (int tap = 0; tap < k * k; ++tap) {
-        const int i = static_cast<int>(p / w % h) + tap / k - k / 2,
-                  j = static_cast<int>(p % w) + tap % k - k / 2;
-        if (i >= 0 && i < h && j >= 0 && j < w) body(p, (p / (h * w) * h + i) * w + j, tap);
-      }
-  }
-  /// Where channel `channel` of the concatenation (mixed, bypassed) goes when channels are
-  /// shuffled.
-  int shuffled(int channel) const { return channel % c * parts() + channel / c; }
-};
 
 /// z [pixels, rows] = weight [rows, k, k, c] * relu(first c channels of x).
 inline Bounded convolve(const Images& g, const Doubles& x, const Doubles& weight, int rows, int k) {
@@ -128,29 +40,6 @@ inline Bounded convolve_adjoint(const Images& g, const Doubles& x, const Doubles
   return dweight;
 }
 
-/// Mean and variance over pixels of every channel of z [pixels, channels].
-struct Moments {
-  Doubles mean, var;
-
-  Moments(const Doubles& z, int channels) : mean(channels, 0.0), var(channels, 0.0) {
-    const double m = static_cast<double>(z.size()) / channels;
-    for (std::size_t i = 0; i < z.size(); ++i) mean[i % channels] += z[i] / m;
-    for (std::size_t i = 0; i < z.size(); ++i)
-      var[i % channels] += std::pow(z[i] - mean[i % channels], 2) / m;
-  }
-};
-
-/// A normalised term: z [pixels, c] enters as theta (z - mean) inv_std.
-struct MixTerm {
-  Doubles z, mean, inv_std;
-  int theta;
-};
-/// A source node x [pixels, channels]; theta -1: no such operation.
-struct MixSource {
-  Doubles x;
-  int skip_theta, pool_theta;
-};
-
 /// Adds to dx what the identity, the average pool and the bypass of one edge send back from dy
 /// (shuffled).
 inline void add_pass_through(const Images& g, const Doubles& dy, double skip, double pool,
@@ -164,12 +53,7 @@ inline void add_pass_through(const Images& g, const Doubles& dy, double skip, do
   });
 }
 
-struct MixReference {
-  Images g;
-  Doubles theta;
-  std::vector<MixTerm> terms;
-  std::vector<MixSource> sources;
-
+struct MixReference : Mix {
   double weight(int index) const { return index < 0 ? 0.0 : theta[index]; }
 
   Bounded forward() const {

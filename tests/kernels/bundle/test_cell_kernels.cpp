@@ -2,7 +2,6 @@
 // A cell out of bundle and node mix kernels alone: float64 gradients against finite differences,
 // float32 against float64.
 #include <array>
-#include <memory>
 
 #include "kernels/bundle/conv_bundle.h"
 #include "kernels/bundle/node_mix.h"
@@ -71,7 +70,7 @@ struct Cell {
       z.emplace_back();
       for (int s = 0; s < 2; ++s)
         z.back()[s] = convolve(g, node[j - 1], weights[j - 1][s], rows(j - 1), sizes[s]);
-      MixReference mix{g, theta, {}, {}};
+      MixReference mix{{g, theta, {}, {}}};
       for (int i = 0; i < j; ++i) {
         for (int s = 0; s < 2; ++s) mix.terms.push_back(term(z[i][s], i, j, s));
         mix.sources.push_back({node[i], first_theta(j, i) + 2, first_theta(j, i) + 3});
@@ -135,116 +134,108 @@ Gradients reference_gradients(const Cell& cell) {
 /// The cell on the float32 kernels.
 class KernelCell {
  public:
-  explicit KernelCell(const Cell& cell)
-      : cell_(cell), node_{buffer(cell.x)}, dtheta_(cell.theta.size(), 0.0) {}
+  explicit KernelCell(const Cell& cell) : cell_(cell) {}
 
   Gradients run() {
-    const Images& g = cell_.g;
-    for (int j = 1; j < cell_.nodes; ++j) {
+    const int last = cell_.nodes - 1;
+    node_ = {b_.input(cell_.x)};
+    dtheta_ = b_.output<double>("dtheta", Doubles(cell_.theta.size(), 0.0));
+    for (int j = 1; j <= last; ++j) {
       run_bundle(j - 1);
-      node_.push_back(buffer(g.count()));
+      node_.push_back(b_.output(named("node", j), cell_.g.count()));
       const NodeMix mix = mix_of(j);
-      Guarded scratch(exact_floats(kernels::node_mix_workspace<Device::cpu>(mix)));
-      kernels::node_mix_forward<Device::cpu>(mix, *node_[j], scratch.data(), nullptr);
+      kernels::node_mix_forward<Device::cpu>(
+          mix, node_[j], b_.workspace(kernels::node_mix_workspace<Device::cpu>(mix)), nullptr);
     }
     dy_.resize(cell_.nodes);
     coefficients_.resize(cell_.nodes);
-    dy_.back() = buffer(cell_.slope);
-    Gradients out{node_.back()->doubles(), {}, {}, {}};
-    for (int i = cell_.nodes - 1; i >= 0; --i) {
-      if (i + 1 < cell_.nodes) out.weights.insert(out.weights.begin(), run_bundle_backward(i));
+    dy_[last] = b_.input(cell_.slope);
+    for (int i = last; i >= 0; --i) {
+      if (i < last) run_bundle_backward(i);
       if (i > 0) run_mix_backward(i);
     }
-    out.x = dy_[0]->doubles();
-    out.theta = dtheta_;
+    for (const bool intact : b_.intact()) CHECK(intact);
+    const Results all = b_.results();
+    Gradients out{all.at(named("node", last)), all.at("dx 0"), all.at("dtheta"), {}};
+    for (int i = 0; i < last; ++i)
+      out.weights.push_back({all.at(named("dweight 1x1", i)), all.at(named("dweight 3x3", i))});
     return out;
   }
 
  private:
-  using Buffer = std::shared_ptr<Guarded>;
-  struct State {
-    kernels::ConvBundleForward f{};
-    std::vector<Buffer> keep;
-  };
-
-  template <class From>
-  static Buffer buffer(const From& from) {
-    return std::make_shared<Guarded>(from);
-  }
+  static std::string named(const char* what, int of) { return what + (" " + std::to_string(of)); }
 
   void run_bundle(int source) {
     const Images& g = cell_.g;
-    State& state = bundles_.emplace_back();
-    kernels::ConvBundleForward& f = state.f;
+    kernels::ConvBundleForward& f = bundles_.emplace_back();
     f.bundle = {g.n, g.h, g.w, g.c, g.channels, cell_.nodes - 1 - source, 2, {sizes[0], sizes[1]}};
-    f.x = *node_[source];
+    f.x = node_[source];
     f.training = true;
     f.eps = static_cast<float>(eps);
-    const auto keep = [&](auto&& from) { return state.keep.emplace_back(buffer(from))->data(); };
     for (int s = 0; s < 2; ++s) {
-      f.weight[s] = keep(cell_.weights[source][s]);
-      f.z[s] = keep(g.pixels() * f.bundle.z_channels(s));
-      f.mean[s] = keep(std::int64_t{cell_.rows(source)});
-      f.inv_std[s] = keep(std::int64_t{cell_.rows(source)});
+      f.weight[s] = b_.input(cell_.weights[source][s]);
+      f.z[s] = b_.output("", g.pixels() * f.bundle.z_channels(s));
+      f.mean[s] = b_.output("", cell_.rows(source));
+      f.inv_std[s] = b_.output("", cell_.rows(source));
     }
-    Guarded scratch(exact_floats(kernels::conv_bundle_forward_workspace<Device::cpu>(f.bundle)));
-    kernels::conv_bundle_forward<Device::cpu>(f, scratch.data(), nullptr);
+    kernels::conv_bundle_forward<Device::cpu>(
+        f, b_.workspace(kernels::conv_bundle_forward_workspace<Device::cpu>(f.bundle)), nullptr);
   }
 
   NodeMix mix_of(int j) const {
     const Images& g = cell_.g;
     NodeMix mix{g.n, g.h, g.w, g.c, g.channels, 2 * j, j, {}, {}, cell_.theta.data()};
     for (int i = 0; i < j; ++i) {
-      const kernels::ConvBundleForward& f = bundles_[i].f;
+      const kernels::ConvBundleForward& f = bundles_[i];
       const int first = (j - i - 1) * g.c, t = Cell::first_theta(j, i);
       for (int s = 0; s < 2; ++s)
         mix.term[2 * i + s] = {f.z[s] + first, f.bundle.z_channels(s), f.mean[s] + first,
                                f.inv_std[s] + first, t + s};
-      mix.source[i] = {*node_[i], t + 2, t + 3};
+      mix.source[i] = {node_[i], t + 2, t + 3};
     }
     return mix;
   }
 
   void run_mix_backward(int j) {
-    kernels::NodeMixBackward b{mix_of(j), *dy_[j], {}, dtheta_.data()};
-    coefficients_[j] = buffer(std::int64_t{3} * cell_.g.c * b.mix.terms);
-    for (int t = 0; t < b.mix.terms; ++t) b.coefficients[t] = coefficients(j, t);
-    Guarded scratch(exact_floats(kernels::node_mix_backward_workspace<Device::cpu>(b.mix)));
-    kernels::node_mix_backward<Device::cpu>(b, scratch.data(), nullptr);
+    kernels::NodeMixBackward k{mix_of(j), dy_[j], {}, dtheta_};
+    coefficients_[j] = b_.output("", std::int64_t{3} * cell_.g.c * k.mix.terms);
+    for (int t = 0; t < k.mix.terms; ++t) k.coefficients[t] = coefficients(j, t);
+    kernels::node_mix_backward<Device::cpu>(
+        k, b_.workspace(kernels::node_mix_backward_workspace<Device::cpu>(k.mix)), nullptr);
   }
 
   float* coefficients(int j, int term) const {
-    return coefficients_[j]->data() + std::int64_t{3} * cell_.g.c * term;
+    return coefficients_[j] + std::int64_t{3} * cell_.g.c * term;
   }
 
-  std::array<Doubles, 2> run_bundle_backward(int i) {
-    const kernels::ConvBundleForward& f = bundles_[i].f;
-    kernels::ConvBundleBackward b{};
-    b.bundle = f.bundle;
-    b.x = f.x;
-    std::array<Buffer, 2> dweight;
+  void run_bundle_backward(int i) {
+    const kernels::ConvBundleForward& f = bundles_[i];
+    kernels::ConvBundleBackward k{};
+    k.bundle = f.bundle;
+    k.x = f.x;
     for (int s = 0; s < 2; ++s) {
-      b.weight[s] = f.weight[s];
-      b.z[s] = f.z[s];
-      dweight[s] = buffer(f.bundle.weight_count(s));
-      b.dweight[s] = *dweight[s];
+      k.weight[s] = f.weight[s];
+      k.z[s] = f.z[s];
+      k.dweight[s] =
+          b_.output(named(s ? "dweight 3x3" : "dweight 1x1", i), f.bundle.weight_count(s));
     }
     for (int j = i + 1; j < cell_.nodes; ++j) {
       const double* theta = cell_.theta.data() + Cell::first_theta(j, i);
-      b.edge[j - i - 1] = {
-          *dy_[j], {coefficients(j, 2 * i), coefficients(j, 2 * i + 1)}, theta + 2, theta + 3};
+      k.edge[j - i - 1] = {
+          dy_[j], {coefficients(j, 2 * i), coefficients(j, 2 * i + 1)}, theta + 2, theta + 3};
     }
-    dy_[i] = buffer(cell_.g.count());
-    b.dx = *dy_[i];
-    Guarded scratch(exact_floats(kernels::conv_bundle_backward_workspace<Device::cpu>(b.bundle)));
-    kernels::conv_bundle_backward<Device::cpu>(b, scratch.data(), nullptr);
-    return {dweight[0]->doubles(), dweight[1]->doubles()};
+    k.dx = b_.output(named("dx", i), cell_.g.count());
+    dy_[i] = k.dx;
+    kernels::conv_bundle_backward<Device::cpu>(
+        k, b_.workspace(kernels::conv_bundle_backward_workspace<Device::cpu>(k.bundle)), nullptr);
   }
 
   const Cell& cell_;
-  std::vector<Buffer> node_, dy_, coefficients_;
-  std::vector<State> bundles_;
-  Doubles dtheta_;
+  Buffers<Device::cpu> b_;
+  std::vector<float*> node_, coefficients_;
+  std::vector<const float*> dy_;
+  std::vector<kernels::ConvBundleForward> bundles_;
+  double* dtheta_ = nullptr;
 };
 
 /// Calls body(values, gradient of them) for x, theta and every weight, with the gradients' common
@@ -272,7 +263,7 @@ TEST_CASE("cell kernels: gradients of a random functional") {
     const Gradients d = reference_gradients(cell), k = KernelCell(cell).run();
 
     // Differences of a loss of size |loss| lose 2^-53 |loss| / h; some weights have no effect
-    // behind a batch norm.
+    // before a batch norm.
     double scale = std::abs(cell.loss());
     for (const double v : d.x) scale = std::max(scale, std::abs(v));
     each_input(cell, d, [&](Doubles& values, const Doubles& gradient) {

@@ -1,134 +1,137 @@
 // SPDX-License-Identifier: MIT
 // Convolution bundles: CUDA sources against the CPU twin, statistics against float64.
-#include "tests/kernels/bundle/conv_bundle_calls.h"
+#include "tests/cuda/harness.h"
+#include "tests/kernels/bundle/conv_bundle_checks.h"
 
 using namespace drnas;
 using namespace drnas::test;
-using namespace drnas::test::conv_bundle;
 
 namespace {
 
-void check_forward(const ConvBundle& b, const Inputs& in) {
-  const Results cpu = forward<Device::cpu>(b, in, Mode::training);
-  Results device = forward<Device::cuda>(b, in, Mode::training);
-  device.all = in_every_order([&] { return forward<Device::cuda>(b, in, Mode::training).all; });
-  const Results still = forward<Device::cuda>(b, in, Mode::no_running),
-                evaluation = forward<Device::cuda>(b, in, Mode::evaluation),
-                cpu_evaluation = forward<Device::cpu>(b, in, Mode::evaluation);
-  for (int s = 0; s < b.sizes; ++s) {
-    CHECK(relative_error(device.at(5 * s), cpu.at(5 * s)) <
-          tolerance(b.kernel[s] * b.kernel[s] * b.c));
-    check_statistics(b, device, s);
-    for (int i = 0; i < 3; ++i) CHECK(same_bits(still.at(5 * s + i), device.at(5 * s + i)));
-    CHECK(same_bits(evaluation.at(5 * s), device.at(5 * s)));
-    for (int i = 1; i < 5; ++i)
-      CHECK(same_bits(evaluation.at(5 * s + i), cpu_evaluation.at(5 * s + i)));
-  }
+/// Roundings of a sum of `terms` against the largest result; the CPU twin's methods cost some more.
+double tolerance(double terms) { return 0x1p-24 * (terms + 48); }
+
+/// Products that an element of dx is made of, edges' sums included.
+int products_of_dx(const ConvBundle& b) {
+  int products = 2 * b.edges;
+  for (int s = 0; s < b.sizes; ++s) products += b.kernel[s] * b.kernel[s] * b.rows(s);
+  return products;
 }
 
-void check_backward(const ConvBundle& b, const Inputs& in, const Upstream& up) {
-  const Results cpu = backward<Device::cpu>(b, in, up);
-  Results device = backward<Device::cuda>(b, in, up);
-  device.all = in_every_order([&] { return backward<Device::cuda>(b, in, up).all; });
-  for (int s = 0; s < b.sizes; ++s)
-    CHECK(relative_error(device.at(1 + s), cpu.at(1 + s)) <
-          tolerance(static_cast<double>(b.pixels())));
-  CHECK(relative_error(device.at(0), cpu.at(0)) < tolerance(products_of_dx(b)));
-  // Whatever is left out, the rest keeps its bits.
-  for (const Wanted& wanted :
-       {Wanted{false}, Wanted{true, {false, false}}, Wanted{true, {true, false}},
-        Wanted{false, {false, true}}, Wanted{false, {false, false}}}) {
-    const Results part = backward<Device::cuda>(b, in, up, wanted);
-    if (wanted.dx) CHECK(same_bits(part.at(0), device.at(0)));
-    for (int s = 0; s < b.sizes; ++s)
-      if (wanted.dweight[s]) CHECK(same_bits(part.at(1 + s), device.at(1 + s)));
+void check_forward(const ConvBundleCase& c) {
+  const ConvBundle& b = c.bundle;
+  const auto forward = [&](auto& buffers) { return c.forward(buffers); };
+  const Results cpu = OnCpu{}(forward), device = OnDevice{}(forward);
+  for (int s = 0; s < b.sizes; ++s) {
+    CHECK(max_error(device.at(result(s, "z")), cpu.at(result(s, "z"))) <
+          tolerance(b.kernel[s] * b.kernel[s] * b.c));
+    // A thread adds up eight values and merges a few sums of eight; the rest is in double.
+    check_statistics(b, device, s, 16, 32);
   }
+  check_modes(OnDevice{}, c, device);
+}
+
+void check_backward(const ConvBundleCase& c) {
+  const auto backward = [&](auto& buffers) { return c.backward(buffers); };
+  const Results cpu = OnCpu{}(backward), device = OnDevice{}(backward);
+  for (int s = 0; s < c.bundle.sizes; ++s)
+    CHECK(max_error(device.at(result(s, "dweight")), cpu.at(result(s, "dweight"))) <
+          tolerance(static_cast<double>(c.bundle.pixels())));
+  CHECK(max_error(device.at("dx"), cpu.at("dx")) < tolerance(products_of_dx(c.bundle)));
+  check_parts(OnDevice{}, c, device);
+}
+
+/// Every number of parts and channels; the rest by chance.
+template <class Body>
+void each_bundle(Rng& rng, const Body& body) {
+  static const std::vector<int> sizes[] = {{1, 3}, {3, 1}, {3}, {1}};
+  const auto up_to = [&](unsigned most) { return 1 + static_cast<int>(rng() % most); };
+  for (const int parts : {1, 2, 3, 4, 8})
+    for (const int c : {1, 2, 3, 4, 6, 8, 9, 16}) {
+      const int n = up_to(3), h = up_to(7), w = up_to(7), edges = up_to(3);
+      body(make_bundle(n, h, w, c, parts, edges, sizes[rng() % 4]));
+    }
 }
 
 /// Several blocks of pixels, several tiles of channels, images of several strips.
-const ConvBundle large_shapes[] = {make_bundle(3, 9, 9, 16, 1, 3, {1, 3}),
-                                   make_bundle(2, 9, 8, 4, 4, 8, {3}),
-                                   make_bundle(2, 7, 9, 12, 2, 7, {3, 1})};
+const ConvBundle large_bundles[] = {make_bundle(3, 9, 9, 16, 1, 3, {1, 3}),
+                                    make_bundle(2, 9, 8, 4, 4, 8, {3}),
+                                    make_bundle(2, 7, 9, 12, 2, 7, {3, 1})};
 
 }  // namespace
 
 TEST_CASE("cuda: conv bundle forward agrees with the CPU's") {
-  auto rng = random_engine(71);
-  const auto check = [&](const ConvBundle& b) { check_forward(b, Inputs(rng, b)); };
-  each_shape(rng, check);
-  for (const ConvBundle& b : large_shapes) capture_and(b, [&] { check(b); });
+  auto rng = generator(71);
+  const auto check = [&](const ConvBundle& b) {
+    capture_and(b, [&] { check_forward(ConvBundleCase(rng, b)); });
+  };
+  each_bundle(rng, check);
+  for (const ConvBundle& b : large_bundles) check(b);
 }
 
 TEST_CASE("cuda: conv bundle statistics of more pixels than blocks hold at once") {
-  auto rng = random_engine(72);
+  auto rng = generator(72);
   const ConvBundle b = make_bundle(1, 130, 127, 8, 1, 8, {1});
-  const Inputs in(rng, b);
-  Results r = forward<Device::cuda>(b, in, Mode::training);
-  r.all = in_every_order([&] { return forward<Device::cuda>(b, in, Mode::training).all; });
-  check_statistics(b, r, 0);
+  const ConvBundleCase c(rng, b);
+  check_statistics(b, OnDevice{}([&](auto& buffers) { return c.forward(buffers); }), 0, 16, 32);
 }
 
 TEST_CASE("cuda: conv bundle backward agrees with the CPU's") {
-  auto rng = random_engine(73);
+  auto rng = generator(73);
   const auto check = [&](const ConvBundle& b) {
-    const Inputs in(rng, b);
-    check_backward(b, in, Upstream(rng, b));
+    capture_and(b, [&] { check_backward(ConvBundleCase(rng, b)); });
   };
-  each_shape(rng, check);
-  for (const ConvBundle& b : large_shapes) capture_and(b, [&] { check(b); });
+  each_bundle(rng, check);
+  for (const ConvBundle& b : large_bundles) check(b);
 }
 
 TEST_CASE("cuda: conv bundles of edges without some sizes, and of none at all") {
-  auto rng = random_engine(76);
+  auto rng = generator(76);
   const auto check = [&](const ConvBundle& b) {
-    const Inputs in(rng, b);
-    check_forward(b, in);
-    check_backward(b, in, Upstream(rng, b));
+    const ConvBundleCase c(rng, b);
+    capture_and(b, [&] {
+      check_forward(c);
+      check_backward(c);
+    });
   };
-  each_shape(rng, [&](const ConvBundle& full) {
-    const ConvBundle b = ragged(rng, full);
-    capture_and(b, [&] { check(b); });
-  });
+  each_bundle(rng, [&](const ConvBundle& full) { check(ragged(rng, full)); });
   // One edge beside many: of tiles of channels and blocks of pixels the sizes need unlike numbers.
   for (const ConvBundle& b : {make_bundle(3, 9, 9, 16, 1, 8, {1, 3}, {0x08, 0xff}),
                               make_bundle(3, 9, 9, 16, 1, 8, {3, 1}, {0xf7, 0x80}),
                               make_bundle(2, 40, 41, 6, 2, 3, {1, 3}, {0x07, 0x02}),
                               make_bundle(2, 5, 4, 4, 4, 3, {}), make_bundle(2, 5, 4, 6, 1, 8, {})})
-    capture_and(b, [&] { check(b); });
+    check(b);
 }
 
 TEST_CASE("cuda: conv bundles replay from a graph") {
-  auto rng = random_engine(74);
-  for (const ConvBundle& b : {large_shapes[0], make_bundle(2, 5, 3, 6, 2, 2, {1, 3}),
+  auto rng = generator(74);
+  for (const ConvBundle& b : {large_bundles[0], make_bundle(2, 5, 3, 6, 2, 2, {1, 3}),
                               make_bundle(2, 5, 3, 6, 2, 3, {1, 3}, {5, 2})}) {
-    const Inputs in(rng, b);
-    const Upstream up(rng, b);
-    const Results f = forward<Device::cuda>(b, in, Mode::no_running),
-                  g = backward<Device::cuda>(b, in, up);
-    CHECK(same_bits(forward<Device::cuda>(b, in, Mode::no_running, Run::replayed).all, f.all));
-    CHECK(same_bits(backward<Device::cuda>(b, in, up, {}, Run::replayed).all, g.all));
+    const ConvBundleCase c(rng, b);
+    check_replay([&](auto& of) { return c.forward(of, Mode::no_running); });
+    check_replay([&](auto& of) { return c.backward(of); });
   }
 }
 
 #ifdef DRNAS_SIMT
 TEST_CASE("cuda: conv bundles start few kernels beside the convolutions") {
-  auto rng = random_engine(75);
-  for (const int c : {6, 8}) {
-    const ConvBundle b = make_bundle(1, 3, 3, c, 1, 2, {1, 3});
-    const Inputs in(rng, b);
-    const Upstream up(rng, b);
-    const auto started = [](const auto& body) {
+  auto rng = generator(75);
+  for (const int channels : {6, 8}) {
+    const ConvBundleCase c(rng, make_bundle(1, 3, 3, channels, 1, 2, {1, 3})),
+        none(rng, make_bundle(1, 3, 3, channels, 1, 2, {}));
+    const auto started = [](const auto& place) {
+      Buffers<Device::cuda> buffers;
+      const Call call = place(buffers);
       const std::int64_t before = simt::counts().kernels;
-      body();
+      call.run(nullptr);
       return simt::counts().kernels - before;
     };
-    CHECK(started([&] { forward<Device::cuda>(b, in, Mode::training); }) == 2);
-    CHECK(started([&] { forward<Device::cuda>(b, in, Mode::evaluation); }) == 2);
-    CHECK(started([&] { backward<Device::cuda>(b, in, up); }) == (c == 6 ? 3 : 2));
-    const ConvBundle none = make_bundle(1, 3, 3, c, 1, 2, {});
-    CHECK(started([&] { forward<Device::cuda>(none, in, Mode::training); }) == 0);
-    CHECK(started([&] { backward<Device::cuda>(none, in, up); }) == 1);
-    CHECK(forward_workspace<Device::cuda, float>(none) == 0);
+    CHECK(started([&](auto& b) { return c.forward(b); }) == 2);
+    CHECK(started([&](auto& b) { return c.forward(b, Mode::evaluation); }) == 2);
+    CHECK(started([&](auto& b) { return c.backward(b); }) == (channels == 6 ? 3 : 2));
+    CHECK(started([&](auto& b) { return none.forward(b); }) == 0);
+    CHECK(started([&](auto& b) { return none.backward(b); }) == 1);
+    CHECK(forward_workspace<Device::cuda, float>(none.bundle) == 0);
   }
 }
 #endif

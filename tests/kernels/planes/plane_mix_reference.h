@@ -1,178 +1,128 @@
 // SPDX-License-Identifier: MIT
-// Node mixes on planes in float64. `Inputs` of a call: anything with planes(n, dense) and
-// array(values) that say where these numbers are.
+// Node mixes on planes in float64, and what both twins must do. `Run`: OnCpu or OnDevice.
 #pragma once
 
-#include <memory>
-
-#include "kernels/planes/plane_mix.h"
+#include "tests/cases/plane_mix.h"
 #include "tests/kernels/planes/plane_reference.h"
 
 namespace drnas::test {
 
-/// A random mix of terms and sources on planes [n, c, pixels] of `parts` c channels.
-struct PlaneMixCase {
-  struct Term {
-    Doubles z, mean, inv_std;
-    int theta;
-  };
-  struct Source {
-    Doubles x, bypass;
-    int theta;  ///< -1: no identity
-  };
-  PlaneShape s;
-  int parts;
-  Doubles theta, dy;
-  std::vector<Term> terms;
-  std::vector<Source> sources;
-
-  PlaneMixCase(std::mt19937_64& rng, const PlaneShape& shape, int parts, int term_count,
-               int source_count)
-      : s(shape), parts(parts) {
-    std::uniform_real_distribution<double> uniform(0.1, 1.0);
-    for (int i = 0; i < 2 * (term_count + source_count) + 2; ++i) theta.push_back(uniform(rng));
-    for (int t = 0; t < term_count; ++t) {
-      Term term{normals(rng, s.count(), uniform(rng)), {}, {}, 2 * t + 1};
-      const double offset = normals(rng, 1)[0];
-      for (double& z : term.z) z = static_cast<float>(z + offset);
-      const ChannelMoments moments(s, term.z);
-      term.mean = rounded(moments.mean);
-      term.inv_std = rounded(moments.inv_std());
-      terms.push_back(std::move(term));
+inline Bounded mixed(const PlaneMixCase& c) {
+  Bounded y(c.whole().count());
+  c.s.each([&](int image, int ch, std::int64_t i) {
+    const std::int64_t to = c.whole().at(image, ch * c.parts, i % c.s.pixels);
+    for (const PlaneMixCase::Term& t : c.terms) {
+      const double scale = c.theta[t.theta] * t.inv_std[ch];
+      y.add(to, scale * (t.z[i] - t.mean[ch]), scale * (std::abs(t.z[i]) + std::abs(t.mean[ch])));
     }
-    for (int k = 0; k < source_count; ++k)
-      sources.push_back({normals(rng, s.count()), normals(rng, s.count() * (parts - 1)),
-                         rng() % 4 ? 2 * (term_count + k) : -1});
-    dy = normals(rng, s.count() * parts);
-  }
-
-  PlaneShape whole() const { return {s.n, s.c * parts, s.pixels}; }
-  PlaneShape bypassed() const { return {s.n, s.c * (parts - 1), s.pixels}; }
-
-  /// theta is the host's; the caller may move it.
-  template <class Inputs>
-  kernels::PlaneMix call(Inputs& inputs) const {
-    kernels::PlaneMix p{};
-    p.n = s.n, p.pixels = s.pixels, p.c = s.c, p.channels = s.c * parts;
-    for (const Term& t : terms)
-      p.term[p.terms++] = {inputs.planes(s.n, t.z), inputs.array(t.mean), inputs.array(t.inv_std),
-                           t.theta};
-    for (const Source& source : sources) {
-      kernels::PlaneMixSource& out = p.source[p.sources++];
-      out.skip_theta = source.theta;
-      if (source.theta >= 0) out.x = inputs.planes(s.n, source.x);
-      if (parts > 1) out.bypass = inputs.planes(s.n, source.bypass);
-    }
-    p.theta = theta.data();
-    return p;
-  }
-
-  Bounded forward() const {
-    Bounded y(whole().count());
-    s.each([&](int image, int ch, std::int64_t i) {
-      const std::int64_t to = whole().at(image, ch * parts, i % s.pixels);
-      for (const Term& t : terms) {
-        const double scale = theta[t.theta] * t.inv_std[ch];
-        y.add(to, scale * (t.z[i] - t.mean[ch]), scale * (std::abs(t.z[i]) + std::abs(t.mean[ch])));
-      }
-      for (const Source& source : sources)
-        if (source.theta >= 0) y.add(to, theta[source.theta] * source.x[i]);
+    for (const PlaneMixCase::Source& source : c.sources)
+      if (source.theta >= 0) y.add(to, c.theta[source.theta] * source.x[i]);
+  });
+  const PlaneShape bypassed{c.s.n, c.s.c * (c.parts - 1), c.s.pixels};
+  for (const PlaneMixCase::Source& source : c.sources)
+    bypassed.each([&](int image, int ch, std::int64_t i) {
+      const int shuffled = ch % c.s.c * c.parts + 1 + ch / c.s.c;
+      y.add(c.whole().at(image, shuffled, i % c.s.pixels), source.bypass[i]);
     });
-    for (const Source& source : sources)
-      bypassed().each([&](int image, int ch, std::int64_t i) {
-        const int shuffled = ch % s.c * parts + 1 + ch / s.c;
-        y.add(whole().at(image, shuffled, i % s.pixels), source.bypass[i]);
-      });
-    return y;
-  }
+  return y;
+}
 
-  Doubles mixed_gradient() const {
-    Doubles mixed(s.count());
-    s.each([&](int image, int ch, std::int64_t i) {
-      mixed[i] = dy[whole().at(image, ch * parts, i % s.pixels)];
+struct PlaneMixGradients {
+  Doubles dy;  ///< of the mixed channels
+  Bounded theta;
+  std::vector<Bounded> z;
+
+  explicit PlaneMixGradients(const PlaneMixCase& c)
+      : dy(c.s.count()), theta(static_cast<std::int64_t>(c.theta.size())) {
+    c.s.each([&](int image, int ch, std::int64_t i) {
+      dy[i] = c.dy[c.whole().at(image, ch * c.parts, i % c.s.pixels)];
     });
-    return mixed;
-  }
-
-  struct Gradients {
-    Bounded theta;
-    std::vector<Bounded> z;
-  };
-  Gradients backward() const {
-    const Doubles mixed = mixed_gradient();
-    Gradients d{Bounded(static_cast<std::int64_t>(theta.size())), {}};
-    for (const Term& t : terms) {
-      NormGradient norm(s, t.z, t.mean, t.inv_std, Doubles(s.c, theta[t.theta]), mixed);
-      for (int ch = 0; ch < s.c; ++ch)
-        d.theta.add(t.theta, norm.product.value[ch], norm.product.magnitude[ch]);
-      d.z.push_back(std::move(norm.dz));
+    for (const PlaneMixCase::Term& t : c.terms) {
+      NormGradient norm(c.s, t.z, t.mean, t.inv_std, Doubles(c.s.c, c.theta[t.theta]), dy);
+      for (int ch = 0; ch < c.s.c; ++ch)
+        theta.add(t.theta, norm.product.value[ch], norm.product.magnitude[ch]);
+      z.push_back(std::move(norm.dz));
     }
-    for (const Source& source : sources)
-      for (std::int64_t i = 0; i < s.count() && source.theta >= 0; ++i)
-        d.theta.add(source.theta, mixed[i] * source.x[i]);
-    return d;
+    for (const PlaneMixCase::Source& source : c.sources)
+      for (std::int64_t i = 0; i < c.s.count() && source.theta >= 0; ++i)
+        theta.add(source.theta, dy[i] * source.x[i]);
   }
 };
 
-/// A random state with edges to later nodes.
-struct SourceGradientCase {
-  PlaneShape s;
-  int parts;
-  bool accumulate;
-  Doubles theta, before_x, before_bypass;
-  std::vector<Doubles> dy;
-  std::vector<int> skip;
-
-  SourceGradientCase(std::mt19937_64& rng, const PlaneShape& shape, int parts, int edges,
-                     bool accumulate)
-      : s(shape),
-        parts(parts),
-        accumulate(accumulate),
-        theta(normals(rng, 2 * edges + 1)),
-        before_x(normals(rng, s.count())),
-        before_bypass(normals(rng, s.count() * (parts - 1))) {
-    for (int e = 0; e < edges; ++e) {
-      dy.push_back(normals(rng, s.count() * parts));
-      skip.push_back(rng() % 3 ? 2 * e + 1 : -1);
+/// Channels [first, end) of (mixed, bypassed) of a state's gradient.
+inline Bounded source_gradient(const SourceGradientCase& c, int first, int end,
+                               const Doubles& before) {
+  const PlaneShape to{c.s.n, end - first, c.s.pixels}, from{c.s.n, c.s.c * c.parts, c.s.pixels};
+  Bounded d(to.count());
+  to.each([&](int image, int k, std::int64_t i) {
+    const int ch = first + k;
+    if (c.accumulate) d.add(i, before[i]);
+    for (std::size_t e = 0; e < c.dy.size(); ++e) {
+      if (ch < c.s.c && c.skip[e] < 0) continue;
+      const double weight = ch < c.s.c ? c.theta[c.skip[e]] : 1.0;
+      d.add(i, weight * c.dy[e][from.at(image, ch % c.s.c * c.parts + ch / c.s.c, i % c.s.pixels)]);
     }
-  }
+  });
+  return d;
+}
 
-  template <class Inputs>
-  kernels::PlaneSourceGradient call(Inputs& inputs) const {
-    kernels::PlaneSourceGradient p{};
-    p.n = s.n, p.pixels = s.pixels, p.c = s.c, p.channels = s.c * parts;
-    for (std::size_t e = 0; e < dy.size(); ++e) {
-      p.dy[p.edges] = inputs.planes(s.n, dy[e]);
-      p.skip_theta[p.edges++] = skip[e];
-    }
-    p.theta = theta.data();
-    p.accumulate_x = p.accumulate_bypass = accumulate;
-    return p;
+template <class Run>
+void check_mix(const Run& run, const PlaneMixCase& c) {
+  CAPTURE(c.s.n);
+  CAPTURE(c.s.c);
+  CAPTURE(c.s.pixels);
+  CAPTURE(c.parts);
+  CAPTURE(c.terms.size());
+  CAPTURE(c.sources.size());
+  const Results forward = run([&](auto& b) { return c.forward(b); });
+  const double summands = static_cast<double>(c.terms.size() + c.sources.size());
+  CHECK(roundings(forward.at("y"), mixed(c)) <= 6 + summands);
+  const auto backward = [&](auto& b) { return c.backward(b); };
+  const Results got = run(backward);
+  const Results twin = OnCpu{}(backward);
+  const Results alone = run([&](auto& b) { return c.backward(b, false); });
+  const PlaneMixGradients expected(c);
+  for (std::size_t t = 0; t < c.terms.size(); ++t) {
+    const std::string name = "coefficients " + std::to_string(t);
+    CHECK(roundings(assemble(c.s, got.at(name), expected.dy, c.terms[t].z), expected.z[t]) <=
+          run.sum_roundings);
+    CHECK(max_error(got.at(name), twin.at(name)) <= 1e-5);
+    CHECK(alone.at(name) == got.at(name));
   }
-  /// What dx and dbypass hold before.
-  Doubles start_x() const { return accumulate ? before_x : Doubles(before_x.size(), NAN); }
-  Doubles start_bypass() const {
-    return accumulate ? before_bypass : Doubles(before_bypass.size(), NAN);
-  }
-  Bounded x() const { return part(0, s.c, before_x); }
-  Bounded bypass() const { return part(s.c, s.c * parts, before_bypass); }
+  Doubles dtheta = got.at("dtheta");
+  for (double& d : dtheta) d -= c.dtheta_start;
+  CHECK(roundings(dtheta, expected.theta) <= run.sum_roundings);
+  CHECK(alone.at("dtheta") == Doubles(c.theta.size(), c.dtheta_start));
+}
 
- private:
-  /// Channels [first, end) of (mixed, bypassed).
-  Bounded part(int first, int end, const Doubles& before) const {
-    const PlaneShape to{s.n, end - first, s.pixels}, from{s.n, s.c * parts, s.pixels};
-    Bounded d(to.count());
-    to.each([&](int image, int k, std::int64_t i) {
-      const int ch = first + k;
-      if (accumulate) d.add(i, before[i]);
-      for (std::size_t e = 0; e < dy.size(); ++e) {
-        if (ch < s.c && skip[e] < 0) continue;
-        const double weight = ch < s.c ? theta[skip[e]] : 1.0;
-        d.add(i, weight * dy[e][from.at(image, ch % s.c * parts + ch / s.c, i % s.pixels)]);
+template <class Run>
+void check_shared_weights(Rng& rng) {
+  PlaneMixCase c(rng, {2, 4, 16}, 1, 6, 2);
+  for (std::size_t t = 0; t < c.terms.size(); ++t) c.terms[t].theta = static_cast<int>(t / 3);
+  c.sources[1].theta = 1;
+  check_mix(Run::any_layout(rng), c);
+}
+
+template <class Run>
+void check_source_gradients(Rng& rng) {
+  for (const int parts : {1, 2, 4, 6})
+    for (const int edges : {0, 1, 3, 5, kernels::PlaneSourceGradient::max_edges})
+      for (const bool accumulate : {false, true}) {
+        const PlaneShape s{pick(rng, {1, 2}), pick(rng, {1, 3, 6}),
+                           pick(rng, {1, 7, 64, 66, 1040})};
+        const SourceGradientCase c(rng, s, parts, edges, accumulate);
+        CAPTURE(parts);
+        CAPTURE(edges);
+        CAPTURE(accumulate);
+        const Run run = Run::any_layout(rng);
+        const Results got = run([&](auto& b) { return c.gradient(b); });
+        const Results alone = run([&](auto& b) { return c.gradient(b, false); });
+        CHECK(roundings(got.at("dx"), source_gradient(c, 0, s.c, c.before_x)) <= 2 + edges);
+        if (parts > 1)
+          CHECK(roundings(got.at("dbypass"),
+                          source_gradient(c, s.c, s.c * parts, c.before_bypass)) <= 2 + edges);
+        CHECK(alone.at("dx") == got.at("dx"));
       }
-    });
-    return d;
-  }
-};
+}
 
 }  // namespace drnas::test

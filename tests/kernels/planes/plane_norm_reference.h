@@ -1,75 +1,109 @@
 // SPDX-License-Identifier: MIT
-// Batch normalisation of planes with an image's scale and a ReLU, in float64.
+// Batch normalisation of planes with an image's scale and a ReLU, in float64, and what both twins
+// must do. `run`: OnCpu or OnDevice.
 #pragma once
 
-#include "kernels/planes/plane_norm.h"
+#include "tests/cases/plane_norm.h"
 #include "tests/kernels/planes/plane_reference.h"
 
 namespace drnas::test {
 
-struct PlaneNormCase {
-  PlaneShape s;
-  bool relu, affine, scaled;
-  Doubles x, mean, inv_std, gamma, beta, scale, dy, before;
+inline constexpr std::int64_t plane_sizes[] = {1, 2, 5, 9, 16, 49, 64, 100, 1024, 1063};
 
-  /// gamma and beta, and the images' scales (zeros among them), are there at random.
-  PlaneNormCase(std::mt19937_64& rng, const PlaneShape& shape, bool relu)
-      : s(shape),
-        relu(relu),
-        affine(rng() % 2),
-        scaled(rng() % 2),
-        x(normals(rng, s.count())),
-        gamma(normals(rng, s.c)),
-        beta(normals(rng, s.c)),
-        dy(normals(rng, s.count())),
-        before(normals(rng, s.count())) {
-    const double offset = normals(rng, 1)[0];
-    for (double& v : x) v = static_cast<float>(v + offset);
-    const ChannelMoments moments(s, x);
-    mean = rounded(moments.mean);
-    inv_std = rounded(moments.inv_std());
-    for (int i = 0; i < s.n; ++i) scale.push_back(rng() % 3 ? 1.25 : 0.0);
-    if (!affine) gamma.assign(s.c, 1.0), beta.assign(s.c, 0.0);
-    if (!scaled) scale.assign(s.n, 1.0);
-  }
+inline Bounded applied(const PlaneNormCase& c, bool accumulate) {
+  Bounded y(c.s.count());
+  c.s.each([&](int image, int ch, std::int64_t i) {
+    const double a = c.gamma[ch] * c.inv_std[ch], scale = c.scale[image];
+    y.add(i, scale * (a * (c.x[i] - c.mean[ch]) + c.beta[ch]),
+          scale * (std::abs(a) * (std::abs(c.x[i]) + std::abs(c.mean[ch])) + std::abs(c.beta[ch])));
+    if (accumulate) y.add(i, c.before[i]);
+    if (c.relu) y.value[i] = std::max(0.0, y.value[i]);
+  });
+  return y;
+}
 
-  template <class Inputs>
-  kernels::PlaneNormApply call(Inputs& inputs) const {
-    return {{s.n, s.c, s.pixels},
-            inputs.planes(s.n, x),
-            inputs.array(mean),
-            inputs.array(inv_std),
-            affine ? inputs.array(gamma) : nullptr,
-            affine ? inputs.array(beta) : nullptr,
-            scaled ? inputs.array(scale) : nullptr,
-            relu,
-            false};
-  }
+/// dy'.
+inline Doubles masked_gradient(const PlaneNormCase& c) {
+  Doubles d(c.s.count());
+  c.s.each([&](int image, int ch, std::int64_t i) {
+    const double y = c.gamma[ch] * (c.x[i] - c.mean[ch]) * c.inv_std[ch] + c.beta[ch];
+    d[i] = c.relu && y <= 0 ? 0.0 : c.scale[image] * c.dy[i];
+  });
+  return d;
+}
 
-  Bounded forward(bool accumulate) const {
-    Bounded y(s.count());
-    s.each([&](int image, int ch, std::int64_t i) {
-      const double a = gamma[ch] * inv_std[ch];
-      y.add(i, scale[image] * (a * (x[i] - mean[ch]) + beta[ch]),
-            scale[image] *
-                (std::abs(a) * (std::abs(x[i]) + std::abs(mean[ch])) + std::abs(beta[ch])));
-      if (accumulate) y.add(i, before[i]);
-      if (relu) y.value[i] = std::max(0.0, y.value[i]);
-    });
-    return y;
-  }
-  /// dy'.
-  Doubles masked_gradient() const {
-    Doubles d(s.count());
-    s.each([&](int image, int ch, std::int64_t i) {
-      const double y = gamma[ch] * (x[i] - mean[ch]) * inv_std[ch] + beta[ch];
-      d[i] = relu && y <= 0 ? 0.0 : scale[image] * dy[i];
-    });
-    return d;
-  }
-  NormGradient backward() const {
-    return NormGradient(s, x, mean, inv_std, gamma, masked_gradient());
-  }
-};
+/// A g + B z + C.
+inline Bounded written_out(const PlaneGradientCase& c, const Doubles& z) {
+  Bounded d(c.s.count());
+  const PlaneShape whole{c.s.n, c.s.c * c.step, c.s.pixels};
+  c.s.each([&](int image, int ch, std::int64_t i) {
+    const double from = c.g[whole.at(image, ch * c.step, i % c.s.pixels)];
+    d.add(i, c.coefficients.empty() ? from : c.coefficients[ch] * from);
+    if (c.coefficients.empty()) return;
+    d.add(i, c.coefficients[c.s.c + ch] * z[i]);
+    d.add(i, c.coefficients[2 * c.s.c + ch]);
+  });
+  return d;
+}
+
+template <class Run>
+void check_moments(const Run& run, Rng& rng, const PlaneShape& s, double offset) {
+  CAPTURE(s.n);
+  CAPTURE(s.c);
+  CAPTURE(s.pixels);
+  CAPTURE(offset);
+  const kernels::NormMode mode{true, 1e-5f, 0.1f};
+  PlaneNormCase c(rng, s, false);
+  c.x = normals(rng, s.count());
+  for (double& v : c.x) v = static_cast<float>(v + offset);
+  const Results got = run([&](auto& b) { return c.moments(b, mode); });
+  check_statistics(s, c.x, mode, got);
+  const Results batch = run.once()([&](auto& b) { return c.moments(b, mode, false); });
+  CHECK(batch.at("mean") == got.at("mean"));
+  CHECK(batch.at("inv_std") == got.at("inv_std"));
+}
+
+template <class Run>
+void check_evaluation(const Run& run, Rng& rng) {
+  const PlaneNormCase c(rng, {2, 3, 4}, false);
+  const kernels::NormMode mode{false, 0.25f, 0.1f};
+  check_evaluation(run, 3, [&](auto& b) { return c.moments(b, mode); });
+  CHECK_THROWS_AS(run([&](auto& b) { return c.moments(b, mode, false); }), Error);
+}
+
+template <class Run>
+void check_apply(const Run& run, const PlaneNormCase& c, bool accumulate) {
+  CAPTURE(c.s.pixels);
+  CAPTURE(c.relu);
+  CAPTURE(accumulate);
+  const Results got = run([&](auto& b) { return c.apply(b, accumulate); });
+  CHECK(roundings(got.at("y"), applied(c, accumulate)) <= 8);
+}
+
+template <class Run>
+void check_backward(const Run& run, const PlaneNormCase& c, bool accumulate) {
+  CAPTURE(c.s.n);
+  CAPTURE(c.s.c);
+  CAPTURE(c.s.pixels);
+  CAPTURE(c.relu);
+  CAPTURE(accumulate);
+  Results got = run([&](auto& b) { return c.backward(b, accumulate); });
+  const Doubles masked = masked_gradient(c), &coefficients = got.at("coefficients");
+  const NormGradient expected(c.s, c.x, c.mean, c.inv_std, c.gamma, masked);
+  CHECK(roundings(got.at("dbeta"), expected.sum) <= run.sum_roundings);
+  CHECK(roundings(got.at("dgamma"), expected.product) <= run.sum_roundings);
+  CHECK(roundings(assemble(c.s, coefficients, masked, c.x), expected.dz) <= run.sum_roundings);
+  Bounded dx = expected.dz;
+  for (std::int64_t i = 0; i < c.s.count() && accumulate; ++i) dx.add(i, c.before[i]);
+  CHECK(roundings(got.at("dx"), dx) <= run.sum_roundings + 4);
+  const Results alone = run([&](auto& b) { return c.backward(b, accumulate, false); });
+  CHECK(alone.at("coefficients") == coefficients);
+}
+
+template <class Run>
+void check_written_out(const Run& run, const PlaneGradientCase& c) {
+  const Results got = run([&](auto& b) { return c.written_out(b); });
+  CHECK(roundings(got.at("dz"), written_out(c, c.z)) <= 4);
+}
 
 }  // namespace drnas::test

@@ -1,24 +1,17 @@
 // SPDX-License-Identifier: MIT
-// Pooling on planes in float64, and a gradient behind batch normalisation.
+// Pooling on planes in float64, and what both twins must do. `Run`: OnCpu or OnDevice.
 #pragma once
 
-#include <optional>
-
-#include "kernels/planes/plane_pool.h"
-#include "tests/kernels/planes/plane_reference.h"
+#include "tests/cases/plane_pool.h"
+#include "tests/kernels/planes/plane_norm_reference.h"
 
 namespace drnas::test {
 
-inline PlaneShape input_shape(const kernels::PlanePool& p) {
-  return {p.n, p.c, std::int64_t{p.h} * p.w};
-}
-inline PlaneShape output_shape(const kernels::PlanePool& p) {
-  return {p.n, p.c, std::int64_t{p.out_h()} * p.out_w()};
-}
+using kernels::PlanePool;
 
 /// Calls body(output pixel, input pixels inside its window in row-major order).
 template <class Body>
-void each_window(const kernels::PlanePool& p, const Body& body) {
+void each_window(const PlanePool& p, const Body& body) {
   for (int i = 0; i < p.out_h(); ++i)
     for (int j = 0; j < p.out_w(); ++j) {
       std::vector<std::int64_t> seen;
@@ -34,7 +27,7 @@ void each_window(const kernels::PlanePool& p, const Body& body) {
 /// Calls body(image, channel, output index, input index, share): output = sum of share * input, for
 /// this x.
 template <class Body>
-void each_share(const kernels::PlanePool& p, const Doubles& x, const Body& body) {
+void each_share(const PlanePool& p, const Doubles& x, const Body& body) {
   const PlaneShape in = input_shape(p), out = output_shape(p);
   each_window(p, [&](std::int64_t to, const std::vector<std::int64_t>& seen) {
     for (int image = 0; image < p.n; ++image)
@@ -52,115 +45,123 @@ void each_share(const kernels::PlanePool& p, const Doubles& x, const Body& body)
   });
 }
 
-inline Bounded pool(const kernels::PlanePool& p, const Doubles& x) {
-  Bounded y(output_shape(p).count());
-  each_share(p, x, [&](int, int, std::int64_t to, std::int64_t from, double share) {
-    y.add(to, share * x[from]);
+inline Bounded pooled(const PlanePoolCase& c) {
+  Bounded y(output_shape(c.p).count());
+  each_share(c.p, c.x, [&](int, int, std::int64_t to, std::int64_t from, double share) {
+    y.add(to, share * c.x[from]);
   });
   return y;
 }
 
-/// A gradient of planes [n, c, pixels]: every `step`-th plane of g, and coefficients or none.
-struct GradientCase {
-  PlaneShape s;
-  int step;
-  Doubles g, coefficients;
-
-  GradientCase(std::mt19937_64& rng, const PlaneShape& shape, int step, bool normalised)
-      : s(shape), step(step), g(normals(rng, s.count() * step)) {
-    if (normalised) coefficients = normals(rng, 3 * s.c);
+inline Bounded input_gradient(const PlanePoolCase& c, const Doubles& pooled) {
+  Bounded dp(output_shape(c.p).count()), dx(input_shape(c.p).count());
+  for (const PlaneGradientCase& g : c.gradients) {
+    const Bounded share = written_out(g, pooled);
+    for (std::size_t i = 0; i < pooled.size(); ++i)
+      dp.add(static_cast<std::int64_t>(i), share.value[i], share.magnitude[i]);
   }
-  template <class Inputs>
-  kernels::PlaneGradient call(Inputs& inputs) const {
-    return {inputs.planes(s.n, g), step,
-            coefficients.empty() ? nullptr : inputs.array(coefficients)};
-  }
-  /// Adds A g + B z + C to d.
-  void add_to(Bounded& d, const Doubles& z) const {
-    const PlaneShape whole{s.n, s.c * step, s.pixels};
-    s.each([&](int image, int ch, std::int64_t i) {
-      const double from = g[whole.at(image, ch * step, i % s.pixels)];
-      d.add(i, coefficients.empty() ? from : coefficients[ch] * from);
-      if (coefficients.empty()) return;
-      d.add(i, coefficients[s.c + ch] * z[i]);
-      d.add(i, coefficients[2 * s.c + ch]);
-    });
-  }
-};
-
-/// A random backward pass of a pool.
-struct PoolGradientCase {
-  kernels::PlanePool p;
-  Doubles x, pooled, before;
-  std::vector<GradientCase> gradients;
-  bool accumulate;
-
-  PoolGradientCase(std::mt19937_64& rng, const kernels::PlanePool& pool_, const Doubles& input,
-                   int edges, bool normalised, bool accumulate)
-      : p(pool_),
-        x(input),
-        pooled(rounded(pool(p, x).value)),
-        before(normals(rng, input_shape(p).count())),
-        accumulate(accumulate) {
-    for (int e = 0; e < edges; ++e)
-      gradients.emplace_back(rng, output_shape(p), pick(rng, {1, 1, 2, 4}),
-                             normalised && (e == 0 || rng() % 3));
-  }
-  bool normalised() const {
-    for (const GradientCase& g : gradients)
-      if (!g.coefficients.empty()) return true;
-    return false;
-  }
-  /// dx is the caller's.
-  template <class Inputs>
-  kernels::PlanePoolBackward call(Inputs& inputs) const {
-    kernels::PlanePoolBackward b{};
-    b.pool = p;
-    if (p.max) b.x = inputs.planes(p.n, x);
-    if (normalised()) b.pooled = inputs.planes(p.n, pooled);
-    for (const GradientCase& g : gradients) b.gradient[b.edges++] = g.call(inputs);
-    b.accumulate = accumulate;
-    return b;
-  }
-  Doubles start() const { return accumulate ? before : Doubles(before.size(), NAN); }
-  Bounded gradient() const {
-    Bounded dp(output_shape(p).count()), dx(input_shape(p).count());
-    for (const GradientCase& g : gradients) g.add_to(dp, pooled);
-    for (std::int64_t i = 0; i < input_shape(p).count() && accumulate; ++i) dx.add(i, before[i]);
-    each_share(p, x, [&](int, int, std::int64_t from, std::int64_t to, double share) {
-      dx.add(to, share * dp.value[from], share * dp.magnitude[from]);
-    });
-    return dx;
-  }
-};
-
-/// Kernel, stride, padding.
-struct PoolForm {
-  int kernel, stride, padding;
-};
-inline constexpr PoolForm pool_forms[] = {{3, 1, 1}, {3, 2, 1}, {2, 2, 0}, {3, 1, 0},
-                                          {5, 3, 2}, {1, 2, 0}, {3, 3, 1}, {2, 1, 1}};
+  for (std::int64_t i = 0; i < input_shape(c.p).count() && c.accumulate; ++i)
+    dx.add(i, c.before[i]);
+  each_share(c.p, c.x, [&](int, int, std::int64_t from, std::int64_t to, double share) {
+    dx.add(to, share * dp.value[from], share * dp.magnitude[from]);
+  });
+  return dx;
+}
 
 /// A random pool; every second one is of the first three forms.
-inline kernels::PlanePool random_pool(std::mt19937_64& rng, int i, bool max) {
-  const PoolForm f = i % 2 ? pool_forms[i / 2 % 3] : pool_forms[i / 2 % 8];
+inline PlanePool random_pool(Rng& rng, int i, bool max) {
+  struct Form {
+    int kernel, stride, padding;
+  };
+  static constexpr Form forms[] = {{3, 1, 1}, {3, 2, 1}, {2, 2, 0}, {3, 1, 0},
+                                   {5, 3, 2}, {1, 2, 0}, {3, 3, 1}, {2, 1, 1}};
+  const Form f = i % 2 ? forms[i / 2 % 3] : forms[i / 2 % 8];
   const int least = f.kernel - 2 * f.padding;
   const auto size = [&] { return std::max(least, pick(rng, {1, 2, 3, 4, 5, 7, 8, 9, 16, 33})); };
-  return {pick(rng, {1, 2, 3}),
-          pick(rng, {1, 2, 3, 6, 9}),
-          size(),
-          size(),
-          f.kernel,
-          f.stride,
-          f.padding,
-          max};
+  const int n = pick(rng, {1, 2, 3}), c = pick(rng, {1, 2, 3, 6, 9}), h = size();
+  return {n, c, h, size(), f.kernel, f.stride, f.padding, max};
 }
 
 /// Values with many ties.
-inline Doubles few_values(std::mt19937_64& rng, std::int64_t count) {
-  Doubles values(count);
+inline Doubles few_values(Rng& rng, const PlanePool& p) {
+  Doubles values(input_shape(p).count());
   for (double& v : values) v = pick(rng, {-1, 0, 0, 1, 2});
   return values;
+}
+
+template <class Run>
+Doubles pool_forward(const Run& run, const PlanePoolCase& c) {
+  return run([&](auto& b) { return c.forward(b); }).at("y");
+}
+
+template <class Run>
+void check_pool_gradient(const Run& run, const PlanePoolCase& c) {
+  const Doubles kept = rounded(pooled(c).value);
+  const Results got = run([&](auto& b) { return c.backward(b, kept); });
+  // Additions of a window's gradient into a pixel, weights and shares besides.
+  CHECK(roundings(got.at("dx"), input_gradient(c, kept)) <=
+        8 + 3 * static_cast<double>(c.gradients.size()) + c.p.kernel * c.p.kernel);
+}
+
+template <class Run>
+void check_pool(const Run& run, Rng& rng, const PlanePool& p, const Doubles& x) {
+  CAPTURE(p.n);
+  CAPTURE(p.c);
+  CAPTURE(p.h);
+  CAPTURE(p.w);
+  CAPTURE(p.kernel);
+  CAPTURE(p.stride);
+  CAPTURE(p.padding);
+  CAPTURE(p.max);
+  const PlanePoolCase c(rng, p, x, 0, false, false);
+  const Doubles y = pool_forward(run, c);
+  if (p.max)
+    CHECK(y == pooled(c).value);
+  else
+    CHECK(roundings(y, pooled(c)) <= p.kernel * p.kernel + 1);
+  const kernels::NormMode mode{true, 1e-3f, 0.3f};
+  const Results got = run([&](auto& b) { return c.forward(b, mode); });
+  CHECK(got.at("y") == y);
+  check_statistics(output_shape(p), y, mode, got);
+  for (const int edges : {1, 3})
+    for (const bool accumulate : {false, true})
+      check_pool_gradient(run, PlanePoolCase(rng, p, x, edges, rng() % 4 != 0, accumulate));
+}
+
+template <class Run>
+void check_random_pools(Rng& rng) {
+  for (int i = 0; i < 64; ++i) {
+    const PlanePool p = random_pool(rng, i, i / 16 % 2 == 0);
+    check_pool(Run::any_layout(rng), rng, p,
+               i % 3 ? normals(rng, input_shape(p).count()) : few_values(rng, p));
+  }
+}
+
+template <class Run>
+void check_numbers_of_edges(Rng& rng) {
+  for (const int edges : {0, kernels::PlanePoolBackward::max_edges}) {
+    const PlanePool p{2, 3, 8, 9, 3, 1, 1, edges == 0};
+    const Doubles x = normals(rng, input_shape(p).count());
+    check_pool_gradient(Run::any_layout(rng), PlanePoolCase(rng, p, x, edges, true, false));
+  }
+}
+
+template <class Run>
+void check_pool_evaluation(Rng& rng) {
+  const PlanePool p{2, 3, 4, 5, 3, 2, 1, true};
+  const PlanePoolCase c(rng, p, normals(rng, input_shape(p).count()), 1, false, false);
+  check_evaluation(Run::any_layout(rng), p.c, [&](auto& b) {
+    return c.forward(b, kernels::NormMode{false, 0.25f, 0.1f});
+  });
+}
+
+template <Device D>
+void check_refused_pools() {
+  for (const PlanePool& p :
+       {PlanePool{1, 1, 4, 4, 0, 1, 0, true}, PlanePool{1, 1, 4, 4, 3, 0, 1, true},
+        PlanePool{1, 1, 4, 4, 3, 1, 2, true}, PlanePool{1, 1, 4, 4, 65, 1, 32, true},
+        PlanePool{1, 1, 1, 4, 3, 1, 0, false}})
+    CHECK_THROWS_AS(kernels::plane_pool_forward<D>(p, {}, {}, {}, {}, nullptr, nullptr), Error);
 }
 
 }  // namespace drnas::test

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/random/philox.h"
 
-#include <doctest/doctest.h>
-#include <omp.h>
-
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
-#include "kernels/random/philox_fill.h"
+#include "tests/cases/philox_fill.h"
+#include "tests/support/calls.h"
+#include "tests/support/reference.h"
 
 namespace {
 
 using drnas::Device;
 namespace kernels = drnas::kernels;
+namespace test = drnas::test;
 using kernels::Purpose;
 using kernels::RandomStream;
 
@@ -48,15 +48,10 @@ double kolmogorov_distance(std::vector<double> u) {
 /// Distance exceeded with probability 1e-9: 2 exp(-2 n d^2) = 1e-9.
 double kolmogorov_limit(double n) { return std::sqrt(std::log(2e9) / (2.0 * n)); }
 
-template <class Fill>
-std::vector<float> filled(int threads, std::int64_t n, Fill fill) {
-  const int before = omp_get_max_threads();
-  omp_set_num_threads(threads);
-  std::vector<float> out(static_cast<std::size_t>(n) + 1, -7.0f);
-  fill(out.data(), n);
-  omp_set_num_threads(before);
-  CHECK(out.back() == -7.0f);
-  return out;
+template <class Place>
+test::Doubles filled(int count, const Place& place) {
+  const test::Threads threads(count);
+  return test::OnCpu{}(place)["out"];
 }
 
 TEST_CASE("philox: known answers of the Random123 distribution") {
@@ -217,15 +212,12 @@ TEST_CASE("philox: permutations are uniform over steps and differ by seed, purpo
 TEST_CASE("philox: fills equal the stream's numbers whatever the length and the threads") {
   const RandomStream stream(77, Purpose::init);
   for (std::int64_t n : {0, 1, 2, 3, 5, 4096, 10007}) {
-    const auto uniform = [](float* out, std::int64_t count) {
-      kernels::fill_uniform<Device::cpu>(out, count, -0.25f, 0.75f, 77, Purpose::init, 3, nullptr);
-    };
-    const auto normal = [](float* out, std::int64_t count) {
-      kernels::fill_normal<Device::cpu>(out, count, 1.5f, 0.5f, 77, Purpose::init, 4, nullptr);
-    };
-    const std::vector<float> u = filled(1, n, uniform), z = filled(1, n, normal);
-    CHECK(u == filled(3, n, uniform));
-    CHECK(z == filled(3, n, normal));
+    const test::PhiloxFillCase between{n, -0.25f, 0.75f, 77, 3}, around{n, 1.5f, 0.5f, 77, 4};
+    const auto uniform = [&](auto& b) { return between.uniform(b); };
+    const auto normal = [&](auto& b) { return around.normal(b); };
+    const test::Doubles u = filled(1, uniform), z = filled(1, normal);
+    CHECK(u == filled(3, uniform));
+    CHECK(z == filled(3, normal));
     bool same = true;
     for (std::uint32_t i = 0; i < static_cast<std::uint32_t>(n); ++i) {
       same &= u[i] == kernels::uniform_float(stream.words(3, i / 4).word[i % 4]) - 0.25f;

@@ -1,61 +1,30 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/train/augment.h"
 
-#include <omp.h>
-
 #include <array>
 #include <cmath>
 
-#include "kernels/random/philox.h"
-#include "tests/data/data_files.h"
+#include "tests/cases/augment.h"
+#include "tests/support/calls.h"
+#include "tests/support/reference.h"
 
-namespace drnas::kernels {
+using namespace drnas;
+using namespace drnas::test;
+using namespace drnas::kernels;
+
 namespace {
 
-struct Case {
-  int size, padding;
-  bool flip;
-  int cutout;
-};
+constexpr int batch = 41;
 
-/// A batch, its inputs and a guard float on either side of the output.
-struct Problem {
-  static constexpr int images = 5, batch = 41;
-  static constexpr float guard = 12345.0f;
-  std::vector<std::uint8_t> pixels;
-  std::vector<std::int32_t> indices;
-  std::vector<float> out;
-  std::uint32_t drawn_step = 0;
-  Augment p{};
-
-  Problem(const Case& c, std::uint64_t seed, std::uint32_t step) {
-    const auto elements = static_cast<std::size_t>(c.size) * static_cast<std::size_t>(c.size) * 3;
-    pixels = test_files::random_bytes(images * elements, 7);
-    for (int i = 0; i < batch; ++i) indices.push_back((3 * i + 1) % images);
-    out.assign(batch * elements + 2, guard);
-    p.pixels = pixels.data();
-    p.indices = indices.data();
-    p.out = out.data() + 1;
-    p.batch = batch;
-    p.size = c.size;
-    p.padding = c.padding;
-    p.flip = c.flip;
-    p.cutout = c.cutout;
-    const float mean[3] = {0.49f, 0.48f, 0.45f}, deviation[3] = {0.247f, 0.243f, 0.262f};
-    std::copy(mean, mean + 3, p.mean);
-    std::copy(deviation, deviation + 3, p.deviation);
-    p.seed = seed;
-    drawn_step = step;
-    p.step = &drawn_step;
-    p.purpose = static_cast<std::uint32_t>(Purpose::augment);
-  }
-};
+Doubles augmented(const AugmentCase& c) {
+  return OnCpu{}([&](auto& b) { return c.batch(b); }).at("out");
+}
 
 /// One output value in float64, as the header words it: pad, crop, flip, normalise, erase.
-double reference(const Problem& problem, int slot, int y, int x, int c) {
+double reference(const AugmentCase& problem, int slot, int y, int x, int c) {
   const Augment& p = problem.p;
   const RandomStream stream(p.seed, Purpose::augment);
-  const PhiloxWords words = stream.words(*p.step, static_cast<std::uint32_t>(slot));
+  const PhiloxWords words = stream.words(problem.step, static_cast<std::uint32_t>(slot));
   const auto uniform = [](double word, int n) { return static_cast<int>(word / 0x1p32 * n); };
   if (p.cutout > 0) {
     const int row = uniform(static_cast<std::uint32_t>(words.word[2] << 1), p.size);
@@ -70,30 +39,27 @@ double reference(const Problem& problem, int slot, int y, int x, int c) {
   }
   double value = 0;
   if (y >= 0 && y < p.size && x >= 0 && x < p.size) {
-    const int image = problem.indices[static_cast<std::size_t>(slot)];
+    const int image = problem.indices[problem.first_index() + slot];
     value = problem.pixels[static_cast<std::size_t>(((image * p.size + y) * p.size + x) * 3 + c)];
   }
   return (value / 255 - static_cast<double>(p.mean[c])) / static_cast<double>(p.deviation[c]);
 }
 
-void check_against_reference(const Case& c, std::uint64_t seed, std::uint32_t step) {
-  Problem problem(c, seed, step);
-  augment<Device::cpu>(problem.p, nullptr);
-  CHECK(problem.out.front() == Problem::guard);
-  CHECK(problem.out.back() == Problem::guard);
+/// Also which labels come with the images.
+void check_against_reference(const AugmentCase& c) {
+  CAPTURE(c.p.size);
+  CAPTURE(c.p.cutout);
+  const Results got = OnCpu{}([&](auto& b) { return c.batch(b); });
   // Scale and shift are rounded once each, and the sum once; |v scale| < 4.2 and |shift| < 2.
   const double tolerance = (4.2 + 2 + 2.5) * 0x1p-24;
   double worst = 0;
-  const float* found = problem.p.out;
-  for (int slot = 0; slot < Problem::batch; ++slot) {
-    for (int y = 0; y < c.size; ++y) {
-      for (int x = 0; x < c.size; ++x) {
-        for (int k = 0; k < 3; ++k) {
-          const double expected = reference(problem, slot, y, x, k);
-          worst = std::max(worst, std::abs(static_cast<double>(*found++) - expected));
-        }
-      }
-    }
+  auto found = got.at("out").begin();
+  for (int slot = 0; slot < c.p.batch; ++slot) {
+    for (int y = 0; y < c.p.size; ++y)
+      for (int x = 0; x < c.p.size; ++x)
+        for (int k = 0; k < 3; ++k)
+          worst = std::max(worst, std::abs(*found++ - reference(c, slot, y, x, k)));
+    CHECK(got.at("labels")[slot] == c.classes[c.indices[c.first_index() + slot]]);
   }
   CHECK(worst <= tolerance);
 }
@@ -101,33 +67,34 @@ void check_against_reference(const Case& c, std::uint64_t seed, std::uint32_t st
 }  // namespace
 
 TEST_CASE("augment: every pixel against the definition") {
-  for (const Case& c :
-       {Case{32, 0, false, 0}, Case{32, 4, true, 0}, Case{32, 4, true, 16}, Case{16, 2, true, 5},
-        Case{20, 4, false, 1}, Case{7, 9, true, 7}, Case{33, 0, true, 40}, Case{1, 0, true, 0}}) {
-    CAPTURE(c.size);
-    CAPTURE(c.cutout);
-    check_against_reference(c, 0x123456789abcdefULL, 3);
-    check_against_reference(c, 1, 0xffffffffu);
-  }
+  auto rng = generator(7);
+  struct Form {
+    int size, padding;
+    bool flip;
+    int cutout;
+  };
+  for (const Form& f :
+       {Form{32, 0, false, 0}, Form{32, 4, true, 0}, Form{32, 4, true, 16}, Form{16, 2, true, 5},
+        Form{20, 4, false, 1}, Form{7, 9, true, 7}, Form{33, 0, true, 40}, Form{1, 0, true, 0}})
+    for (const std::uint32_t step : {3u, 0xffffffffu})
+      for (const bool first_row : {false, true})
+        check_against_reference({rng, batch, f.size, f.padding, f.flip, f.cutout, step,
+                                 AugmentCase::Labels::wanted, first_row});
 }
 
 TEST_CASE("augment: the same for every thread count, and another for another step or seed") {
-  const Case c{32, 4, true, 8};
-  const int threads = omp_get_max_threads();
-  Problem first(c, 5, 9);
-  augment<Device::cpu>(first.p, nullptr);
+  auto rng = generator(8);
+  const AugmentCase c(rng, batch, 32, 4, true, 8, 9);
+  const Doubles first = augmented(c);
   for (int count : {1, 2, 3}) {
-    omp_set_num_threads(count);
-    Problem again(c, 5, 9);
-    augment<Device::cpu>(again.p, nullptr);
-    CHECK(again.out == first.out);
+    const Threads threads(count);
+    CHECK(augmented(c) == first);
   }
-  omp_set_num_threads(threads);
-  Problem other_step(c, 5, 10), other_seed(c, 6, 9);
-  augment<Device::cpu>(other_step.p, nullptr);
-  augment<Device::cpu>(other_seed.p, nullptr);
-  CHECK(other_step.out != first.out);
-  CHECK(other_seed.out != first.out);
+  AugmentCase other_step = c, other_seed = c;
+  other_step.step = 10;
+  other_seed.p.seed += 1;
+  CHECK(augmented(other_step) != first);
+  CHECK(augmented(other_seed) != first);
 }
 
 TEST_CASE("augment: offsets, flips and centres are uniform") {
@@ -172,5 +139,3 @@ TEST_CASE("augment: offsets, flips and centres are uniform") {
   for (int k : rows) CHECK(std::abs(k - batch / 9.0) < bound(1. / 9));
   for (int k : columns) CHECK(std::abs(k - batch / 9.0) < bound(1. / 9));
 }
-
-}  // namespace drnas::kernels

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Element-wise kernels: CUDA sources against the CPU twins, bit for bit, with arrays stored as T:
 // float or bfloat16.
-#include "kernels/train/elementwise.h"
-
 #include <limits>
 
-#include "tests/cuda/bfloat16.h"
+#include "tests/cases/elementwise.h"
 #include "tests/cuda/harness.h"
 
 using namespace drnas;
@@ -14,135 +12,116 @@ using namespace drnas::test;
 namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
-
-/// Normal values that T holds, with zeros, infinities and NaN among them.
-template <class T>
-std::vector<float> mixed(std::mt19937& engine, int count) {
-  std::vector<float> values = rounded<T>(normals(engine, count));
-  const float special[] = {0.0f, -0.0f, infinity, -infinity, NAN};
-  for (float& v : values)
-    if (engine() % 8 == 0) v = special[engine() % 5];
-  return values;
-}
-
-/// body(pointer to the values on the device) between two elements that must stay; `shift` elements
-/// from an aligned address.
-template <class T, class Body>
-std::vector<T> change(const std::vector<float>& before, int shift, const Body& body) {
-  std::vector<float> padded(shift, 7.0f);
-  padded.insert(padded.end(), before.begin(), before.end());
-  padded.push_back(7.0f);
-  const auto after = in_every_order([&] {
-    const DeviceArray<T> array(stored<T>(padded));
-    body(array.data() + shift);
-    return array.read();
-  });
-  for (int i = 0; i < shift; ++i) CHECK(after[i] == 7.0f);
-  CHECK(after.back() == 7.0f);
-  return {after.begin() + shift, after.end() - 1};
-}
-
 constexpr int counts[] = {1, 2, 3, 4, 5, 63, 64, 1003, 1024, 4099};
+
+/// Zeros, infinities and NaN among the values.
+void add_special_values(Rng& rng, Doubles& values) {
+  const double special[] = {0.0, -0.0, infinity, -infinity, NAN};
+  for (double& v : values)
+    if (rng() % 8 == 0) v = special[rng() % 5];
+}
+
+/// Values that T holds.
+template <class T>
+ElementwiseCase random_case(Rng& rng, int count) {
+  ElementwiseCase c(rng, count);
+  for (Doubles* values : {&c.x, &c.dy, &c.before}) *values = rounded<T>(*values);
+  return c;
+}
+
+/// Calls body(case, layouts, shift of the outputs) for every count of values in T.
+template <class T, class Body>
+void each_case(Rng& rng, std::initializer_list<int> shifts, const Body& body) {
+  for (const int count : counts)
+    for (const int shift : shifts) {
+      CAPTURE(count);
+      CAPTURE(shift);
+      body(random_case<T>(rng, count), OnDevice{every_image({shift})});
+    }
+}
+
+/// What the CPU leaves in `name`, in T.
+template <class T, class Place>
+Doubles on_cpu(const char* name, const Place& place) {
+  return rounded<T>(OnCpu{}(place).at(name));
+}
 
 }  // namespace
 
 TEST_CASE_TEMPLATE("cuda: ReLU and its gradient", T, float, bfloat16) {
-  auto engine = random_engine(41);
-  for (const int count : counts)
-    for (const int shift : {0, 1}) {
-      CAPTURE(count);
-      CAPTURE(shift);
-      const auto x = mixed<T>(engine, count), dy = rounded<T>(normals(engine, count)),
-                 before = rounded<T>(normals(engine, count));
-      std::vector<float> y(count), dx(count), sum = before;
-      kernels::relu_forward<Device::cpu>(count, x.data(), y.data(), nullptr);
-      kernels::relu_backward<Device::cpu>(count, x.data(), dy.data(), dx.data(), false, nullptr);
-      kernels::relu_backward<Device::cpu>(count, x.data(), dy.data(), sum.data(), true, nullptr);
-      CHECK(same_bits(stored<T>(y), change<T>(before, shift, [&](T* out) {
-                        const DeviceArray<T> in(stored<T>(x));
-                        kernels::relu_forward<Device::cuda>(count, in, out, nullptr);
-                      })));
-      const auto gradient = [&](bool accumulate) {
-        return change<T>(before, shift, [&](T* out) {
-          const DeviceArray<T> in(stored<T>(x)), d(stored<T>(dy));
-          kernels::relu_backward<Device::cuda>(count, in, d, out, accumulate, nullptr);
-        });
-      };
-      CHECK(same_bits(stored<T>(dx), gradient(false)));
-      CHECK(same_bits(stored<T>(sum), gradient(true)));
-      CHECK(same_bits(stored<T>(dx), change<T>(dy, shift, [&](T* in_place) {
-                        const DeviceArray<T> in(stored<T>(x));
-                        kernels::relu_backward<Device::cuda>(count, in, in_place, in_place, false,
-                                                             nullptr);
-                      })));
-    }
+  auto rng = generator(41);
+  each_case<T>(rng, {0, 1}, [&](ElementwiseCase c, const OnDevice& run) {
+    add_special_values(rng, c.x);
+    CHECK(same_bits(run([&](auto& b) { return c.relu<T>(b); }).at("y"),
+                    on_cpu<T>("y", [&](auto& b) { return c.relu(b); })));
+    for (const bool accumulate : {false, true})
+      CHECK(same_bits(run([&](auto& b) { return c.relu_backward<T>(b, accumulate); }).at("dx"),
+                      on_cpu<T>("dx", [&](auto& b) { return c.relu_backward(b, accumulate); })));
+    CHECK(same_bits(run([&](auto& b) { return c.relu_backward_in_place<T>(b); }).at("dx"),
+                    on_cpu<T>("dx", [&](auto& b) { return c.relu_backward(b, false); })));
+  });
 }
 
 TEST_CASE_TEMPLATE("cuda: sums, in place too", T, float, bfloat16) {
-  auto engine = random_engine(42);
-  for (const int count : counts)
-    for (const int shift : {0, 3}) {
-      CAPTURE(count);
-      CAPTURE(shift);
-      const auto a = rounded<T>(normals(engine, count)), b = rounded<T>(normals(engine, count));
-      std::vector<float> sum(count);
-      for (int i = 0; i < count; ++i) sum[i] = a[i] + b[i];
-      CHECK(same_bits(stored<T>(sum), change<T>(b, shift, [&](T* y) {
-                        const DeviceArray<T> first(stored<T>(a)), second(stored<T>(b));
-                        kernels::add<Device::cuda>(count, first, second, y, nullptr);
-                      })));
-      CHECK(same_bits(stored<T>(sum), change<T>(b, shift, [&](T* y) {
-                        const DeviceArray<T> first(stored<T>(a));
-                        kernels::add<Device::cuda>(count, first, y, y, nullptr);
-                      })));
-    }
+  auto rng = generator(42);
+  each_case<T>(rng, {0, 3}, [](const ElementwiseCase& c, const OnDevice& run) {
+    Doubles sum(c.x.size());
+    for (std::size_t i = 0; i < sum.size(); ++i)
+      sum[i] = static_cast<float>(c.x[i]) + static_cast<float>(c.dy[i]);
+    for (const bool in_place : {false, true})
+      CHECK(
+          same_bits(run([&](auto& b) { return c.add<T>(b, in_place); }).at("y"), rounded<T>(sum)));
+  });
 }
 
 TEST_CASE("cuda: fills") {
-  auto engine = random_engine(44);
-  for (const int count : counts)
-    for (const int shift : {0, 3})
-      CHECK(same_bits(std::vector<float>(count, -2.5f),
-                      change<float>(normals(engine, count), shift, [&](float* y) {
-                        kernels::fill<Device::cuda>(count, -2.5f, y, nullptr);
-                      })));
+  auto rng = generator(44);
+  each_case<float>(rng, {0, 3}, [](const ElementwiseCase& c, const OnDevice& run) {
+    CHECK(run([&](auto& b) { return c.fill(b, -2.5f); }).at("y") == Doubles(c.x.size(), -2.5));
+  });
 }
 
 TEST_CASE("cuda: increment") {
   for (const int count : {1, 255, 300}) {
-    std::vector<std::uint32_t> before(count), after(count);
-    for (int i = 0; i < count; ++i) before[i] = 0xffffffffu - i % 3, after[i] = before[i] + 1;
-    CHECK(same_bits(after, in_every_order([&] {
-                      const DeviceArray<std::uint32_t> counters(before);
-                      kernels::increment<Device::cuda>(count, counters, nullptr);
-                      return counters.read();
-                    })));
+    std::vector<std::uint32_t> before(count);
+    Doubles after(count);
+    for (int i = 0; i < count; ++i) {
+      before[i] = 0xffffffffu - i % 3;
+      after[i] = static_cast<std::uint32_t>(before[i] + 1);
+    }
+    const Results got = OnDevice{}([&](auto& b) {
+      auto* counters = b.template output<std::uint32_t>("counters", before);
+      return b.call(
+          0, [=](auto stream) { kernels::increment<Device::cuda>(count, counters, stream); });
+    });
+    CHECK(got.at("counters") == after);
   }
 }
 
 TEST_CASE_TEMPLATE("cuda: all_finite finds a single bad value wherever it is", T, float, bfloat16) {
-  auto engine = random_engine(43);
-  const auto finite = [](const std::vector<float>& x, int shift) {
-    const DeviceArray<T> in(stored<T>(x));
+  auto rng = generator(43);
+  const auto finite = [](const Doubles& x, int shift) {
+    Buffers<Device::cuda> b;
+    const T* in = b.template input<T>(x);
     return kernels::all_finite<Device::cuda>(static_cast<std::int64_t>(x.size()) - shift,
                                              in + shift, nullptr);
   };
   for (const int count : counts)
     for (const int shift : {0, 1}) {
       CAPTURE(count);
-      auto x = normals(engine, count + shift);
-      x[engine() % x.size()] = sizeof(T) == 2 ? 0x1.fep127f : std::numeric_limits<float>::max();
+      Doubles x = normals(rng, count + shift);
+      x[rng() % x.size()] = sizeof(T) == 2 ? 0x1.fep127f : std::numeric_limits<float>::max();
       CHECK(finite(x, shift));
-      for (const std::size_t at : {std::size_t(shift), x.size() - 1, shift + engine() % count})
+      for (const std::size_t at : {std::size_t(shift), x.size() - 1, shift + rng() % count})
         for (const float bad : {NAN, -NAN, infinity, -infinity}) {
-          auto spoilt = x;
+          Doubles spoilt = x;
           spoilt[at] = bad;
           CHECK(!finite(spoilt, shift));
         }
       CHECK(finite(x, shift));  // the flag is cleared
     }
   // More than one round of threads.
-  std::vector<float> large((sizeof(T) == 2 ? 2 : 1) * 1024 * 1024 + 77, 1.0f);
+  Doubles large((sizeof(T) == 2 ? 2 : 1) * 1024 * 1024 + 77, 1.0);
   CHECK(finite(large, 0));
   large[large.size() - 2] = NAN;
   CHECK(!finite(large, 0));
@@ -165,31 +144,19 @@ float eight_digits(float value) {
 }  // namespace
 
 TEST_CASE("cuda: casts to bfloat16 round to nearest, ties to even, and back are exact") {
-  auto engine = random_engine(45);
-  for (const int count : counts)
-    for (const int shift : {0, 1, 4}) {
-      CAPTURE(count);
-      CAPTURE(shift);
-      std::vector<float> from = mixed<float>(engine, count);
-      const float special[] = {0x1.01p0f,       0x1.03p0f,      -0x1.01p0f,     0x1.010002p0f,
-                               0x1.fefffep127f, 0x1.ffp127f,    0x1.8p-134f,    0x1.234567p-130f,
-                               0x1p-149f,       -0x1.02fffep3f, 0x1.ff7fffp-5f, 0x1.ff8p20f};
-      for (float& v : from)
-        if (engine() % 3 == 0) v = special[engine() % std::size(special)];
-      std::vector<float> expected;
-      for (const float v : from) expected.push_back(eight_digits(v));
-      const auto narrow =
-          change<bfloat16>(std::vector<float>(count, 1.0f), shift, [&](bfloat16* to) {
-            const DeviceArray<float> values(from);
-            kernels::cast<Device::cuda>(count, values, to, nullptr);
-          });
-      for (int i = 0; i < count; ++i)
-        CHECK(
-            (std::isnan(from[i]) ? std::isnan(float{narrow[i]}) : float{narrow[i]} == expected[i]));
-      CHECK(same_bits(widened(narrow),
-                      change<float>(std::vector<float>(count, 1.0f), shift, [&](float* to) {
-                        const DeviceArray<bfloat16> values(narrow);
-                        kernels::cast<Device::cuda>(count, values, to, nullptr);
-                      })));
-    }
+  auto rng = generator(45);
+  each_case<float>(rng, {0, 1, 4}, [&](ElementwiseCase c, const OnDevice& run) {
+    add_special_values(rng, c.x);
+    const float special[] = {0x1.01p0f,       0x1.03p0f,      -0x1.01p0f,     0x1.010002p0f,
+                             0x1.fefffep127f, 0x1.ffp127f,    0x1.8p-134f,    0x1.234567p-130f,
+                             0x1p-149f,       -0x1.02fffep3f, 0x1.ff7fffp-5f, 0x1.ff8p20f};
+    for (double& v : c.x)
+      if (rng() % 3 == 0) v = special[rng() % std::size(special)];
+    const Doubles narrow = run([&](auto& b) { return c.cast<float, bfloat16>(b); }).at("y");
+    for (std::size_t i = 0; i < narrow.size(); ++i)
+      CHECK((std::isnan(c.x[i]) ? std::isnan(narrow[i])
+                                : narrow[i] == eight_digits(static_cast<float>(c.x[i]))));
+    c.x = narrow;
+    CHECK(same_bits(run([&](auto& b) { return c.cast<bfloat16, float>(b); }).at("y"), narrow));
+  });
 }
