@@ -73,10 +73,10 @@ void print(const ordered_json& r) {
   std::printf("float32 matrices %.1f TFLOP/s, launch in a graph %.2f us\n",
               r["matrix"]["tflops_fp32"].get<double>(),
               r["launch"]["microseconds_per_node"].get<double>());
-  std::printf("%-12s %-9s %4s %5s %2s %10s %9s %6s %9s\n", "family", "", "C", "side", "K", "ms",
+  std::printf("%-14s %-22s %4s %5s %2s %10s %9s %6s %9s\n", "family", "", "C", "side", "K", "ms",
               "GB/s", "share", "GFLOP/s");
   for (const ordered_json& k : r["kernels"])
-    std::printf("%-12s %-9s %4d %5d %2d %10.4f %9.1f %6.2f %9.0f\n",
+    std::printf("%-14s %-22s %4d %5d %2d %10.4f %9.1f %6.2f %9.0f\n",
                 k["family"].get<std::string>().c_str(), k["direction"].get<std::string>().c_str(),
                 k["channels"].get<int>(), k["size"].get<int>(), k["partial_channels"].get<int>(),
                 k["milliseconds"].get<double>(), k["gb_per_s"].get<double>(),

@@ -3,44 +3,16 @@
 #pragma once
 
 #include <algorithm>
-#include <cstddef>
 #include <functional>
-#include <utility>
 #include <vector>
 
 #include "kernels/core/launch.h"
+#include "tests/cuda/device_array.h"
 
 namespace drnas::bench {
 
 using kernels::require_cuda;
-
-/// Device memory of one array, uninitialised.
-template <class T>
-class DeviceArray {
- public:
-  explicit DeviceArray(std::size_t count) : count_(count) {
-    void* memory = nullptr;
-    require_cuda(cudaMalloc(&memory, std::max<std::size_t>(count, 1) * sizeof(T)), "allocate");
-    data_ = static_cast<T*>(memory);
-  }
-  explicit DeviceArray(const std::vector<T>& values) : DeviceArray(values.size()) {
-    require_cuda(
-        cudaMemcpy(data_, values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice),
-        "copy");
-  }
-  ~DeviceArray() { cudaFree(data_); }
-  DeviceArray(DeviceArray&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), count_(other.count_) {}
-  DeviceArray(const DeviceArray&) = delete;
-  DeviceArray& operator=(const DeviceArray&) = delete;
-
-  T* data() const { return data_; }
-  std::size_t bytes() const { return count_ * sizeof(T); }
-
- private:
-  T* data_ = nullptr;
-  std::size_t count_;
-};
+using test::DeviceArray;
 
 /// The stream on which everything is timed, with two events.
 class DeviceTimer {

@@ -37,7 +37,7 @@ struct DirichletCase {
     kernels::dirichlet_sample<D>(p, nullptr);
     const kernels::DirichletBackward k{b.template input<double>(dtheta),
                                        p.alpha,
-                                       p.mask,
+                                       p.kept,
                                        p.concentration,
                                        p.theta,
                                        p.derivative,

@@ -348,7 +348,7 @@ def steps(context):
         ("parity", 90, True, bound(parity, "fp32")),
         ("parity tf32", 60, True, bound(parity, "tf32")),
         ("parity bf16", 60, True, bound(parity, "bf16")),
-        ("bench_device", 60, False, bound(device)),
+        ("bench_device", 120, False, bound(device)),
     ]
     found += [(f"bench_step K {k}", 40, False, bound(step_times, k, [])) for k in PARTS]
     found.append(("bench_step K 1 no-graph", 40, False, bound(step_times, 1, ["--no-graph"])))
