@@ -7,9 +7,11 @@ CMAKE_ARGS ?=
 JOBS ?= $(shell nproc)
 RUN ?= runs/quick-$(shell date +%Y%m%d-%H%M%S)
 
-ninja := $(if $(shell command -v ninja),,-G "Unix Makefiles")
+# Ninja where it is, unless the folder was made without.
+generator = $$(sed -n 's/^CMAKE_GENERATOR:INTERNAL=//p' $(BUILD)/CMakeCache.txt 2>/dev/null | grep . \
+  || { command -v ninja >/dev/null && echo Ninja; } || echo Unix Makefiles)
 # $(call configure,SETTINGS): quiet, with the whole log where it fails.
-configure = mkdir -p $(BUILD); cmake $(1) -S . -B $(BUILD) $(ninja) $(CMAKE_ARGS) >$(BUILD)/configure.log 2>&1 \
+configure = mkdir -p $(BUILD); cmake $(1) -S . -B $(BUILD) -G "$(generator)" $(CMAKE_ARGS) >$(BUILD)/configure.log 2>&1 \
   || { cat $(BUILD)/configure.log; exit 1; }
 
 .DEFAULT_GOAL := all
@@ -49,7 +51,8 @@ test-torture: deps ## randomised tests repeated with 20 seeds
 	@for seed in $$(seq 1 20); do echo "seed $$seed"; \
 	  DRNAS_TEST_SEED=$$seed OMP_WAIT_POLICY=passive $(BUILD)/tests/drnas_tests --minimal || exit 1; done
 
-check: deps lint ## before a release: lint, then all tests of a build that travels, with all CUDA architectures
+check: deps ## before a release: lint, then all tests of a build that travels, with all CUDA architectures
+	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory all PRESET=release BUILD=build-release
 	ctest --test-dir build-release --output-on-failure -j $(JOBS)
 
@@ -80,7 +83,7 @@ lint: ## layout, include direction, vendor headers, length of files and function
 	@tools/lint.sh
 
 clean: ## remove build folders
-	rm -rf build build-sanitize build-release build-lint build-aarch64 drnas_search drnas_train drnas_report
+	rm -rf build build-cpu build-gpu build-sanitize build-release build-lint build-aarch64 drnas_search drnas_train drnas_report
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-18s %s\n", $$1, $$2}'

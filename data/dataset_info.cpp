@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "data/dataset_info.h"
 
-#include <iterator>
 #include <vector>
 
 #include "data/readers.h"
@@ -20,6 +19,10 @@ constexpr ChannelConstants imagenet16_constants{{122.68f / 255, 116.66f / 255, 1
                                                 {63.22f / 255, 61.26f / 255, 65.09f / 255}};
 constexpr ChannelConstants svhn_constants{{0.4377f, 0.4438f, 0.4728f}, {0.1980f, 0.2010f, 0.1970f}};
 
+constexpr std::string_view fashion_classes[] = {"T-shirt/top", "Trouser",   "Pullover", "Dress",
+                                                "Coat",        "Sandal",    "Shirt",    "Sneaker",
+                                                "Bag",         "Ankle boot"};
+
 const DatasetInfo known[] = {
     {"cifar10", 32, 10,
      "get cifar-10-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html: curl "
@@ -30,7 +33,7 @@ const DatasetInfo known[] = {
      "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz | tar xz",
      "", cifar100_constants, false, readers::find_cifar},
     {"fashion-mnist", 32, 10, "install the Debian package: apt-get install dataset-fashion-mnist",
-     "/usr/share/datasets/fashion-mnist", std::nullopt, false, readers::find_idx},
+     "/usr/share/datasets/fashion-mnist", std::nullopt, false, readers::find_idx, fashion_classes},
     {"mnist", 32, 10,
      "get its four files from http://yann.lecun.com/exdb/mnist: curl -O "
      "'https://storage.googleapis.com/cvdf-datasets/mnist/"
@@ -51,32 +54,36 @@ const DatasetInfo known[] = {
     {"synthetic", 0, 10, "", "", std::nullopt, false, readers::find_synthetic},
 };
 
-std::vector<DatasetInfo>& rows() {
-  static std::vector<DatasetInfo> all(std::begin(known), std::end(known));
+std::vector<const DatasetInfo*>& rows() {
+  static std::vector<const DatasetInfo*> all = [] {
+    std::vector<const DatasetInfo*> rows;
+    for (const DatasetInfo& info : known) rows.push_back(&info);
+    return rows;
+  }();
   return all;
 }
 
 }  // namespace
 
-std::span<const DatasetInfo> dataset_infos() { return rows(); }
+std::span<const DatasetInfo* const> dataset_infos() { return rows(); }
 
 void add_dataset(const DatasetInfo& info) {
   if (find_dataset_info(info.name))
     throw Error("data set '" + std::string(info.name) + "': the name is taken");
-  rows().push_back(info);
+  rows().push_back(&info);
 }
 
 std::string dataset_names() {
   std::string names;
   const auto all = dataset_infos();
   for (std::size_t i = 0; i < all.size(); ++i)
-    names += (i == 0 ? "" : i + 1 < all.size() ? ", " : " or ") + std::string(all[i].name);
+    names += (i == 0 ? "" : i + 1 < all.size() ? ", " : " or ") + std::string(all[i]->name);
   return names;
 }
 
 const DatasetInfo* find_dataset_info(std::string_view name) {
-  for (const DatasetInfo& info : rows())
-    if (info.name == name) return &info;
+  for (const DatasetInfo* info : rows())
+    if (info->name == name) return info;
   return nullptr;
 }
 

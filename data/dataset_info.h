@@ -32,11 +32,13 @@ struct DatasetInfo {
   /// Lists the source files and says how to read them. Throws Error naming what is missing, with
   /// how_to_get.
   readers::Source (*find)(const DatasetInfo&, const DatasetOptions&);
+  std::span<const std::string_view> class_names = {};  ///< where its files hold none
 };
 
 /// All rows, in the order in which help and messages list them.
-std::span<const DatasetInfo> dataset_infos();
-/// Adds a program's own row, before options are read. Throws Error where the name is taken.
+std::span<const DatasetInfo* const> dataset_infos();
+/// Adds a program's own row, which lives as long as the program, before options are read. Throws
+/// Error where the name is taken.
 void add_dataset(const DatasetInfo& info);
 /// "cifar10, cifar100, ..., image-folder or synthetic".
 std::string dataset_names();

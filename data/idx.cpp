@@ -117,15 +117,12 @@ Source find_idx(const DatasetInfo& info, const DatasetOptions& options) {
                  file("t10k-images-idx3-ubyte"), file("t10k-labels-idx1-ubyte")},
                 side,
                 {}};
-  source.read = [files = source.files, clothes = info.name == "fashion-mnist"] {
+  source.read = [files = source.files, names = info.class_names] {
     Dataset dataset;
     dataset.train = read_set(files[0], files[1]);
     dataset.test = read_set(files[2], files[3]);
     dataset.classes = digits();
-    if (clothes) {
-      dataset.classes = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
-                         "Sandal",      "Shirt",   "Sneaker",  "Bag",   "Ankle boot"};
-    }
+    if (!names.empty()) dataset.classes.assign(names.begin(), names.end());
     return dataset;
   };
   return source;

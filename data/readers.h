@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Private to data/: one function per file format that lists the source files and says how to read
-// them.
+// How data sets are read: one function per file format that lists the source files and says how to
+// read them. For data/ and for readers of a program's own.
 #pragma once
 
 #include <cstdint>

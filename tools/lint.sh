@@ -53,6 +53,8 @@ else
 fi
 if command -v shellcheck >/dev/null; then
   { sources '*.sh'; echo .ci/run; } | xargs shellcheck || status=1
+else
+  echo "shellcheck: left out, not installed"
 fi
 
 # What to tidy: sources; for a header the source of its name.

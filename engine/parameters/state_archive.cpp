@@ -56,11 +56,11 @@ StateArchive::StateArchive(const std::filesystem::path& path, const Identity& id
 }
 
 void StateArchive::integer(const std::string& name, std::int64_t& value, std::int64_t largest) {
-  if (!loading()) return writer_.add<std::int64_t>(name, {1}, std::array{value});
-  value = single<std::int64_t>(*file_, name);
+  if (loading()) value = single<std::int64_t>(*file_, name);
   if (value < 0 || value > largest)
-    throw Error(path().string() + ": " + name + " is " + std::to_string(value) +
-                ", expected 0 to " + std::to_string(largest));
+    throw Error((loading() ? path().string() : std::string("checkpoint")) + ": " + name + " is " +
+                std::to_string(value) + ", expected 0 to " + std::to_string(largest));
+  if (!loading()) writer_.add<std::int64_t>(name, {1}, std::array{value});
 }
 
 void StateArchive::value(const std::string& name, double& value) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <cstdint>
 #include <filesystem>
@@ -40,7 +41,10 @@ class StateArchive {
   template <std::integral T>
   void value(const std::string& name, T& value) {
     std::int64_t stored = static_cast<std::int64_t>(value);
-    integer(name, stored, static_cast<std::int64_t>(std::numeric_limits<T>::max()));
+    constexpr std::uint64_t most = std::numeric_limits<std::int64_t>::max();
+    integer(name, stored,
+            static_cast<std::int64_t>(
+                std::min(most, static_cast<std::uint64_t>(std::numeric_limits<T>::max()))));
     value = static_cast<T>(stored);
   }
   void value(const std::string& name, double& value);

@@ -40,10 +40,8 @@ TrajectoryRecord sample_trajectory(Law& law, const SearchSpace& space, bool none
     cells.insert(a.genotype);
     record.agreement += agreement(chosen, a) / samples;
     if (table == nullptr || !a.number) continue;
-    const TableAccuracy& found = table->at(*a.number);
-    accuracy["cifar10"].push_back(found.cifar10);
-    accuracy["cifar100"].push_back(found.cifar100);
-    accuracy["imagenet16_120"].push_back(found.imagenet16_120);
+    for (const TableColumn& column : table_columns)
+      accuracy[std::string(column.key)].push_back(table->at(*a.number).*column.accuracy);
   }
   record.distinct = static_cast<int>(cells.size());
   for (auto& [name, values] : accuracy) record.accuracy[name] = quartiles(std::move(values));

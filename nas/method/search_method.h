@@ -18,7 +18,8 @@
 
 namespace drnas {
 
-/// What a step of a search is given.
+/// What a step of a search is given. A batch is used before next() of either source is called: they
+/// may fill the same memory.
 struct MethodStep {
   SupernetTrainer& trainer;
   BatchSource &weight_batches, &alpha_batches;
@@ -47,7 +48,7 @@ class SearchMethod {
   /// One step of the search. Throws Error where something is not finite; what had been done before
   /// is not repeated by the next call.
   virtual MethodResult step(const MethodStep& step) = 0;
-  /// After the last step of an epoch.
+  /// After the last step of an epoch and its evaluation, once an epoch.
   virtual void end_epoch(std::int64_t /*epoch*/) {}
   /// Batches of alpha's half that have been used, from which a resumed search goes on.
   virtual std::int64_t alpha_batches_used() const = 0;
@@ -79,7 +80,7 @@ struct MethodInfo {
   bool draws_from_dirichlet;  ///< has concentrations, and a divergence for --regulariser kl
   std::unique_ptr<SearchMethod> (*make)(const MethodOptions&);
 };
-/// All methods; the first is the default.
+/// All methods.
 std::span<const MethodInfo* const> search_methods();
 /// Adds a program's own, which lives as long as the program, before options are read. Throws Error
 /// where the name is taken.

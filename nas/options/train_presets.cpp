@@ -100,7 +100,9 @@ const TrainPreset& train_preset_for(const SearchSpace& space, PresetUse use) {
     });
   };
   if (const auto found = of_use(use); found != rows.end()) return *found;
-  return *of_use(PresetUse::standard);
+  if (const auto found = of_use(PresetUse::standard); found != rows.end()) return *found;
+  throw Error("training: there is no preset for the " + std::string(space.facts().title) +
+              ", expected a genotype of another space");
 }
 
 }  // namespace drnas

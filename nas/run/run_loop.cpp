@@ -114,7 +114,7 @@ StepResult RunLoop::guarded_step() {
   try {
     return task_.step(progress_);
   } catch (const Error& error) {
-    if (task_.untouched()) throw NothingDone(error.what());
+    if (progress_.epoch == 0 && progress_.step == 0 && task_.untouched()) throw;
     const bool kept = checkpoint_after_failure([&] { checkpoint(); });
     throw Error(failed_step(progress_, error.what(), kept, folder_.checkpoint_path()));
   }
@@ -138,8 +138,9 @@ EpochBasics RunLoop::basics() const {
   b.epochs = task_.epochs();
   b.train_loss = progress_.train.mean_loss();
   b.train_top1 = progress_.train.top1_percent();
-  const double timed = static_cast<double>(std::max<std::int64_t>(1, steps_timed_));
-  b.images_per_second = timed * task_.images_a_step() / std::max(train_seconds_, 1e-9);
+  if (steps_timed_ > 0)
+    b.images_per_second =
+        static_cast<double>(steps_timed_) * task_.images_a_step() / train_seconds_;
   b.peak_bytes = progress_.memory.total;
   for (int tag = 0; tag < memory_tag_count; ++tag)
     b.peak_bytes_by_tag[to_string(static_cast<MemoryTag>(tag))] = progress_.memory.by_tag[tag];

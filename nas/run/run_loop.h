@@ -21,6 +21,7 @@ struct RunProgress {
   EpochTotals train;       ///< of its training batches
   MemoryPeak memory;       ///< of the run, or of its stage, so far
 
+  /// Saves or loads all of it, under "progress.".
   void archive(StateArchive& archive);
 };
 
@@ -30,8 +31,9 @@ class RunLoop;
 class RunTask {
  public:
   virtual ~RunTask() = default;
-  /// Of the run; of an epoch.
+  /// Epochs of the run.
   virtual int epochs() const = 0;
+  /// Steps of an epoch.
   virtual std::int64_t steps() const = 0;
   /// What a step is called in progress lines: "search", "training".
   virtual const char* phase() const = 0;
@@ -58,7 +60,7 @@ class RunTask {
   virtual void log_epoch(RunLoop& loop, const EpochBasics& basics) = 0;
   /// The run is to end here, whatever epochs are left.
   virtual bool ended() const { return false; }
-  /// Nothing has been done that a checkpoint would have to keep.
+  /// The first step has done nothing that a checkpoint would have to keep.
   virtual bool untouched() const = 0;
 
   /// All state, saved or loaded; when loading also makes the network that the file holds.
@@ -91,6 +93,7 @@ class Phase {
   Stopwatch watch_;
 };
 
+/// Runs the epochs of a task: steps, evaluation, a line of the log, a checkpoint.
 class RunLoop {
  public:
   /// All outlive it. checkpoint_every: longest time between checkpoints, minutes.
@@ -102,13 +105,15 @@ class RunLoop {
   /// Goes on where the folder's checkpoint stands, if there is one, and cuts its log back to it.
   void resume();
   /// To the end, or until a signal or the task ends it; writes a checkpoint after each epoch and
-  /// when it stops. Throws NothingDone where the first step fails.
+  /// when it stops or a step fails, but not where nothing has been done yet.
   void run();
 
   const RunProgress& progress() const { return progress_; }
-  /// Epochs that were finished; the signal that stopped the run, 0: none; seconds of this process.
+  /// Epochs that were finished, those of earlier sessions included.
   int epochs_done() const { return static_cast<int>(progress_.epoch); }
+  /// The signal that stopped the run; 0: none.
   int stopped_by_signal() const;
+  /// Of this session.
   double seconds() const { return watch_.seconds(); }
 
   const RunFolder& folder() const { return folder_; }

@@ -8,12 +8,6 @@
 
 namespace drnas {
 
-/// A failure before the first step was done.
-class NothingDone : public Error {
- public:
-  using Error::Error;
-};
-
 /// The threads and the memory budget of a run, put back at its end.
 class RunResources {
  public:

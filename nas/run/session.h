@@ -42,11 +42,13 @@ typename Task::Result run_session(const typename Task::Options& options,
       loop.begin();
     loop.run();
     return task.result(loop);
-  } catch (const NothingDone& failure) {
-    // A network whose first loss is not finite, say: leave no folder that would stand in the way of
-    // the next try.
-    if (!options.resume) std::filesystem::remove_all(folder.path());
-    throw Error(failure.what());
+  } catch (...) {
+    // Nothing was done that is worth keeping (no memory, a first loss that is not finite): leave no
+    // folder that would stand in the way of the next try.
+    std::error_code ignored;
+    if (!options.resume && !std::filesystem::exists(folder.checkpoint_path(), ignored))
+      std::filesystem::remove_all(folder.path(), ignored);
+    throw;
   }
 }
 

@@ -12,7 +12,10 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 Json to_json(const TableAccuracy& t) {
-  return {{"cifar10", t.cifar10}, {"cifar100", t.cifar100}, {"imagenet16_120", t.imagenet16_120}};
+  Json json;
+  for (const TableColumn& column : table_columns)
+    json[std::string(column.key)] = t.*column.accuracy;
+  return json;
 }
 
 Json to_json(const PhaseMeans& p) {

@@ -8,13 +8,13 @@
 namespace drnas {
 namespace {
 
+/// By the data set of the search, or the first where the table has no such column.
 TablePlace place_of(const AccuracyTable& table, int number, std::string_view dataset) {
-  const auto by = [&](std::string_view name, double TableAccuracy::*accuracy) {
-    return TablePlace{name, table.place(number, accuracy), table.size()};
-  };
-  if (dataset == "cifar100") return by("CIFAR-100", &TableAccuracy::cifar100);
-  if (dataset == "imagenet16-120") return by("ImageNet-16-120", &TableAccuracy::imagenet16_120);
-  return by("CIFAR-10", &TableAccuracy::cifar10);
+  const auto* const found =
+      std::find_if(std::begin(table_columns), std::end(table_columns),
+                   [&](const TableColumn& c) { return c.dataset == dataset; });
+  const TableColumn& column = found == std::end(table_columns) ? table_columns[0] : *found;
+  return {column.title, table.place(number, column.accuracy), table.size()};
 }
 
 }  // namespace
@@ -84,7 +84,6 @@ StepResult SearchTask::step(const RunProgress& progress) {
 }
 
 bool SearchTask::evaluate(RunLoop& loop, const RunProgress& progress) {
-  method_->end_epoch(progress.epoch);
   const std::uint32_t draws = trainer_->draws();
   BatchSource& source = *batches_.evaluation;
   source.seek(progress.epoch * source.batches());
@@ -96,7 +95,10 @@ bool SearchTask::evaluate(RunLoop& loop, const RunProgress& progress) {
   }
   evidence_record_ = {};
   evaluation_seconds_ = phase.seconds();
-  if (phase.complete() && measure(loop, progress)) return true;
+  if (phase.complete() && measure(loop, progress)) {
+    method_->end_epoch(progress.epoch);
+    return true;
+  }
   trainer_->set_draws(draws);  // the evaluation will start again
   return false;
 }

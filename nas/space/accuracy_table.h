@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <string_view>
 #include <vector>
 
 namespace drnas {
@@ -9,6 +10,16 @@ namespace drnas {
 struct TableAccuracy {
   double cifar10 = 0, cifar100 = 0, imagenet16_120 = 0;
 };
+
+/// A column of such tables: the data set as --dataset takes it, its key in logs, its title.
+struct TableColumn {
+  std::string_view dataset, key, title;
+  double TableAccuracy::*accuracy;
+};
+inline constexpr TableColumn table_columns[] = {
+    {"cifar10", "cifar10", "CIFAR-10", &TableAccuracy::cifar10},
+    {"cifar100", "cifar100", "CIFAR-100", &TableAccuracy::cifar100},
+    {"imagenet16-120", "imagenet16_120", "ImageNet-16-120", &TableAccuracy::imagenet16_120}};
 
 /// Accuracies of all architectures of a space, by their number (Architecture::number).
 class AccuracyTable {

@@ -91,7 +91,7 @@ struct ThetaShape {
 };
 ThetaShape theta_shape(const SearchSpace& space, bool none = false);
 
-/// All spaces; the first is the default.
+/// All spaces.
 std::span<const SearchSpace* const> search_spaces();
 /// Adds a program's own, which lives as long as the program, before options are read. Throws Error
 /// where the name is taken.

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "engine/tensor.h"
 
@@ -30,7 +31,11 @@ struct PassSetting {
   bool weight_gradients = false, theta_gradient = false;
   PassUpdate update = PassUpdate::nothing;
 
-  bool operator==(const PassSetting&) const = default;
+  bool operator==(const PassSetting& o) const {
+    return std::string_view(name) == o.name && theta == o.theta && norm == o.norm &&
+           weight_gradients == o.weight_gradients && theta_gradient == o.theta_gradient &&
+           update == o.update;
+  }
 };
 
 /// The passes of a bilevel search, and probes without and with gradient.
@@ -57,6 +62,7 @@ class ThetaSource {
   virtual const Tensor& draw(const std::uint32_t* step) = 0;
   /// Overwrites alpha_gradient() with the gradient for alpha, from dL/dtheta of the last draw.
   virtual void backward(const Tensor& dtheta) = 0;
+  /// dL/dalpha [1, 1, edges, operations] float64.
   virtual const Tensor& alpha_gradient() const = 0;
 };
 

@@ -109,7 +109,23 @@ void SupernetTrainer::work(const PassSetting& setting, const DeviceBatch& batch,
   times.optimizer_ms = laps.lap();
 }
 
+void SupernetTrainer::check(const PassSetting& setting) {
+  const auto [known, added] = settings_.try_emplace(setting.name, setting);
+  const std::string name = std::string("pass '") + setting.name + "': ";
+  if (!added && !(known->second == setting))
+    throw Error(name + "another setting has this name, expected a name of its own");
+  const bool drawn = setting.theta == PassTheta::drawn;
+  if (setting.update == PassUpdate::weights && !setting.weight_gradients)
+    throw Error(name + "updates weights, expected weight_gradients");
+  if (setting.update == PassUpdate::alpha && !(alpha_ && drawn && setting.theta_gradient))
+    throw Error(name + "updates alpha, expected an alpha update, drawn theta and theta_gradient");
+  if (clips_with_alpha(setting) && !drawn)
+    throw Error(name + "clips by alpha's gradient too, expected drawn theta");
+  if (!drawn && given_theta_.empty()) throw Error(name + "expected give_theta() before it");
+}
+
 StepResult SupernetTrainer::run(const PassSetting& setting, const DeviceBatch& batch) {
+  check(setting);
   StepResult result =
       steps_.run(setting.name, batch, [&](StepResult& times) { work(setting, batch, times); });
   result.draw = draws_;
@@ -127,7 +143,8 @@ void SupernetTrainer::require_finite(const PassSetting& setting, const StepResul
   if (std::isfinite(result.loss) && std::isfinite(result.gradient_norm)) return;
   const std::string name = setting.name;
   const auto restore = [&] {
-    copy(statistics_before_, supernet_.parameters().statistics_buffer());
+    if (setting.norm != PassNorm::running)
+      copy(statistics_before_, supernet_.parameters().statistics_buffer());
     set_draws(result.draw);
   };
   restore();

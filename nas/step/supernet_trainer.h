@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "engine/ops/ops.h"
@@ -30,6 +32,7 @@ class SupernetTrainer {
   SupernetTrainer(Supernet& supernet, ThetaSource& theta, AlphaUpdate* alpha,
                   TrainerOptions options);
 
+  /// Throws Error that names the setting where it contradicts itself or another one of its name.
   StepResult run(const PassSetting& setting, const DeviceBatch& batch);
   /// Of weight updates from now on.
   void set_learning_rate(double learning_rate);
@@ -55,6 +58,7 @@ class SupernetTrainer {
     Variable theta;
     LossResult loss;
   };
+  void check(const PassSetting& setting);
   void work(const PassSetting& setting, const DeviceBatch& batch, StepResult& times);
   Pass forward(const PassSetting& setting, const DeviceBatch& batch, bool trap);
   void backward(const PassSetting& setting, Pass& pass);
@@ -81,6 +85,7 @@ class SupernetTrainer {
   Tensor record_;             // [4] float64: loss and hits, squared norm, learning rate
   double learning_rate_ = 0;  // what the record holds: an upload waits for the device
   RecordedSteps steps_;
+  std::map<std::string_view, PassSetting> settings_;  // by name, which tells recorded steps apart
 };
 
 }  // namespace drnas

@@ -6,12 +6,14 @@
 
 namespace drnas::toys {
 
-RandomPathLaw::RandomPathLaw(Alpha alpha) : Law(std::move(alpha)), theta_(alpha_.make_table()) {}
+RandomPathLaw::RandomPathLaw(Alpha alpha, std::uint64_t seed)
+    : Law(std::move(alpha)), seed_(seed), theta_(alpha_.make_table()) {}
 
 const Tensor& RandomPathLaw::draw(const std::uint32_t* step) {
   dispatch(theta_.device(), [&]<Device D>() {
     execute([&] {
-      draw_paths<D>({alpha_.edges, alpha_.ops, 7, step}, theta_.data<double>(), compute_stream(D));
+      draw_paths<D>({alpha_.edges, alpha_.ops, seed_, step, alpha_.kept_data()},
+                    theta_.data<double>(), compute_stream(D));
     });
   });
   return theta_;
@@ -26,7 +28,7 @@ namespace {
 
 class RandomPaths final : public SearchMethod, private AlphaUpdate {
  public:
-  explicit RandomPaths(Alpha alpha) : law_(std::move(alpha)) {}
+  RandomPaths(Alpha alpha, std::uint64_t seed) : law_(std::move(alpha), seed) {}
 
   Law& law() override { return law_; }
   AlphaUpdate& alpha_update() override { return *this; }
@@ -43,7 +45,8 @@ class RandomPaths final : public SearchMethod, private AlphaUpdate {
     return keep_largest(law_.mean(), law_.alpha().kept_entries(), keep);
   }
   void prune(const std::vector<std::uint8_t>& mask) override { law_.alpha().prune(mask); }
-  void archive(StateArchive&) override {}  // the draws are numbered by the search
+  // The draws are numbered by the search.
+  void archive(StateArchive& a) override { a.table("alpha", law_.alpha().values); }
 
  private:
   void update(const Tensor&, const Tensor&) override {}  // no pass asks for it
@@ -53,12 +56,12 @@ class RandomPaths final : public SearchMethod, private AlphaUpdate {
 
 }  // namespace
 
-const MethodInfo random_paths{
-    .name = "random-paths",
-    .summary = "one random operation an edge",
-    .draws_from_dirichlet = false,
-    .make = [](const MethodOptions& o) -> std::unique_ptr<SearchMethod> {
-      return std::make_unique<RandomPaths>(Alpha(o.edges, o.ops, o.seed, o.device));
-    }};
+const MethodInfo random_paths{.name = "random-paths",
+                              .summary = "one random operation an edge",
+                              .draws_from_dirichlet = false,
+                              .make = [](const MethodOptions& o) -> std::unique_ptr<SearchMethod> {
+                                return std::make_unique<RandomPaths>(
+                                    Alpha(o.edges, o.ops, o.seed, o.device), o.seed);
+                              }};
 
 }  // namespace drnas::toys

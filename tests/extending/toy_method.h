@@ -10,7 +10,7 @@ namespace drnas::toys {
 /// theta: one operation an edge, chosen at random for each draw; alpha never moves.
 class RandomPathLaw final : public Law {
  public:
-  explicit RandomPathLaw(Alpha alpha);
+  RandomPathLaw(Alpha alpha, std::uint64_t seed);
 
   const Tensor& draw(const std::uint32_t* step) override;
   void backward(const Tensor&) override {}  // alpha's gradient is 0 from the start
@@ -18,6 +18,7 @@ class RandomPathLaw final : public Law {
   std::vector<std::vector<double>> concentrations() const override { return mean(); }
 
  private:
+  std::uint64_t seed_;
   Tensor theta_;
 };
 

@@ -15,17 +15,13 @@ NAMES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 SMALL = ["--dataset", "synthetic", "--channels", "4", "--cells", "1", "--quiet"]
 
 
-def environment_of(process):
-    """The variables of NAMES that a process was last started with, once it runs the program's main()."""
+def environment_of(process, run):
+    """The variables of NAMES that a process was last started with, once its main() has made the run folder."""
     deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        entries = pathlib.Path(f"/proc/{process.pid}/environ").read_bytes().decode().split("\0")
-        maps = pathlib.Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8")
-        found = dict(entry.split("=", 1) for entry in entries if entry.startswith(NAMES))
-        if found and "libgomp" in maps:
-            return found
+    while time.monotonic() < deadline and not (run / "run.json").exists():
         time.sleep(0.01)
-    return {}
+    entries = pathlib.Path(f"/proc/{process.pid}/environ").read_bytes().decode().split("\0")
+    return dict(entry.split("=", 1) for entry in entries if entry.startswith(NAMES))
 
 
 class WaitPolicy(unittest.TestCase):
@@ -35,7 +31,7 @@ class WaitPolicy(unittest.TestCase):
             process = subprocess.Popen([PROGRAMS / program, *SMALL, "--epochs", "1000", "--out", f"{folder}/run"],
                                        env={**clean, **given}, stdout=subprocess.DEVNULL)
             try:
-                found = environment_of(process)
+                found = environment_of(process, pathlib.Path(folder) / "run")
                 # The same process under the same name, so that signals and job control find it.
                 name = pathlib.Path(f"/proc/{process.pid}/comm").read_text(encoding="utf-8").strip()
                 self.assertEqual(name, program)

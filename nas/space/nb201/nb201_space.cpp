@@ -96,7 +96,7 @@ class Nb201Space final : public SearchSpace {
   std::shared_ptr<const AccuracyTable> accuracy_table(
       const std::filesystem::path& file) const override {
     if (!file.empty()) return std::make_shared<AccuracyTable>(read_nb201_table(file));
-    return {std::shared_ptr<void>(), &built_in_nb201_table()};  // never destroyed
+    return {std::shared_ptr<void>(), &built_in_nb201_table()};  // owned by the library
   }
 
   std::vector<CellGraph> cell_graphs(const std::string& genotype) const override {

@@ -206,3 +206,23 @@ TEST_CASE("state archive: numbers out of range, of another count or type are nam
   change(path, bad, "alpha", std::vector<double>(30));
   check_fails([&] { search.load(bad, "one"); }, {bad.string(), "alpha", "[1, 1, 6, 5]"});
 }
+
+TEST_CASE("state archive: the largest numbers come back, negative ones are refused when saved") {
+  const TemporaryFolder folder;
+  const fs::path path = folder.path / "numbers.safetensors";
+  const auto largest = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  StateArchive saved({"search", ""});
+  std::uint64_t wide = largest;
+  std::uint8_t narrow = 255;
+  saved.value("wide", wide);
+  saved.value("narrow", narrow);
+  saved.write(path);
+  StateArchive loaded(path, {"search", ""});
+  wide = narrow = 0;
+  loaded.value("wide", wide);
+  loaded.value("narrow", narrow);
+  CHECK(wide == largest);
+  CHECK(narrow == 255);
+  int negative = -1;
+  check_fails([&] { saved.value("count", negative); }, {"count is -1", "expected 0 to"});
+}

@@ -191,6 +191,30 @@ TEST_CASE("trainer: what is not finite is named and changes nothing") {
   }
 }
 
+TEST_CASE("trainer: a pass that contradicts itself or takes another one's name is refused") {
+  Setup s;
+  const auto refused = [&](PassSetting setting, const char* part) {
+    try {
+      s.trainer.run(setting, s.batch);
+      FAIL_CHECK(part, ": not refused");
+    } catch (const Error& error) {
+      CAPTURE(error.what());
+      CHECK(std::string(error.what()).find(part) != std::string::npos);
+    }
+  };
+  refused({.name = "a", .update = PassUpdate::weights}, "pass 'a': updates weights");
+  refused({.name = "b", .update = PassUpdate::alpha}, "pass 'b': updates alpha");
+  refused({.name = "c", .theta = PassTheta::given}, "pass 'c': expected give_theta()");
+  s.trainer.give_theta(std::vector<double>(Nb201Supernet::edges * Nb201Supernet::ops, 0.2));
+  refused({.name = "d",
+           .theta = PassTheta::given,
+           .weight_gradients = true,
+           .update = PassUpdate::weights},
+          "pass 'd': clips by alpha's gradient");
+  s.trainer.evaluate(s.batch);
+  refused({.name = "evaluation", .theta_gradient = true}, "pass 'evaluation': another setting");
+}
+
 TEST_CASE("supernet: a probe gives loss and gradient anywhere and changes nothing") {
   Setup probed, untouched;
   for (int i = 0; i < 3; ++i) {
