@@ -142,8 +142,8 @@ ordered_json measure(const Options& o) {
   const bench::CardMemory card = cuda ? bench::card_memory() : bench::CardMemory{};
   report["process_start_bytes"] = bench::process_bytes("VmRSS");
   const std::unique_ptr<Supernet> supernet = make_supernet(question.supernet, 1, o.device);
-  const auto [rows, columns] = theta_shape(space_of(o));
-  const auto method = question.method->make({rows, columns, 1, o.device});
+  const auto [edges, operations] = theta_shape(space_of(o));
+  const auto method = question.method->make({edges, operations, 1, o.device});
   SupernetTrainer trainer(*supernet, method->law(), &method->alpha_update(), question.trainer);
   const DeviceBatch batch = bench::random_batch(o.batch_size, o.image_size, o.device);
   // On CUDA the first step builds plans, the second is recorded, the third replayed.

@@ -15,7 +15,7 @@ optional="dataset-fashion-mnist"
 case "${1:-build}" in
   search) packages=$search ;;
   build) packages="$search python3 doctest-dev libbenchmark-dev" ;;
-  lint) packages="$search python3 clang-format clang-tidy shellcheck" optional="" ;;
+  lint) packages="$search python3 clang-format clang-tidy libomp-dev shellcheck" optional="" ;;
   aarch64) packages="cmake ninja-build make git python3 g++-aarch64-linux-gnu qemu-user" optional="" ;;
   -h | --help) echo "$usage"; exit 0 ;;
   *) fail "$1: unknown purpose, expected search, build, lint or aarch64" ;;

@@ -246,6 +246,7 @@ Variable plane_norm(Tape& tape, const std::string& name, const Variable& x, cons
 Variable plane_norm_in_place(Tape& tape, const std::string& name, const Variable& x,
                              const Tensor& running_mean, const Tensor& running_var,
                              BatchNormOptions options) {
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): x gives its value up
   const Tensor value = x.value();
   const Shape s = value.shape();
   x.release_value();

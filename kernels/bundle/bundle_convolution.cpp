@@ -10,6 +10,8 @@ template <class... Cases>
 struct Match : Cases... {
   using Cases::operator()...;
 };
+template <class... Cases>
+Match(Cases...) -> Match<Cases...>;  // Clang before 17 does not deduce it
 
 /// Bytes of oneDNN's own scratch; after it lies room for a gradient that is not yet summed.
 std::int64_t library_bytes(const ConvPlan& plan) {

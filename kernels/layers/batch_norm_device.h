@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What the CUDA kernels of batch_norm share. Two launches a direction: a reduction over pixels
-// whose last block merges the blocks' results in order, then a pointwise pass. Both cover [pixels,
+// whose last block merges the blocks' results in order, then an element-wise pass. Both cover [pixels,
 // channels] by ChannelTiles.
 #pragma once
 
@@ -162,7 +162,7 @@ void launch_reduction(const char* name, Kernel kernel, const Split& split, int w
   launch(name, kernel, shape, stream, args...);
 }
 
-/// Starts a pointwise pass.
+/// Starts an element-wise pass.
 template <class Kernel, class... Args>
 void launch_apply(const char* name, Kernel kernel, const BatchNorm& p, const ChannelTiles& tiles,
                   Stream stream, const Args&... args) {

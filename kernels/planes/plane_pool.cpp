@@ -64,7 +64,7 @@ Floats load_columns(const PlanePool& p, const float* from, int count) {
 /// Sum, or the larger, where a NaN stays.
 template <bool maximum, class T>
 T combine(T a, T b) {
-  if constexpr (maximum) return (b > a) | (b != b) ? b : a;
+  if constexpr (maximum) return ((b > a) | (b != b)) ? b : a;
   return a + b;
 }
 

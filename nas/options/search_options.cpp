@@ -142,7 +142,7 @@ void check_stage_list(const Checker& check, std::string_view name, const std::ve
 }
 
 void check_stages(const SearchOptions& o, const Checker& check) {
-  const int ops = theta_shape(search_space(o.space), o.none_op).columns;
+  const int ops = theta_shape(search_space(o.space), o.none_op).operations;
   for (const int keep : o.keep_ops)
     check.require(keep >= 1 && keep <= ops, "keep-ops",
                   "1 to the " + std::to_string(ops) + " operations of --space " + o.space);

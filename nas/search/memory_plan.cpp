@@ -16,7 +16,7 @@ constexpr RawOutputs modes[] = {RawOutputs::store, RawOutputs::rebuild_1x1, RawO
 
 /// The passes of a Hessian, which is taken on the first batch of an evaluation.
 void run_probes(const DeviceBatch& batch, const ThetaShape& shape, SupernetTrainer& trainer) {
-  const std::vector<double> theta(static_cast<std::size_t>(shape.rows * shape.columns));
+  const std::vector<double> theta(static_cast<std::size_t>(shape.edges * shape.operations));
   std::vector<double> gradient;
   trainer.probe(batch, theta, &gradient);
   trainer.probe(batch, theta, nullptr);
@@ -59,7 +59,7 @@ void run_epoch(const BatchSources& sources, std::span<const std::int64_t> positi
 void run_steps(const MemoryQuestion& q) {
   const std::unique_ptr<Supernet> supernet = make_supernet(q.supernet, 0, q.device);
   const ThetaShape shape = theta_shape(*q.supernet.space, q.supernet.none);
-  const auto method = q.method->make({shape.rows, shape.columns, 0, q.device});
+  const auto method = q.method->make({shape.edges, shape.operations, 0, q.device});
   if (!q.supernet.kept.empty()) method->prune(q.supernet.kept);
   SupernetTrainer trainer(*supernet, method->law(), &method->alpha_update(), q.trainer);
   std::list<DeviceBatch> batches;  // all stay, as in a search

@@ -40,8 +40,8 @@ TrainerOptions trainer_options(const SearchOptions& o) {
 }
 
 MethodOptions method_options(const SearchOptions& o, Device device) {
-  const auto [rows, columns] = theta_shape(search_space(o.space), o.none_op);
-  MethodOptions m{rows, columns, o.seed, device};
+  const auto [edges, operations] = theta_shape(search_space(o.space), o.none_op);
+  MethodOptions m{edges, operations, o.seed, device};
   m.adam.learning_rate = o.alpha_learning_rate;
   m.adam.beta1 = o.alpha_beta1;
   m.adam.beta2 = o.alpha_beta2;
@@ -166,7 +166,7 @@ BatchSources SearchInputs::batch_sources(const SearchOptions& o, Device device,
 SearchMemory SearchInputs::plan(const SearchOptions& o, Device device) const {
   const SearchMemory first = plan_first_stage(o, device);
   const SearchSpace& space = *first.network.space;
-  const std::vector<Stage> stages = stages_of(o, theta_shape(space, o.none_op).columns);
+  const std::vector<Stage> stages = stages_of(o, theta_shape(space, o.none_op).operations);
   for (std::size_t i = 1; i < stages.size(); ++i)
     plan_stage(o, device, first, stages[i], heaviest(first.network, stages[i].keep_ops));
   return first;
@@ -194,11 +194,11 @@ SearchMemory SearchInputs::plan_first_stage(const SearchOptions& o, Device devic
 }
 
 std::vector<std::uint8_t> SearchInputs::heaviest(const SupernetOptions& network, int keep) {
-  const auto [rows, columns] = theta_shape(*network.space, network.none);
+  const auto [edges, operations] = theta_shape(*network.space, network.none);
   const std::vector<int> order = network.space->operations_by_memory(network.none);
-  std::vector<std::uint8_t> kept(static_cast<std::size_t>(rows) * columns, 0);
-  for (int row = 0; row < rows; ++row)
-    for (int i = 0; i < keep; ++i) kept[static_cast<std::size_t>(row * columns + order[i])] = 1;
+  std::vector<std::uint8_t> kept(static_cast<std::size_t>(edges) * operations, 0);
+  for (int edge = 0; edge < edges; ++edge)
+    for (int i = 0; i < keep; ++i) kept[static_cast<std::size_t>(edge * operations + order[i])] = 1;
   return kept;
 }
 

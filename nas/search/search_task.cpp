@@ -40,7 +40,7 @@ SearchTask::SearchTask(const SearchOptions& options, const SearchInputs& inputs,
       folder_(folder),
       observer_(observer),
       device_(device),
-      stages_(stages_of(options, theta_shape(space(), options.none_op).columns)),
+      stages_(stages_of(options, theta_shape(space(), options.none_op).operations)),
       method_(search_method(options.method).make(method_options(options, device))),
       batches_(inputs.batch_sources(options, device, memory)),
       evidence_(evidence_options(options), space(), options.none_op, inputs.table.get()) {}

@@ -87,7 +87,7 @@ class SearchSpace {
 
 /// Extents of theta.
 struct ThetaShape {
-  int rows, columns;
+  int edges, operations;
 };
 ThetaShape theta_shape(const SearchSpace& space, bool none = false);
 

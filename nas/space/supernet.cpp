@@ -19,23 +19,23 @@ Supernet::Supernet(const SearchSpace& space, const SupernetOptions& o, Device de
   if (o.partial_channels < 1 || o.channels % o.partial_channels != 0)
     throw Error("supernet: partial channels " + std::to_string(o.partial_channels) +
                 " do not divide " + std::to_string(o.channels) + " channels");
-  const auto [rows, columns] = theta_shape(space, o.none);
-  columns_ = columns;
+  const auto [edges, operations] = theta_shape(space, o.none);
+  operations_ = operations;
   if (o.kept.empty()) return;
-  if (o.kept.size() != static_cast<std::size_t>(rows) * columns)
+  if (o.kept.size() != static_cast<std::size_t>(edges) * operations)
     throw Error("supernet: " + std::to_string(o.kept.size()) +
-                " operations kept or not, expected " + std::to_string(rows * columns));
-  for (int row = 0; row < rows; ++row) {
-    const auto first = o.kept.begin() + std::ptrdiff_t{row} * columns;
-    if (std::all_of(first, first + columns, [](std::uint8_t k) { return k == 0; }))
-      throw Error("supernet: edge " + space.edges()[static_cast<std::size_t>(row)] +
+                " operations kept or not, expected " + std::to_string(edges * operations));
+  for (int edge = 0; edge < edges; ++edge) {
+    const auto first = o.kept.begin() + std::ptrdiff_t{edge} * operations;
+    if (std::all_of(first, first + operations, [](std::uint8_t k) { return k == 0; }))
+      throw Error("supernet: edge " + space.edges()[static_cast<std::size_t>(edge)] +
                   " keeps no operation, expected one at least");
   }
 }
 
-bool Supernet::kept(int row, int column) const {
+bool Supernet::kept(int edge, int operation) const {
   return options_.kept.empty() ||
-         options_.kept[static_cast<std::size_t>(row) * columns_ + column] != 0;
+         options_.kept[static_cast<std::size_t>(edge) * operations_ + operation] != 0;
 }
 
 }  // namespace drnas

@@ -64,13 +64,13 @@ class Supernet {
   /// Throws Error where K does not divide C, or where `kept` has another length than theta or
   /// leaves an edge without operation.
   Supernet(const SearchSpace& space, const SupernetOptions& options, Device device);
-  bool kept(int row, int column) const;
+  bool kept(int edge, int operation) const;
 
   SupernetOptions options_;
   ParameterStore parameters_;
 
  private:
-  int columns_;  // of theta
+  int operations_;  // of theta
 };
 
 /// Of options.space; allocates and initialises all weights.

@@ -27,8 +27,8 @@ SupernetTrainer::SupernetTrainer(Supernet& supernet, ThetaSource& theta, AlphaUp
       steps_(record_, loss_word, norm_word, options.capture) {
   const Device device = supernet.parameters().device();
   const SupernetOptions& network = supernet.options();
-  const auto [rows, columns] = theta_shape(*network.space, network.none);
-  dtheta_ = Tensor::zeros({1, 1, rows, columns}, MemoryTag::optimizer, device, DType::f64);
+  const auto [edges, operations] = theta_shape(*network.space, network.none);
+  dtheta_ = Tensor::zeros({1, 1, edges, operations}, MemoryTag::optimizer, device, DType::f64);
   const Tensor& statistics = supernet.parameters().statistics_buffer();
   statistics_before_ = Tensor(statistics.shape(), MemoryTag::statistics, device);
   draw_counter_ = Tensor::zeros({1, 1, 1, 1}, MemoryTag::optimizer, device, DType::u32);

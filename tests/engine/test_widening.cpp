@@ -144,9 +144,9 @@ TEST_CASE(
     "widening: every slice of both spaces is U = W[g(o), h(i)], momentum and statistics too") {
   for (const Net& net : {nb201, darts, imagenet}) {
     auto rng = generator(82);
-    const auto [rows, columns] = theta_shape(*net.space);
+    const auto [edges, operations] = theta_shape(*net.space);
     for (const bool pruned : {false, true}) {
-      const Pair pair(net, pruned ? random_kept(rng, rows, columns) : Kept{});
+      const Pair pair(net, pruned ? random_kept(rng, edges, operations) : Kept{});
       const ParameterStore &narrow = pair.narrow->parameters(), &wide = pair.wide->parameters();
       int grown = 0;
       check_slices(narrow.parameters(), narrow.weights(), wide.parameters(), wide.weights(), grown);

@@ -81,12 +81,12 @@ void check_epoch(const Json& epoch, const SearchOptions& options, int before) {
   space.parse(epoch.at("genotype").get<std::string>(), "genotype");
   const ThetaShape shape = theta_shape(space, options.none_op);
   const Json& rows = epoch.at("concentrations");
-  bool good = rows.is_array() && rows.size() == static_cast<std::size_t>(shape.rows);
+  bool good = rows.is_array() && rows.size() == static_cast<std::size_t>(shape.edges);
   for (const Json& row : rows)
-    good = good && row.is_array() && row.size() == static_cast<std::size_t>(shape.columns);
+    good = good && row.is_array() && row.size() == static_cast<std::size_t>(shape.operations);
   if (!good)
-    throw Error("concentrations of another shape than " + std::to_string(shape.rows) + " rows of " +
-                std::to_string(shape.columns));
+    throw Error("concentrations of another shape than " + std::to_string(shape.edges) + " rows of " +
+                std::to_string(shape.operations));
 }
 
 void read_log(RecordedRun& run, std::vector<std::string>& notes) {
