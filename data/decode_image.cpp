@@ -47,6 +47,24 @@ struct Reader {
   static int at_end(void* self) { return static_cast<Reader*>(self)->rest.empty(); }
 };
 
+/// The largest value of a sample that the header of a binary PGM or PPM file declares; 0 for other
+/// files and headers that end before it.
+long largest_sample(std::span<const std::byte> bytes) {
+  const auto at = [&](std::size_t i) { return i < bytes.size() ? static_cast<char>(bytes[i]) : 0; };
+  if (at(0) != 'P' || (at(1) != '5' && at(1) != '6')) return 0;
+  long value = 0;
+  std::size_t i = 2;
+  for (int field = 0; field < 3; ++field) {  // width, height, largest value
+    for (; at(i) == '#' || (at(i) != 0 && std::strchr(" \t\n\v\f\r", at(i))); ++i)
+      if (at(i) == '#')
+        while (at(i) != '\n' && i < bytes.size()) ++i;
+    if (at(i) < '0' || at(i) > '9') return 0;
+    for (value = 0; at(i) >= '0' && at(i) <= '9'; ++i)
+      value = std::min(10 * value + (at(i) - '0'), 1'000'000L);
+  }
+  return value;
+}
+
 }  // namespace
 
 DecodedImage::DecodedImage(const std::filesystem::path& file)
@@ -55,6 +73,9 @@ DecodedImage::DecodedImage(const std::filesystem::path& file)
   if (bytes.size() > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
     throw Error(file.string() + ": expected an image of less than 2 GiB");
   }
+  // stb_image of 2022 reads those wrongly, small ones past their end.
+  if (largest_sample(bytes) > 255)
+    throw Error(file.string() + ": a PGM or PPM file of 16-bit samples, expected 8-bit ones");
   Reader reader{.rest = bytes};
   const stbi_io_callbacks callbacks = {Reader::read, Reader::skip, Reader::at_end};
   int width = 0, height = 0, channels = 0;
@@ -64,6 +85,9 @@ DecodedImage::DecodedImage(const std::filesystem::path& file)
                 (pixels_ ? "cut short" : stbi_failure_reason()) +
                 "), expected a JPEG, PNG, BMP, GIF, TGA, PSD, PIC or PNM image");
   }
+  if (width < 1 || height < 1)
+    throw Error(file.string() + ": an image of " + std::to_string(width) + " x " +
+                std::to_string(height) + " pixels, expected one pixel at least");
   width_ = width;
   height_ = height;
 }

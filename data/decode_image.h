@@ -13,8 +13,8 @@ namespace drnas::readers {
 /// Pixels as a decoder left them, uint8 [height, width, 3].
 class DecodedImage {
  public:
-  /// Any format of stb_image; grey becomes three equal channels, transparency is dropped. Throws
-  /// Error naming the file.
+  /// Any format of stb_image but PGM and PPM of 16-bit samples; grey becomes three equal channels,
+  /// transparency is dropped. Throws Error naming the file.
   explicit DecodedImage(const std::filesystem::path& file);
 
   ImageView view() const;
