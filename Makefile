@@ -22,13 +22,13 @@ all: ## build everything into build/, ./drnas_search, ./drnas_train and ./drnas_
 	@$(call configure,--preset $(PRESET))
 	@cmake --build $(BUILD) -j $(JOBS)
 
-# A search and its report, CUDA only where a card is. In the folder of `all`, so that `make` or `make test` go on with these
+# The programs alone, CUDA only where a card is. In the folder of `all`, so that `make` or `make test` go on with these
 # objects: they add tests and benchmarks by configuring again, a second or two. A folder that is there keeps its settings, so
 # that a search after `make` builds nothing. Only where nvcc is found but no card do the two differ in CUDA; there `make`
 # compiles the engine once more, with its CUDA side, which a search could not use.
 programs:
 	@if [ -f $(BUILD)/CMakeCache.txt ]; then settings=; else settings="--preset search"; fi; $(call configure,$$settings)
-	@cmake --build $(BUILD) -j $(JOBS) --target drnas_search drnas_report
+	@cmake --build $(BUILD) -j $(JOBS) --target drnas_search drnas_report drnas_train
 
 deps: ## install what is missing (Debian packages)
 	@tools/install_deps.sh build

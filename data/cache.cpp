@@ -127,6 +127,17 @@ std::optional<Dataset> read(const std::filesystem::path& file, const Key& key) {
   }
 }
 
+bool is_foreign(const std::filesystem::path& file) {
+  std::error_code ignored;
+  const auto status = std::filesystem::status(file, ignored);
+  if (!std::filesystem::exists(status) || std::filesystem::is_directory(status)) return false;
+  if (!std::filesystem::is_regular_file(status)) return true;
+  std::ifstream in(file, std::ios::binary);
+  char start[sizeof(magic)] = {};
+  in.read(start, sizeof(start));
+  return std::memcmp(start, magic, static_cast<std::size_t>(in.gcount())) != 0;
+}
+
 bool write(const std::filesystem::path& file, const Key& key, const Dataset& dataset) {
   try {
     const Json header = {{"name", key.name},

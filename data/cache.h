@@ -28,6 +28,10 @@ std::string fingerprint(const std::filesystem::path& folder,
 /// something else.
 std::optional<Dataset> read(const std::filesystem::path& file, const Key& key);
 
+/// Is there something under this name that no cache is, and that must not be replaced? A folder
+/// cannot be; a file that holds nothing may.
+bool is_foreign(const std::filesystem::path& file);
+
 /// Writes atomically; false when the file cannot be written.
 bool write(const std::filesystem::path& file, const Key& key, const Dataset& dataset);
 

@@ -91,6 +91,9 @@ Dataset read_through_cache(const DatasetInfo& info, const DatasetOptions& option
     cached->test.files = std::move(source.test);
     return std::move(*cached);
   }
+  if (options.write_cache && cache::is_foreign(file))
+    throw Error(file.string() + ": is no packed data set of drnas and would be replaced by one, " +
+                "expected another --cache");
   Dataset dataset = read_source(source, info);
   if (options.write_cache) cache::write(file, key, dataset);
   return dataset;

@@ -2,6 +2,7 @@
 #include <exception>
 #include <iostream>
 
+#include "data/dataset_info.h"
 #include "nas/run/run_folder.h"
 #include "nas/run/signals.h"
 #include "nas/search/search.h"
@@ -18,6 +19,14 @@
 
 namespace drnas::tools {
 namespace {
+
+/// Trains what was found on the images that it was found with.
+std::string training_command(const SearchOptions& o) {
+  return program_beside("drnas_train") + (o.preset == "quick" ? " --preset quick" : "") +
+         " --genotype " + shell_word((o.out / "genotype.txt").string()) + " --dataset " +
+         o.dataset + (o.data.empty() ? "" : " --data " + shell_word(o.data.string())) +
+         (dataset_info(o.dataset).side == 0 ? " --image-size " + std::to_string(o.image_size) : "");
+}
 
 void print_result(const SearchResult& result, const SearchOptions& options) {
   if (!options.quiet) {
@@ -36,18 +45,18 @@ void print_result(const SearchResult& result, const SearchOptions& options) {
   for (const CellGraph& graph : search_space(options.space).cell_graphs(result.genotype))
     std::cout << cell_text(graph, locale_is_utf8());
   if (options.then_train) return;
-  std::cout << "what to run next:\n  train what was found         drnas_train --genotype "
-            << shell_word((options.out / "genotype.txt").string()) << " --dataset "
-            << options.dataset
-            << (options.data.empty() ? "" : " --data " + shell_word(options.data.string()))
-            << "\n  see the search as a page     drnas_report " << shell_word(options.out.string())
-            << "\n  the same with another seed   drnas_search --config "
+  const std::string search = program_beside("drnas_search");
+  std::cout << "what to run next:\n  see the search as a page     "
+            << program_beside("drnas_report") << " " << shell_word(options.out.string())
+            << "\n  train what was found         " << training_command(options)
+            << "\n  the same with another seed   " << search << " --config "
             << shell_word((options.out / "config.toml").string()) << " --seed " << options.seed + 1
             << " --out NEW_DIR\n";
   if (options.preset == "quick") {
-    std::cout << "  the published search         drnas_search --preset nb201 --data CIFAR10_DIR\n";
+    std::cout << "  the published search         " << search
+              << " --preset nb201 --data CIFAR10_DIR\n";
   }
-  std::cout << "  all options, with examples   drnas_search --help\n";
+  std::cout << "  all options, with examples   " << search << " --help\n";
 }
 
 SearchResult search(const SearchOptions& options) {
@@ -61,8 +70,8 @@ SearchResult search(const SearchOptions& options) {
 int stop_status(const SearchResult& result, const std::filesystem::path& out) {
   if (result.interrupted_by_signal == 0) return 0;
   std::cerr << "stopped after " << result.epochs_done
-            << " whole epochs; to go on: drnas_search --out " << shell_word(out.string())
-            << " --resume" << std::endl;
+            << " whole epochs; to go on: " << program_beside("drnas_search") << " --out "
+            << shell_word(out.string()) << " --resume" << std::endl;
   return 128 + result.interrupted_by_signal;
 }
 

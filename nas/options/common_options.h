@@ -56,7 +56,7 @@ OptionRows<O> common_data_rows() {
       {"cache", &O::cache, data, "FILE", reporting,
        "packed copy of the decoded data (default: beside the data)"},
       {"image-size", &O::image_size, data, "PIXELS", result,
-       "side to which an image folder is resized"},
+       "side of synthetic images, and to which an image folder is resized"},
       {"cutout", &O::cutout, data, "PIXELS", result,
        "side of the square erased from each training image; 0: none"},
       {"augment", &O::augment, data, "NAME", result,

@@ -31,7 +31,8 @@ OptionRows<O> run_rows() {
       {"train-epochs", &O::train_epochs, run, "N", action,
        "epochs of that training; 0: those of its preset"},
       {"plan", &O::plan, run, "", action,
-       "print the memory that K 1, 2, 3, 4, 6, 8 will need, by use and mode, and do nothing"},
+       "print the memory that K 1, 2, 3, 4, 6, 8, as far as they divide --channels, will need, by "
+       "use and mode, and do nothing"},
   };
 }
 
@@ -118,7 +119,7 @@ OptionRows<O> machine_rows() {
   return {
       {"raw-outputs", &O::raw_outputs, machine, "NAME", reporting,
        "store, rebuild-1x1 or rebuild convolution outputs for the backward pass; auto: the first "
-       "that fits --memory-limit"},
+       "that fits --memory-limit, without one rebuild-1x1 on a CPU and store on a GPU"},
       {"precision", &O::precision, machine, "NAME", result,
        "fp32, tf32 (convolutions round their inputs) or bf16 (activations are stored in 16 bits), "
        "the latter two on CUDA; auto: bf16 on CUDA for NAS-Bench-201 "

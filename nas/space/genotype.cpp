@@ -73,9 +73,10 @@ Genotype read_genotype_file(const fs::path& path) {
 [[noreturn]] void fail_to_find(const std::string& argument, bool directory) {
   std::string names;
   for (const std::string& name : genotype_names()) names += name + ", ";
-  throw Error("genotype '" + argument + "': no known name, no genotype itself and " +
-              (directory ? "a directory instead of a file" : "no file") + ", expected one of " +
-              names + "a genotype (" + forms() + ") or a file that holds one");
+  throw Error("genotype '" + argument +
+              "': " + (directory ? "is a directory" : "is none, and no such file is there") +
+              ", expected one of " + names + "a genotype (" + forms() +
+              ") or a file that holds one");
 }
 
 Genotype find(const std::string& argument) {

@@ -42,7 +42,7 @@ TestResult evaluate_training(const TrainOptions& options, TrainObserver& observe
   std::string note;
   const Device device = choose_device(options.device, note);
   if (!note.empty()) observer.on_message(note);
-  const TrainInputs inputs(options, true);
+  const TrainInputs inputs(options, false);
   apply_precision(options, device);
   const RunResources resources(device, options.threads, options.memory_limit);
   const auto network =

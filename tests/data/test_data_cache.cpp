@@ -68,10 +68,9 @@ TEST_CASE("data cache: damage and other versions are rebuilt silently") {
   const Dataset first = read_dataset(options);
   const Bytes whole = load_bytes(options.cache);
   CHECK(whole.size() > 12 * 3073);
-  // One flipped bit anywhere: magic, version, checksum, length, header, pixels, last label.
-  for (std::size_t at :
-       {std::size_t{0}, std::size_t{8}, std::size_t{12}, std::size_t{16}, std::size_t{23},
-        std::size_t{30}, std::size_t{150}, whole.size() / 2, whole.size() - 4}) {
+  // One flipped bit anywhere: version, checksum, length, header, pixels, last label.
+  for (std::size_t at : {std::size_t{8}, std::size_t{12}, std::size_t{16}, std::size_t{23},
+                         std::size_t{30}, std::size_t{150}, whole.size() / 2, whole.size() - 4}) {
     CAPTURE(at);
     Bytes damaged = whole;
     damaged[at] ^= 0x20;
@@ -87,6 +86,24 @@ TEST_CASE("data cache: damage and other versions are rebuilt silently") {
   Bytes longer = whole;
   longer.push_back(0);
   check_rebuilt(options, longer, whole, first);
+}
+
+TEST_CASE("data cache: a file that is none is named and stays as it was") {
+  const TemporaryFolder folder;
+  write_cifar10(folder.path(), 2);
+  DatasetOptions options;
+  options.folder = folder.path();
+  options.cache = folder.path() / "thesis.txt";
+  for (const std::string content : {"Chapter 1", "x", "DRNASSEX and more"}) {
+    const Bytes bytes(content.begin(), content.end());
+    write_bytes(options.cache, bytes);
+    check_error([&] { read_dataset(options); }, {"thesis.txt", "another --cache"});
+    CHECK(load_bytes(options.cache) == bytes);
+    DatasetOptions reading = options;
+    reading.write_cache = false;
+    CHECK(read_dataset(reading).train.count == 10);
+    CHECK(load_bytes(options.cache) == bytes);
+  }
 }
 
 TEST_CASE("data cache: belongs to one data set, size and set of files") {

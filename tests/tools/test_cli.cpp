@@ -68,6 +68,8 @@ TEST_CASE("command line: mistakes are one line that names the option") {
   check_fails([] { parse({"--epochs", "-3"}); }, {"--epochs -3"});
   check_fails([] { parse({"--config", "/nonexistent/c.toml"}); }, {"/nonexistent/c.toml"});
   check_fails([] { parse({"--resume"}); }, {"--resume", "--out"});
+  check_fails([] { parse({"--quiet=maybe"}); }, {"--quiet=maybe: expected true or false"});
+  check_fails([] { parse({"--none-op=x"}); }, {"--none-op=x: expected true or false"});
 }
 
 TEST_CASE("command line: resume reads the run and refuses other options") {

@@ -48,12 +48,15 @@ class OptionParser {
   /// False when --help or --version was asked for and printed. Throws Error naming the option that
   /// is unknown or lacks a value.
   bool parse(std::vector<std::string> arguments, std::ostream& output) {
+    const std::vector<std::string> given = arguments;
     std::reverse(arguments.begin(), arguments.end());  // the order that CLI11 wants
     try {
       app_.parse(std::move(arguments));
     } catch (const CLI::CallForHelp&) {
       output << app_.help();
       return false;
+    } catch (const std::logic_error&) {  // CLI11 cannot read the value of a switch
+      throw Error(bad_switch(given) + ": expected true or false (--help explains the options)");
     } catch (const CLI::ParseError& error) {
       std::string line = error.what();
       std::replace(line.begin(), line.end(), '\n', ' ');
@@ -78,6 +81,17 @@ class OptionParser {
   const std::vector<GivenOption>& given() const { return given_; }
 
  private:
+  /// The argument --SWITCH=VALUE whose value is neither true nor false.
+  static std::string bad_switch(const std::vector<std::string>& arguments) {
+    for (const std::string& argument : arguments)
+      for (const OptionOf<Options>& info : options_of<Options>())
+        if (std::holds_alternative<bool Options::*>(info.member) &&
+            argument.starts_with("--" + std::string(info.name) + "=") &&
+            !argument.ends_with("=true") && !argument.ends_with("=false"))
+          return argument;
+    return "a switch";
+  }
+
   void add(const OptionOf<Options>& info, const Options& defaults) {
     const std::string name = "--" + std::string(info.name), help(info.help);
     const auto keep = [this, name, key = std::string(info.name)](const std::string& value) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "tools/cli/text.h"
 
+#include <cerrno>
 #include <cmath>
 #include <iomanip>
 #include <sstream>
@@ -34,6 +35,11 @@ std::string shell_word(const std::string& text) {
   std::string quoted = "'";
   for (const char c : text) quoted += c == '\'' ? "'\\''" : std::string(1, c);
   return quoted + "'";
+}
+
+std::string program_beside(const std::string& name) {
+  const std::string self = program_invocation_name;
+  return shell_word(self.substr(0, self.rfind('/') + 1) + name);
 }
 
 std::string place_text(const TablePlace& p) {

@@ -16,6 +16,9 @@ std::string duration(double seconds);
 std::string mebibytes(std::int64_t bytes);
 /// A word as the shell reads it.
 std::string shell_word(const std::string& text);
+/// The program of this name beside the running one, as the shell starts it: "./drnas_train", or its
+/// name alone where this one was found by PATH.
+std::string program_beside(const std::string& name);
 /// "CIFAR-10 94.36, CIFAR-100 73.51, ImageNet-16-120 46.34".
 std::string accuracies(const TableAccuracy& table);
 /// "place 412 of 15,625 on CIFAR-10, better than 97.4 % of all cells".

@@ -22,11 +22,11 @@ void print_result(const TrainResult& result, const TrainOptions& options) {
   std::cout << test_text(result.test);
   if (options.quiet) return;
   const auto in_run = [&](const char* name) { return shell_word((result.out / name).string()); };
-  std::cout << "what to run next:\n  test it again                drnas_train --evaluate "
-            << in_run("weights.safetensors")
-            << "\n  the same with another seed   drnas_train --config " << in_run("config.toml")
-            << " --seed " << options.seed + 1
-            << " --out NEW_DIR\n  all options, with examples   drnas_train --help\n";
+  const std::string train = program_beside("drnas_train");
+  std::cout << "what to run next:\n  test it again                " << train << " --evaluate "
+            << in_run("weights.safetensors") << "\n  the same with another seed   " << train
+            << " --config " << in_run("config.toml") << " --seed " << options.seed + 1
+            << " --out NEW_DIR\n  all options, with examples   " << train << " --help\n";
 }
 
 }  // namespace
@@ -54,8 +54,8 @@ int train_and_report(const TrainOptions& options) {
   }
   if (result.interrupted_by_signal) {
     std::cerr << "stopped after " << result.epochs_done
-              << " whole epochs; to go on: drnas_train --out " << shell_word(options.out.string())
-              << " --resume" << std::endl;
+              << " whole epochs; to go on: " << program_beside("drnas_train") << " --out "
+              << shell_word(options.out.string()) << " --resume" << std::endl;
     return 128 + result.interrupted_by_signal;
   }
   print_result(result, options);

@@ -26,7 +26,7 @@ constexpr const char* examples = R"(
 RUN is the folder of a search (--out of drnas_search), or one that holds such folders (the seeds of --seeds, a sweep).
 Runs that differ only in the seed are shown as one group with mean and spread. The page is one file without references
 to anything else: open it in a browser, send it, keep it. A search may still run: the page shows the epochs that have
-ended. drnas_report changes nothing in a run but report.html.
+ended. drnas_report writes the page, and with --svg and --dot its cells; nothing else in a run changes.
 
 Examples:
   one search; writes runs/cifar10/report.html

@@ -372,10 +372,10 @@ TEST_CASE("darts genotype: what is no name, genotype or file is refused") {
   for (const std::string& text :
        {std::string("DARTS_V3"), std::string(), std::string("a\nb"), std::string("Genotype"),
         std::string(100000, 'x'), (folder.path / "missing").string()}) {
-    fails(text, {"no known name", "no file", "DrNAS_cifar10, DrNAS_imagenet", "AmoebaNet",
+    fails(text, {"no such file", "DrNAS_cifar10, DrNAS_imagenet", "AmoebaNet",
                  "Genotype(normal=", "|op~0|"});
   }
-  fails(folder.path.string(), {folder.path.string(), "a directory instead of a file", "NASNet"});
+  fails(folder.path.string(), {folder.path.string(), "is a directory", "NASNet"});
   fails("|none~1|", {"genotype: ", "edge 1<-0"});
   fails("Genotype (normal=\n3)", {"genotype: ", "a list of ops"});
   fails("{", {"genotype: ", "one of normal"});
