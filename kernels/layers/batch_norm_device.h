@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What the CUDA kernels of batch_norm share. Two launches a direction: a reduction over pixels
-// whose last block merges the blocks' results in order, then an element-wise pass. Both cover [pixels,
-// channels] by ChannelTiles.
+// whose last block merges the blocks' results in order, then an element-wise pass. Both cover
+// [pixels, channels] by ChannelTiles.
 #pragma once
 
 #include <cmath>

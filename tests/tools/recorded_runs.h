@@ -45,7 +45,8 @@ inline EpochRecord random_epoch(std::mt19937_64& rng, const SearchOptions& optio
   record.val_loss = epoch == 2 ? NAN : value(rng);
   for (int row = 0; row < shape.edges; ++row) {
     record.concentrations.emplace_back();
-    for (int op = 0; op < shape.operations; ++op) record.concentrations.back().push_back(value(rng));
+    for (int op = 0; op < shape.operations; ++op)
+      record.concentrations.back().push_back(value(rng));
   }
   record.genotype = space.derive(record.concentrations, options.none_op).genotype;
   record.peak_bytes = static_cast<std::int64_t>(rng() % (1ll << 40));

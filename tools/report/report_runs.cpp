@@ -85,8 +85,8 @@ void check_epoch(const Json& epoch, const SearchOptions& options, int before) {
   for (const Json& row : rows)
     good = good && row.is_array() && row.size() == static_cast<std::size_t>(shape.operations);
   if (!good)
-    throw Error("concentrations of another shape than " + std::to_string(shape.edges) + " rows of " +
-                std::to_string(shape.operations));
+    throw Error("concentrations of another shape than " + std::to_string(shape.edges) +
+                " rows of " + std::to_string(shape.operations));
 }
 
 void read_log(RecordedRun& run, std::vector<std::string>& notes) {
