@@ -2,6 +2,7 @@
 #include "nas/run/run_folder.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -52,12 +53,39 @@ Json read_sessions(const fs::path& file) {
   return record;
 }
 
+/// A lock of a folder, which the system takes back when the process ends, however it ends. A file
+/// system without locks has none.
+class FolderLock {
+ public:
+  explicit FolderLock(const fs::path& folder)
+      : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    if (descriptor_ < 0 || ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+      return;
+    ::close(descriptor_);
+    throw Error("--out " + folder.string() +
+                ": another process works in this folder, expected to be alone there");
+  }
+  ~FolderLock() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  int descriptor_;
+};
+
 /// With bytes that are no UTF-8, as a path may have, replaced.
 std::string json_text(const Json& json) {
   return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace
+
+RunFolder::RunFolder(fs::path path, std::string configuration)
+    : path_(std::move(path)),
+      configuration_(std::move(configuration)),
+      lock_(std::make_shared<FolderLock>(path_)) {}
 
 std::filesystem::path config_file_of(const fs::path& folder) {
   fs::path file = folder / config_name;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -49,8 +50,9 @@ class RunFolder {
   void write_genotype(const std::string& genotype) const;
 
  private:
-  RunFolder(std::filesystem::path path, std::string configuration)
-      : path_(std::move(path)), configuration_(std::move(configuration)) {}
+  /// One process at a time: holds a lock of the folder as long as copies of this object live, and
+  /// throws Error where another one does.
+  RunFolder(std::filesystem::path path, std::string configuration);
   /// Throws Error where a new run cannot be created there, or an old one not be written.
   static void require_new(const std::filesystem::path& folder);
   static void require_writable(const std::filesystem::path& folder);
@@ -58,6 +60,7 @@ class RunFolder {
 
   std::filesystem::path path_;
   std::string configuration_;
+  std::shared_ptr<const void> lock_;
 };
 
 /// The file of a run's options. Throws Error naming the folder where there is none.

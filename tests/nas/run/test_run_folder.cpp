@@ -138,6 +138,19 @@ TEST_CASE("run directory: a line of the log has exactly the documented keys") {
         nlohmann::ordered_json{{"cifar10", 94.36}, {"cifar100", 73.51}, {"imagenet16_120", 46.34}});
 }
 
+TEST_CASE("run directory: one process at a time") {
+  const TemporaryFolder folder;
+  SearchOptions resumed = options_in(folder.path / "run");
+  {
+    const RunFolder run = RunFolder::open(resumed);
+    resumed.resume = true;
+    const RunFolder copy = run;
+    check_fails([&] { RunFolder::open(resumed); },
+                {resumed.out.string(), "another process works in this folder"});
+  }
+  CHECK_NOTHROW(RunFolder::open(resumed));
+}
+
 TEST_CASE("run directory: the log grows by whole lines and is cut back to a checkpoint") {
   const TemporaryFolder folder;
   const RunFolder run = RunFolder::open(options_in(folder.path / "run"));
