@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -165,6 +166,13 @@ void RunFolder::append_log(const std::string& json) const {
   ::close(descriptor);
   errno = code;
   if (!good) fail_to_append(file);
+}
+
+std::int64_t RunFolder::logged_epochs() const {
+  std::error_code ignored;
+  if (!fs::exists(log_path(), ignored)) return 0;
+  const std::string text = read_text_file(log_path());
+  return std::count(text.begin(), text.end(), '\n');
 }
 
 void RunFolder::truncate_log(int epochs) const {

@@ -44,6 +44,8 @@ class RunFolder {
                             Device device) const;
   /// Appends one line, given without its end, to log.jsonl and waits until it is on the disk.
   void append_log(const std::string& json) const;
+  /// Whole lines of log.jsonl.
+  std::int64_t logged_epochs() const;
   /// Cuts log.jsonl back to its first `epochs` lines. Throws Error when it has fewer.
   void truncate_log(int epochs) const;
   /// genotype.txt: one line.

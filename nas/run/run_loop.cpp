@@ -70,6 +70,10 @@ RunLoop::RunLoop(RunTask& task, const RunFolder& folder, ProgressObserver& obser
 void RunLoop::resume() {
   const std::filesystem::path path = folder_.checkpoint_path();
   if (!std::filesystem::exists(path)) {
+    // An epoch is logged just before its checkpoint is written: one may stand alone.
+    if (const std::int64_t logged = folder_.logged_epochs(); logged > 1)
+      throw Error(path.string() + ": is missing, but log.jsonl holds " + std::to_string(logged) +
+                  " epochs; expected it, or another --out");
     begin();
     observer_.on_message("no checkpoint yet in " + folder_.path().string() +
                          ": starting from the beginning");

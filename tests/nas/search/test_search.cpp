@@ -232,6 +232,12 @@ TEST_CASE("search: a cut or foreign checkpoint is named and left alone") {
 
   write_file_atomically(checkpoint, whole);
   CHECK(search(o).epochs_done == 3);
+  // Without it the epochs that are logged would be lost.
+  fs::remove(checkpoint);
+  const std::string finished = read_text_file(o.out / "log.jsonl");
+  CHECK(
+      contains(failure_of(o), "checkpoint.safetensors: is missing, but log.jsonl holds 3 epochs"));
+  CHECK(read_text_file(o.out / "log.jsonl") == finished);
 }
 
 TEST_CASE(
