@@ -36,7 +36,7 @@ Options parse(int argc, char** argv) {
       ->capture_default_str();
   app.add_flag("--imagenet", o.imagenet, "stem and auxiliary head for 224 pixels");
   app.add_option("--channels", o.channels)->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--layers", o.layers, "cells in all; NAS-Bench-201: of a stage")
+  app.add_option("--layers", o.layers, "cells in all; NAS-Bench-201: of a section")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--batch-size", o.batch_size)->check(CLI::PositiveNumber)->capture_default_str();

@@ -90,7 +90,7 @@ void add_bundle_families(KernelBenchmarks<D>& list, const NodeSize& node) {
   list.add("node_mix", "backward", node, mix, backward);
 }
 
-/// Batch norm of a node, the residual block from this stage to the next, and the head.
+/// Batch norm of a node, the residual block from this section to the next, and the head.
 template <Device D>
 void add_layer_families(KernelBenchmarks<D>& list, const NodeSize& node) {
   using Pass = kernels::ConvPass;
@@ -264,18 +264,18 @@ std::vector<KernelBenchmark<D>> kernel_benchmarks(int batch) {
   KernelBenchmarks<D> list;
   const int quarter = std::max(1, batch / 4);
   for (const int parts : {1, 4})
-    for (int stage = 0; stage < 3; ++stage)
-      add_bundle_families(list, {batch, 16 << stage, 32 >> stage, parts});
-  for (int stage = 0; stage < 3; ++stage) {
-    const NodeSize darts{quarter, 36 << stage, 32 >> stage, 6};
-    add_layer_families(list, {batch, 16 << stage, 32 >> stage});
+    for (int section = 0; section < 3; ++section)
+      add_bundle_families(list, {batch, 16 << section, 32 >> section, parts});
+  for (int section = 0; section < 3; ++section) {
+    const NodeSize darts{quarter, 36 << section, 32 >> section, 6};
+    add_layer_families(list, {batch, 16 << section, 32 >> section});
     add_separable(list, darts, 1);
     add_conv1x1(list, darts, 2, 1);
     add_plane_mix(list, darts);
     add_plane_families(list, darts);
   }
-  for (int stage = 0; stage < 2; ++stage) {  // the filters and inputs of reduction cells
-    const NodeSize reduced{quarter, 72 << stage, 32 >> stage, 6};
+  for (int section = 0; section < 2; ++section) {  // the filters and inputs of reduction cells
+    const NodeSize reduced{quarter, 72 << section, 32 >> section, 6};
     add_separable(list, reduced, 2);
     add_conv1x1(list, reduced, 2, 2);
   }

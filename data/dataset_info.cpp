@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "data/readers.h"
+#include "engine/choices.h"
 #include "kernels/core/error.h"
 
 namespace drnas {
@@ -74,11 +75,7 @@ void add_dataset(const DatasetInfo& info) {
 }
 
 std::string dataset_names() {
-  std::string names;
-  const auto all = dataset_infos();
-  for (std::size_t i = 0; i < all.size(); ++i)
-    names += (i == 0 ? "" : i + 1 < all.size() ? ", " : " or ") + std::string(all[i]->name);
-  return names;
+  return choices(dataset_infos(), [](const DatasetInfo* info) { return info->name; });
 }
 
 const DatasetInfo* find_dataset_info(std::string_view name) {

@@ -5,15 +5,15 @@
 set -euo pipefail
 usage="usage: tools/check_aarch64.sh [--jobs N] [--all]
   --jobs N   parallel compilers (default: cores)
-  --all      all tests of the CPU, not only the kernels': an hour under qemu"
+  --all      all tests of the CPU and those of CUDA sources on the host executor: hours under qemu"
 fail() { echo "error: $1" >&2; exit 2; }
 cd "$(dirname "$0")/.."
 
-jobs=$(nproc) files="*/tests/kernels/*"
+jobs=$(nproc) files="*/tests/kernels/*" programs=drnas_tests
 while [ $# -gt 0 ]; do
   case "$1" in
     --jobs) [ $# -ge 2 ] || fail "$1: expected a value"; jobs=$2; shift ;;
-    --all) files="*" ;;
+    --all) files="*" programs="drnas_tests simt_tests" ;;
     -h | --help) echo "$usage"; exit 0 ;;
     *) fail "$1: unknown option, expected one of those that --help lists" ;;
   esac
@@ -51,7 +51,7 @@ if ! command -v ninja >/dev/null; then generator=(-G "Unix Makefiles"); fi
 cmake --preset aarch64 "${generator[@]}" >"$build/configure.log" 2>&1 || { cat "$build/configure.log"; exit 1; }
 cmake --build "$build" -j "$jobs"
 export OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive
-for program in drnas_tests simt_tests; do
+for program in $programs; do
   echo "$program $files"
   qemu-aarch64 -L "$sysroot" "$build/tests/$program" --source-file="$files"
 done

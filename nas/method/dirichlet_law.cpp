@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include <cmath>
 #include <numeric>
 
 #include "engine/stream.h"
 #include "kernels/alpha/dirichlet.h"
+#include "kernels/alpha/dirichlet_math.h"
 #include "nas/method/law.h"
 
 namespace drnas {
@@ -65,7 +65,7 @@ class DirichletLaw final : public Law {
   std::vector<std::vector<double>> concentrations() const override {
     auto rows = alpha_.rows(alpha_.values);
     for (auto& row : rows)
-      for (double& a : row) a = a > 0 ? a + 1 : std::exp(a);
+      for (double& a : row) a = kernels::concentration_of(a);
     return rows;
   }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "engine/choices.h"
 #include "nas/method/methods.h"
 
 namespace drnas {
@@ -25,14 +26,9 @@ void add_search_method(const MethodInfo& method) {
 }
 
 std::string search_method_names() {
-  std::string names;
-  const auto all = search_methods();
-  for (std::size_t i = 0; i < all.size(); ++i)
-    names += (i == 0               ? ""
-              : i + 1 < all.size() ? ", "
-                                   : " or ") +
-             std::string(all[i]->name) + " (" + std::string(all[i]->summary) + ")";
-  return names;
+  return choices(search_methods(), [](const MethodInfo* method) {
+    return std::string(method->name) + " (" + std::string(method->summary) + ")";
+  });
 }
 
 const MethodInfo* find_search_method(std::string_view name) {

@@ -48,7 +48,7 @@ struct EpochBasics {
   int epochs = 0;  ///< of the whole run (not logged)
   double learning_rate = 0;
   double train_loss = 0, train_top1 = 0;  ///< mean cross entropy of the main head; hits in percent
-  double images_per_second = 0;           ///< training images
+  double images_per_second = 0;           ///< training images; 0: no step was timed
   std::int64_t peak_bytes = 0;            ///< of the run so far, see Allocator
   std::map<std::string, std::int64_t> peak_bytes_by_tag;  ///< at the moment of the total's peak
   std::int64_t pinned_bytes = 0;  ///< of the host's memory that the device reads images from

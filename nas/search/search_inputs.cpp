@@ -182,11 +182,11 @@ SearchMemory SearchInputs::plan_first_stage(const SearchOptions& o, Device devic
   };
   const ImageSet* const sets[] = {&dataset.train};
   memory.images = place_images(device, sets, [&](ImagePlace place) {
-    if (place == ImagePlace::host) return plan_with(place), true;
     try {
       plan_with(place);
-    } catch (const Error&) {  // does not fit: see the next place
-      return false;
+    } catch (const Error&) {
+      if (place == ImagePlace::host) throw;
+      return false;  // does not fit: see the next place
     }
     return true;
   });

@@ -2,6 +2,7 @@
 // The search spaces that there are: a new one adds a line here.
 #include <vector>
 
+#include "engine/choices.h"
 #include "nas/space/darts/darts_space.h"
 #include "nas/space/nb201/nb201_space.h"
 #include "nas/space/search_space.h"
@@ -26,11 +27,7 @@ void add_search_space(const SearchSpace& space) {
 }
 
 std::string search_space_names() {
-  std::string names;
-  const auto all = search_spaces();
-  for (std::size_t i = 0; i < all.size(); ++i)
-    names += (i == 0 ? "" : i + 1 < all.size() ? ", " : " or ") + std::string(all[i]->facts().name);
-  return names;
+  return choices(search_spaces(), [](const SearchSpace* space) { return space->facts().name; });
 }
 
 const SearchSpace* find_search_space(std::string_view name) {

@@ -23,8 +23,9 @@ double TrainingTask::epoch_steps() const {
   return static_cast<double>(steps()) + static_cast<double>(batches_.evaluation->batches()) / 3;
 }
 
+void TrainingTask::begin() { folder_.write_genotype(options_.genotype); }
+
 void TrainingTask::seek(const RunProgress& progress) {
-  folder_.write_genotype(options_.genotype);
   batches_.train->seek(progress.epoch * steps() + progress.step);
 }
 

@@ -29,7 +29,7 @@ class TrainingTask final : public RunTask {
   /// A test image costs about a third of a training image.
   double epoch_steps() const override;
 
-  void begin() override {}
+  void begin() override;
   void seek(const RunProgress& progress) override;
   void begin_epoch(RunProgress& progress) override;
   StepResult step(const RunProgress& progress) override;

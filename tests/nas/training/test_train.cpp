@@ -43,9 +43,6 @@ TrainOptions small_training(const fs::path& out, const std::string& genotype = c
   o.cells = 1;
   o.epochs = 3;
   o.threads = 2;
-#ifdef DRNAS_SIMT
-  o.device = "cuda";  // the host executor runs this file as well
-#endif
   o.out = out;
   return o;
 }
@@ -279,7 +276,6 @@ TEST_CASE("training: exported names and shapes are those of the published networ
   }
 }
 
-#ifndef DRNAS_SIMT
 TEST_CASE("training: what a network costs is known without data") {
   const auto described = [](const std::string& name, bool imagenet) {
     TrainOptions o = train_preset_options(imagenet ? "darts-imagenet" : "darts-cifar10");
@@ -323,7 +319,6 @@ TEST_CASE("training: what a network costs is known without data") {
   const std::string text = describe_training(nb201);
   CHECK(text.find("auxiliary") == text.npos);
 }
-#endif
 
 TEST_CASE("training: a memory budget that is too small is one line and leaves no folder") {
   const TemporaryFolder scratch;
