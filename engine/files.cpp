@@ -1,80 +1,27 @@
 // SPDX-License-Identifier: MIT
 #include "engine/files.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include <zlib.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <limits>
-#include <utility>
 
-#include "kernels/core/error.h"
+#include "engine/descriptor.h"
 
 namespace drnas {
 namespace {
 
-[[noreturn]] void fail_with_errno(const char* what, const std::filesystem::path& path, int code) {
-  throw Error(std::string("cannot ") + what + " " + path.string() + ": " + std::strerror(code));
-}
-
-/// An open file descriptor, closed at the end of its scope.
-class Descriptor {
- public:
-  Descriptor(const std::filesystem::path& path, int flags)
-      : number_(::open(path.c_str(), flags | O_CLOEXEC, 0666)) {}
-  ~Descriptor() {
-    if (number_ >= 0) ::close(number_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-
-  bool valid() const { return number_ >= 0; }
-  int number() const { return number_; }
-  /// Closes now and returns close()'s result: some file systems report a failed write only here.
-  int close() { return ::close(std::exchange(number_, -1)); }
-
- private:
-  int number_;
-};
-
-/// 0 or the errno of the first failure.
-int write_and_sync(const std::filesystem::path& path, std::span<const std::byte> bytes) {
-  Descriptor file(path, O_WRONLY | O_CREAT | O_TRUNC);
-  if (!file.valid()) return errno;
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(file.number(), bytes.data(), bytes.size());
-    if (written < 0) {
-      if (errno == EINTR) continue;
-      return errno;
-    }
-    bytes = bytes.subspan(static_cast<std::size_t>(written));
-  }
-  if (::fsync(file.number()) != 0) return errno;
-  return file.close() == 0 ? 0 : errno;
-}
-
-/// Makes a rename durable. Some file systems cannot sync a directory and say so with EINVAL.
-int sync_directory(const std::filesystem::path& directory) {
-  Descriptor handle(directory, O_RDONLY | O_DIRECTORY);
-  if (!handle.valid()) return errno;
-  return ::fsync(handle.number()) == 0 || errno == EINVAL ? 0 : errno;
-}
-
-std::filesystem::path directory_of(const std::filesystem::path& path) {
-  return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
-}
-
-/// Checks that `file` is open and no directory; 0 where the size is not known in advance.
-std::size_t size_to_expect(const Descriptor& file, const std::filesystem::path& path) {
+/// Checks that `file` is open and a regular one: devices and pipes may never end.
+std::size_t size_of(const Descriptor& file, const std::filesystem::path& path) {
   if (!file.valid()) fail_with_errno("read", path, errno);
   struct stat status {};
   if (::fstat(file.number(), &status) != 0) fail_with_errno("read", path, errno);
   if (S_ISDIR(status.st_mode)) fail_with_errno("read", path, EISDIR);
-  return static_cast<std::size_t>(std::max<off_t>(status.st_size, 0));
+  if (!S_ISREG(status.st_mode))
+    throw Error("cannot read " + path.string() + ": is no regular file, expected one");
+  return static_cast<std::size_t>(status.st_size);
 }
 
 /// Reads up to `count` bytes; 0 at the end of the file.
@@ -87,18 +34,29 @@ std::size_t read_some(const Descriptor& file, const std::filesystem::path& path,
   }
 }
 
-/// `Container` is std::string or std::vector<std::byte>. Pipes and files that grow meanwhile are
-/// read to their end too: the first guess of the size leaves one byte to notice the end.
+template <class Container>
+void make_room(Container& content, std::size_t bytes, const std::filesystem::path& path) {
+  try {
+    content.resize(bytes);
+  } catch (const std::exception&) {  // std::bad_alloc, std::length_error
+    throw Error("cannot read " + path.string() + ": no memory for its " + std::to_string(bytes) +
+                " bytes");
+  }
+}
+
+/// `Container` is std::string or std::vector<std::byte>. A file that grows meanwhile is read to its
+/// end too: one byte more than its size is there to notice it. O_NONBLOCK: opening a pipe must not
+/// wait for its writer.
 template <class Container>
 Container read_whole(const std::filesystem::path& path) {
-  const Descriptor file(path, O_RDONLY);
+  const Descriptor file(path, O_RDONLY | O_NONBLOCK);
   Container content;
-  content.resize(size_to_expect(file, path) + 1);
+  make_room(content, size_of(file, path) + 1, path);
   std::size_t filled = 0;
   while (const std::size_t got =
              read_some(file, path, content.data() + filled, content.size() - filled)) {
     filled += got;
-    if (filled == content.size()) content.resize(2 * filled);
+    if (filled == content.size()) make_room(content, 2 * filled, path);
   }
   content.resize(filled);
   return content;
@@ -153,23 +111,6 @@ class Inflater {
 };
 
 }  // namespace
-
-void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes) {
-  std::filesystem::path temporary = path;
-  temporary += ".tmp";
-  int code = write_and_sync(temporary, bytes);
-  if (code == 0 && ::rename(temporary.c_str(), path.c_str()) != 0) code = errno;
-  if (code != 0) {
-    ::unlink(temporary.c_str());
-    fail_with_errno("write", path, code);
-  }
-  code = sync_directory(directory_of(path));
-  if (code != 0) fail_with_errno("sync the directory of", path, code);
-}
-
-void write_file_atomically(const std::filesystem::path& path, std::string_view text) {
-  write_file_atomically(path, std::as_bytes(std::span(text.data(), text.size())));
-}
 
 std::vector<std::byte> read_file(const std::filesystem::path& path) {
   return read_whole<std::vector<std::byte>>(path);

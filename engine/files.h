@@ -11,12 +11,14 @@
 
 namespace drnas {
 
-/// Writes to `path` + ".tmp", syncs file and directory, renames over `path`: a reader sees the old
-/// or the new content. Throws Error naming the file.
+/// Writes to a new file beside it, `path` + ".0123abcd.tmp", syncs file and directory, renames over
+/// `path`: a reader sees the old or the new content, and of two writers one wins. Removes what
+/// killed writers of `path` have left. Throws Error naming the file.
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
 
-/// The whole file; throws Error naming it when it cannot be read.
+/// The whole file, which must be a regular one; throws Error naming it when it cannot be read or
+/// there is no memory for it.
 std::vector<std::byte> read_file(const std::filesystem::path& path);
 std::string read_text_file(const std::filesystem::path& path);
 

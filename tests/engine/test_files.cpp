@@ -2,7 +2,10 @@
 #include "engine/files.h"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -45,6 +48,13 @@ std::string message_of(const auto& action) {
     return error.what();
   }
   return "";
+}
+
+int temporaries(const fs::path& folder) {
+  int count = 0;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder))
+    if (entry.path().extension() == ".tmp") ++count;
+  return count;
 }
 
 bool has(const std::string& text, const std::string& part) {
@@ -90,7 +100,7 @@ TEST_CASE("files: what is written is read back, and a second write replaces the 
   const std::string text("one\ntwo\0three", 13);
   drnas::write_file_atomically(path, text);
   CHECK(drnas::read_text_file(path) == text);
-  CHECK_FALSE(fs::exists(folder.path / "state.bin.tmp"));
+  CHECK(temporaries(folder.path) == 0);
 }
 
 TEST_CASE("files: a path without a directory is written in the current one") {
@@ -135,7 +145,7 @@ TEST_CASE("files: failures name the path and the reason") {
   const fs::path sub = folder.path / "sub";
   fs::create_directory(sub);
   CHECK(write(sub) == "cannot write " + sub.string() + ": " + std::strerror(EISDIR));
-  CHECK_FALSE(fs::exists(folder.path / "sub.tmp"));
+  CHECK(temporaries(folder.path) == 0);
   if (geteuid() != 0) {  // root may write anywhere
     fs::permissions(sub, fs::perms::owner_read | fs::perms::owner_exec);
     CHECK(write(sub / "a.txt") ==
@@ -144,20 +154,81 @@ TEST_CASE("files: failures name the path and the reason") {
   }
 }
 
-TEST_CASE("files: a full device leaves the old content and no temporary file") {
-  if (!fs::exists("/dev/full")) {
-    MESSAGE("skipped: no /dev/full");
-    return;
-  }
+TEST_CASE("files: only regular files are read, and pipes are not waited for") {
   const Folder folder;
-  const fs::path path = folder.path / "a.txt";
-  drnas::write_file_atomically(path, std::string_view("old"));
-  fs::create_symlink("/dev/full", folder.path / "a.txt.tmp");
-  const auto error =
-      message_of([&] { drnas::write_file_atomically(path, std::string_view("new content")); });
-  CHECK(error == "cannot write " + path.string() + ": " + std::strerror(ENOSPC));
-  CHECK(drnas::read_text_file(path) == "old");
-  CHECK_FALSE(fs::is_symlink(folder.path / "a.txt.tmp"));
+  const fs::path pipe = folder.path / "pipe";
+  REQUIRE(mkfifo(pipe.c_str(), 0600) == 0);
+  for (const fs::path& path : {pipe, fs::path("/dev/zero"), fs::path("/dev/null")}) {
+    const std::string expected =
+        "cannot read " + path.string() + ": is no regular file, expected one";
+    CHECK(message_of([&] { drnas::read_file(path); }) == expected);
+    CHECK(message_of([&] { drnas::read_text_file(path); }) == expected);
+    CHECK(message_of([&] { drnas::read_gzip_file(path); }) == expected);
+  }
+}
+
+#ifndef __SANITIZE_ADDRESS__  // whose allocator ends the process instead
+TEST_CASE("files: a file larger than memory is refused by name") {
+  const Folder folder;
+  const fs::path path = folder.path / "sparse";
+  drnas::write_file_atomically(path, std::string_view("x"));
+  rlimit before{};
+  REQUIRE(getrlimit(RLIMIT_AS, &before) == 0);
+  const rlimit small{rlim_t{1} << 36, before.rlim_max};  // less than the file, whatever is there
+  fs::resize_file(path, std::uintmax_t{1} << 37);
+  REQUIRE(setrlimit(RLIMIT_AS, &small) == 0);
+  const std::string error = message_of([&] { drnas::read_file(path); });
+  setrlimit(RLIMIT_AS, &before);
+  CHECK(error == "cannot read " + path.string() + ": no memory for its 137438953473 bytes");
+}
+#endif
+
+TEST_CASE("files: nothing that was put where a temporary file may come is followed or changed") {
+  const Folder folder;
+  const fs::path path = folder.path / "a.txt", other = folder.path / "thesis.txt";
+  drnas::write_file_atomically(other, std::string_view("years"));
+  fs::create_symlink(other, folder.path / "a.txt.tmp");
+  drnas::write_file_atomically(path, std::string_view("new content"));
+  CHECK(drnas::read_text_file(path) == "new content");
+  CHECK(drnas::read_text_file(other) == "years");
+  CHECK(fs::is_symlink(folder.path / "a.txt.tmp"));
+}
+
+TEST_CASE("files: a write removes what killed writers left, not what others are writing") {
+  const Folder folder;
+  const fs::path path = folder.path / "a.bin";
+  const fs::path left = folder.path / "a.bin.0123abcd.tmp",
+                 held = folder.path / "a.bin.beef0000.tmp";
+  const fs::path foreign = folder.path / "a.bin.0123abcg.tmp",
+                 longer = folder.path / "aa.bin.0123abcd.tmp";
+  for (const fs::path& file : {left, held, foreign, longer})
+    drnas::write_file_atomically(file, std::string_view("half"));
+  const int descriptor = open(held.c_str(), O_RDONLY);
+  REQUIRE(flock(descriptor, LOCK_EX | LOCK_NB) == 0);
+  drnas::write_file_atomically(path, std::string_view("whole"));
+  close(descriptor);
+  CHECK_FALSE(fs::exists(left));
+  for (const fs::path& file : {held, foreign, longer}) CHECK(fs::exists(file));
+}
+
+TEST_CASE("files: two writers of one file: one content wins, nothing is left") {
+  const Folder folder;
+  const fs::path path = folder.path / "a.bin";
+  const std::string contents[2] = {std::string(300000, 'a'), std::string(200000, 'b')};
+  std::string errors[2];
+  const auto write = [&](int i) {
+    errors[i] = message_of([&] {
+      for (int n = 0; n < 30; ++n) drnas::write_file_atomically(path, contents[i]);
+    });
+  };
+  std::thread other(write, 0);
+  write(1);
+  other.join();
+  CHECK(errors[0] == "");
+  CHECK(errors[1] == "");
+  const std::string last = drnas::read_text_file(path);
+  CHECK((last == contents[0] || last == contents[1]));
+  CHECK(temporaries(folder.path) == 0);
 }
 
 TEST_CASE("files: a write that stops half way leaves the old content and no temporary file") {
@@ -175,7 +246,7 @@ TEST_CASE("files: a write that stops half way leaves the old content and no temp
   std::signal(SIGXFSZ, handler);
   CHECK(error == "cannot write " + path.string() + ": " + std::strerror(EFBIG));
   CHECK(drnas::read_text_file(path) == "old");
-  CHECK_FALSE(fs::exists(folder.path / "a.bin.tmp"));
+  CHECK(temporaries(folder.path) == 0);
 }
 
 TEST_CASE("files: gzip, plain and several members") {
