@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include <exception>
 #include <iostream>
 
 #include "data/dataset_info.h"
@@ -9,12 +8,12 @@
 #include "nas/search/search_inputs.h"
 #include "nas/space/search_space.h"
 #include "tools/cli/plan.h"
+#include "tools/cli/program.h"
 #include "tools/cli/progress.h"
 #include "tools/cli/search_cli.h"
 #include "tools/cli/seeds.h"
 #include "tools/cli/text.h"
 #include "tools/cli/then_train.h"
-#include "tools/cli/wait_policy.h"
 #include "tools/drawing/cell_text.h"
 
 namespace drnas::tools {
@@ -117,12 +116,4 @@ int run(const std::vector<std::string>& arguments) {
 }  // namespace
 }  // namespace drnas::tools
 
-int main(int argc, char** argv) {
-  drnas::tools::let_waiting_threads_sleep(argv);
-  try {
-    return drnas::tools::run({argv + 1, argv + argc});
-  } catch (const std::exception& error) {
-    std::cerr << "error: " << error.what() << std::endl;
-    return 2;
-  }
-}
+int main(int argc, char** argv) { return drnas::tools::run_program(argc, argv, drnas::tools::run); }

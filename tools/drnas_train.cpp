@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include <exception>
 #include <iostream>
 
 #include "nas/run/signals.h"
 #include "nas/training/train.h"
+#include "tools/cli/program.h"
 #include "tools/cli/train_cli.h"
 #include "tools/cli/train_run.h"
-#include "tools/cli/wait_policy.h"
 
 namespace drnas::tools {
 namespace {
@@ -30,12 +29,4 @@ int run(const std::vector<std::string>& arguments) {
 }  // namespace
 }  // namespace drnas::tools
 
-int main(int argc, char** argv) {
-  drnas::tools::let_waiting_threads_sleep(argv);
-  try {
-    return drnas::tools::run({argv + 1, argv + argc});
-  } catch (const std::exception& error) {
-    std::cerr << "error: " << error.what() << std::endl;
-    return 2;
-  }
-}
+int main(int argc, char** argv) { return drnas::tools::run_program(argc, argv, drnas::tools::run); }

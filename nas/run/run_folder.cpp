@@ -9,9 +9,10 @@
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
+#include "engine/descriptor.h"
 #include "engine/files.h"
-#include "kernels/core/error.h"
 #include "nas/run/machine.h"
 
 namespace drnas {
@@ -22,13 +23,23 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* config_name = "config.toml";
 
-void fail_if_there(const fs::path& folder) {
+/// Nothing stands there but what a process that was killed at its first write has left.
+bool is_free(const fs::path& folder) {
+  std::error_code code;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, code)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(config_name) || !name.ends_with(".tmp")) return false;
+  }
+  return !code;
+}
+
+void fail_if_taken(const fs::path& folder) {
   std::error_code code;
   const fs::file_status status = fs::symlink_status(folder, code);
-  if (!fs::exists(status)) return;
+  if (!fs::exists(status) || (fs::is_directory(status) && is_free(folder))) return;
   throw Error("--out " + folder.string() + " exists" +
               (fs::is_directory(status) ? "" : " and is not a directory") +
-              ", expected a new directory (or --resume to continue a run)");
+              ", expected a new or empty directory (or --resume to continue a run)");
 }
 
 [[noreturn]] void fail_to_create(const fs::path& folder, const std::string& reason) {
@@ -43,10 +54,6 @@ fs::path existing_parent(const fs::path& folder) {
   return parent;
 }
 
-[[noreturn]] void fail_to_append(const fs::path& file) {
-  throw Error("cannot write " + file.string() + ": " + std::strerror(errno));
-}
-
 /// The record of a run's sessions; throws where the file holds something else.
 Json read_sessions(const fs::path& file) {
   Json record = Json::parse(read_text_file(file));
@@ -54,27 +61,33 @@ Json read_sessions(const fs::path& file) {
   return record;
 }
 
-/// A lock of a folder, which the system takes back when the process ends, however it ends. A file
+/// The lock of a folder, which the system takes back when the process ends, however it ends. A file
 /// system without locks has none.
-class FolderLock {
- public:
-  explicit FolderLock(const fs::path& folder)
-      : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-    if (descriptor_ < 0 || ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
-      return;
-    ::close(descriptor_);
+std::shared_ptr<const Descriptor> lock_folder(const fs::path& folder) {
+  auto held = std::make_shared<const Descriptor>(folder, O_RDONLY | O_DIRECTORY);
+  if (held->valid() && ::flock(held->number(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
     throw Error("--out " + folder.string() +
                 ": another process works in this folder, expected to be alone there");
-  }
-  ~FolderLock() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
+  return held;
+}
 
- private:
-  int descriptor_;
-};
+/// All of the text at the end of the file, on the disk; 0 or the errno of the first failure.
+int append_and_sync(const Descriptor& file, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(file.number(), text.data(), text.size());
+    if (written < 0 && errno != EINTR) return errno;
+    if (written > 0) text.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return ::fsync(file.number()) == 0 ? 0 : errno;
+}
+
+/// The object of a line of the log is that of an epoch.
+bool is_of_epoch(std::string_view line, int epoch) {
+  const Json object = Json::parse(line, nullptr, false);
+  if (!object.is_object()) return false;
+  const auto number = object.find("epoch");
+  return number != object.end() && number->is_number_integer() && *number == epoch;
+}
 
 /// With bytes that are no UTF-8, as a path may have, replaced.
 std::string json_text(const Json& json) {
@@ -84,21 +97,32 @@ std::string json_text(const Json& json) {
 }  // namespace
 
 RunFolder::RunFolder(fs::path path, std::string configuration)
+    : path_(std::move(path)), configuration_(std::move(configuration)), lock_(lock_folder(path_)) {}
+
+/// Of several processes that begin a run in one folder the first with the lock has it.
+RunFolder::RunFolder(fs::path path, std::string configuration, const std::string& config)
     : path_(std::move(path)),
+      created_(create(path_)),
       configuration_(std::move(configuration)),
-      lock_(std::make_shared<FolderLock>(path_)) {}
+      lock_(lock_folder(path_)) {
+  fail_if_taken(path_);
+  write_file_atomically(path_ / config_name, config);
+}
+
+bool holds_run(const fs::path& folder) {
+  std::error_code ignored;
+  return fs::exists(folder / config_name, ignored);
+}
 
 std::filesystem::path config_file_of(const fs::path& folder) {
-  fs::path file = folder / config_name;
-  std::error_code ignored;
-  if (!fs::exists(file, ignored))
+  if (!holds_run(folder))
     throw Error("--resume: " + folder.string() + " holds no run, expected a " + config_name +
-                " in it");
-  return file;
+                " in it; without --resume a run begins there");
+  return folder / config_name;
 }
 
 void RunFolder::require_new(const fs::path& folder) {
-  fail_if_there(folder);
+  fail_if_taken(folder);
   require_writable(existing_parent(folder));
 }
 
@@ -113,16 +137,21 @@ void RunFolder::require_writable(const fs::path& folder) {
   }
 }
 
-/// Creates all of the path; two runs that race for one folder do not share it.
-void RunFolder::create(const fs::path& folder, const std::string& config) {
+bool RunFolder::create(const fs::path& folder) {
   std::error_code code;
   const fs::path parent = fs::absolute(folder / "").lexically_normal().parent_path().parent_path();
   fs::create_directories(parent, code);
   if (code) fail_to_create(folder, code.message());
   const bool created = fs::create_directory(folder, code);
   if (code) fail_to_create(folder, code.message());
-  if (!created) fail_if_there(folder);
-  write_file_atomically(folder / config_name, config);
+  return created;
+}
+
+void RunFolder::discard() const {
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(path_, ignored))
+    fs::remove_all(entry.path(), ignored);
+  if (created_) fs::remove(path_, ignored);
 }
 
 std::string RunFolder::begin_session(const char* program, const std::vector<std::string>& command,
@@ -150,22 +179,13 @@ std::string RunFolder::begin_session(const char* program, const std::vector<std:
 }
 
 void RunFolder::append_log(const std::string& json) const {
-  const std::string line = json + "\n";
-  const fs::path file = log_path();
-  const int descriptor = ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  if (descriptor < 0) fail_to_append(file);
-  std::string_view rest = line;
-  bool good = true;
-  while (good && !rest.empty()) {
-    const ssize_t written = ::write(descriptor, rest.data(), rest.size());
-    if (written >= 0) rest.remove_prefix(static_cast<std::size_t>(written));
-    good = written >= 0 || errno == EINTR;
-  }
-  good = good && ::fsync(descriptor) == 0;
-  const int code = errno;
-  ::close(descriptor);
-  errno = code;
-  if (!good) fail_to_append(file);
+  const Descriptor file(log_path(), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW);
+  if (!file.valid()) fail_with_errno("write", log_path(), errno);
+  const off_t end = ::lseek(file.number(), 0, SEEK_END);
+  const int code = append_and_sync(file, json + "\n");
+  if (code == 0) return;
+  if (end >= 0) std::ignore = ::ftruncate(file.number(), end);  // else resuming cuts it off
+  fail_with_errno("write", log_path(), code);
 }
 
 std::int64_t RunFolder::logged_epochs() const {
@@ -181,10 +201,13 @@ void RunFolder::truncate_log(int epochs) const {
   std::size_t end = 0;
   for (int epoch = 0; epoch < epochs; ++epoch) {
     const std::size_t line_end = text.find('\n', end);
-    if (line_end == std::string::npos) {
+    if (line_end == std::string::npos)
       throw Error(log_path().string() + ": " + std::to_string(epoch) + " whole lines, expected " +
                   std::to_string(epochs) + ", one for each epoch of the checkpoint");
-    }
+    if (!is_of_epoch(std::string_view(text).substr(end, line_end - end), epoch + 1))
+      throw Error(log_path().string() + " line " + std::to_string(epoch + 1) +
+                  ": is no record of epoch " + std::to_string(epoch + 1) +
+                  ", expected those of the checkpoint's " + std::to_string(epochs) + " epochs");
     end = line_end + 1;
   }
   if (end == text.size()) return;

@@ -15,10 +15,10 @@ namespace drnas {
 /// checkpoint.safetensors, run.json (what ran it); of a training also weights.safetensors.
 class RunFolder {
  public:
-  /// Without options.resume creates options.out, which must not exist, and writes config.toml. With
-  /// it opens the run that is there and compares. Throws Error naming the path: exists, is a file,
-  /// cannot be written, holds no run; naming the option for one that differs and can change
-  /// results.
+  /// Without options.resume creates options.out, which must not exist or be an empty directory, and
+  /// writes config.toml. With it opens the run that is there and compares. Throws Error naming the
+  /// path: exists, is a file, cannot be written, holds no run; naming the option for one that
+  /// differs and can change results.
   template <class Options>
   static RunFolder open(const Options& options);
   /// The checks of open() without creating anything, for --dry-run. Throws the same errors.
@@ -42,28 +42,39 @@ class RunFolder {
   /// begun: the results do not depend on it. Returns a line that says so, or an empty one.
   std::string begin_session(const char* program, const std::vector<std::string>& command,
                             Device device) const;
-  /// Appends one line, given without its end, to log.jsonl and waits until it is on the disk.
+  /// Appends one line, given without its end, to log.jsonl and waits until it is on the disk. Where
+  /// that fails the log is as before.
   void append_log(const std::string& json) const;
   /// Whole lines of log.jsonl.
   std::int64_t logged_epochs() const;
-  /// Cuts log.jsonl back to its first `epochs` lines. Throws Error when it has fewer.
+  /// Cuts log.jsonl back to its first `epochs` lines. Throws Error, and changes nothing, where line
+  /// i of these is not of epoch i, or missing.
   void truncate_log(int epochs) const;
   /// genotype.txt: one line.
   void write_genotype(const std::string& genotype) const;
+  /// Removes a run that came to nothing; the folder too where open() has created it.
+  void discard() const;
 
  private:
   /// One process at a time: holds a lock of the folder as long as copies of this object live, and
   /// throws Error where another one does.
   RunFolder(std::filesystem::path path, std::string configuration);
+  /// Of a new run, with the text of its config.toml.
+  RunFolder(std::filesystem::path path, std::string configuration, const std::string& config);
   /// Throws Error where a new run cannot be created there, or an old one not be written.
   static void require_new(const std::filesystem::path& folder);
   static void require_writable(const std::filesystem::path& folder);
-  static void create(const std::filesystem::path& folder, const std::string& config);
+  /// Creates all of the path; false where it is there.
+  static bool create(const std::filesystem::path& folder);
 
   std::filesystem::path path_;
+  bool created_ = false;
   std::string configuration_;
   std::shared_ptr<const void> lock_;
 };
+
+/// The folder holds the options of a run.
+bool holds_run(const std::filesystem::path& folder);
 
 /// The file of a run's options. Throws Error naming the folder where there is none.
 std::filesystem::path config_file_of(const std::filesystem::path& folder);
@@ -127,8 +138,7 @@ template <class Options>
 RunFolder RunFolder::open(const Options& options) {
   check(options);
   if (options.resume) return {options.out, result_options(stored_options<Options>(options.out))};
-  create(options.out, options.to_toml());
-  return {options.out, result_options(options)};
+  return {options.out, result_options(options), options.to_toml()};
 }
 
 }  // namespace drnas

@@ -47,7 +47,7 @@ typename Task::Result run_session(const typename Task::Options& options,
     // folder that would stand in the way of the next try.
     std::error_code ignored;
     if (!options.resume && !std::filesystem::exists(folder.checkpoint_path(), ignored))
-      std::filesystem::remove_all(folder.path(), ignored);
+      folder.discard();
     throw;
   }
 }

@@ -8,10 +8,11 @@ namespace {
 
 volatile sig_atomic_t received = 0;
 
+constexpr int stopping[] = {SIGINT, SIGTERM, SIGHUP};
+
 extern "C" void drnas_note_stop_signal(int number) {
   received = number;
-  signal(SIGINT, SIG_DFL);
-  signal(SIGTERM, SIG_DFL);
+  for (const int each : stopping) signal(each, SIG_DFL);
 }
 
 }  // namespace
@@ -22,9 +23,15 @@ void catch_stop_signals() {
   action.sa_handler = drnas_note_stop_signal;
   action.sa_flags = SA_RESTART;  // reads and writes in progress are not cut short
   sigemptyset(&action.sa_mask);
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
+  for (const int each : stopping) {
+    struct sigaction before {};
+    const bool ignored = sigaction(each, nullptr, &before) == 0 && before.sa_handler == SIG_IGN;
+    if (each != SIGHUP || !ignored) sigaction(each, &action, nullptr);
+  }
+  signal(SIGPIPE, SIG_IGN);
 }
+
+void let_large_writes_fail() { signal(SIGXFSZ, SIG_IGN); }
 
 int stop_signal() { return received; }
 

@@ -94,7 +94,9 @@ TEST_CASE("seeds: folders, and sample deviation") {
   o.out = folder.path;
   o.seeds = {3, 4};
   o.resume = true;
-  std::filesystem::create_directory(folder.path / "seed-3");
+  for (const char* name : {"seed-3", "seed-4"})
+    std::filesystem::create_directory(folder.path / name);
+  drnas::write_file_atomically(folder.path / "seed-3" / "config.toml", std::string_view("\n"));
   const SearchOptions third = drnas::tools::options_for_seed(o, 3),
                       fourth = drnas::tools::options_for_seed(o, 4);
   CHECK(third.out == folder.path / "seed-3");

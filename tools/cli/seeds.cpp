@@ -5,6 +5,7 @@
 #include <numeric>
 #include <vector>
 
+#include "nas/run/run_folder.h"
 #include "tools/cli/text.h"
 
 namespace drnas::tools {
@@ -36,7 +37,7 @@ SearchOptions options_for_seed(const SearchOptions& options, std::uint64_t seed)
   one.seed = seed;
   one.seeds.clear();
   one.out = options.out / ("seed-" + std::to_string(seed));
-  one.resume = options.resume && std::filesystem::exists(one.out);
+  one.resume = options.resume && holds_run(one.out);
   return one;
 }
 

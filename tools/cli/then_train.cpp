@@ -8,7 +8,7 @@ namespace drnas::tools {
 
 int train_found(const SearchOptions& search, const std::string& genotype) {
   TrainOptions options = train_options_after(search, genotype);
-  options.resume = std::filesystem::exists(options.out);
+  options.resume = holds_run(options.out);
   if (options.resume) {
     const TrainOptions stored = resume_options(options, {});
     for (const auto& info : options_of<TrainOptions>())

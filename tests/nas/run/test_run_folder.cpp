@@ -4,10 +4,12 @@
 #include <doctest/doctest.h>
 #include <omp.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmath>
+#include <cstring>
 #include <ctime>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -236,7 +238,7 @@ TEST_CASE("run directory: resume where there is no run") {
 }
 
 TEST_CASE("signals: the first one is noted, the second one ends the process") {
-  for (const int number : {SIGINT, SIGTERM}) {
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
     const pid_t child = fork();
     REQUIRE(child >= 0);
     if (child == 0) {
@@ -252,6 +254,76 @@ TEST_CASE("signals: the first one is noted, the second one ends the process") {
     REQUIRE(WIFSIGNALED(status));
     CHECK(WTERMSIG(status) == SIGTERM);
   }
+}
+
+TEST_CASE("signals: a closed pipe, and a SIGHUP that nohup ignores, end nothing") {
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    signal(SIGHUP, SIG_IGN);
+    drnas::catch_stop_signals();
+    for (const int number : {SIGPIPE, SIGHUP}) raise(number);
+    _exit(drnas::stop_signal());
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+}
+
+TEST_CASE(
+    "run directory: an empty one, as a process killed at its first write leaves it, is adopted") {
+  const TemporaryFolder folder;
+  SearchOptions options = options_in(folder.path / "run");
+  fs::create_directory(options.out);
+  drnas::write_file_atomically(options.out / "config.toml.0123abcd.tmp", std::string_view("epo"));
+  options.resume = true;
+  check_fails([&] { RunFolder::check(options); }, {"holds no run", "without --resume"});
+  options.resume = false;
+  RunFolder::check(options);
+  const RunFolder run = RunFolder::open(options);
+  CHECK(std::distance(fs::directory_iterator(options.out), fs::directory_iterator()) == 1);
+  run.discard();
+  CHECK(fs::is_empty(options.out));  // it was there before
+  const RunFolder second = RunFolder::open(options_in(folder.path / "second"));
+  second.discard();
+  CHECK_FALSE(fs::exists(folder.path / "second"));
+}
+
+TEST_CASE("run directory: a log whose line i is not of epoch i is left as it is") {
+  const TemporaryFolder folder;
+  const RunFolder run = RunFolder::open(options_in(folder.path / "run"));
+  for (const int epoch : {1, 2, 2, 3}) run.append_log(drnas::to_json(record(epoch)));
+  const std::string before = drnas::read_text_file(run.log_path());
+  check_fails([&] { run.truncate_log(3); }, {"log.jsonl line 3", "epoch 3", "3 epochs"});
+  CHECK(drnas::read_text_file(run.log_path()) == before);
+  for (const char* line : {"[]", "{}", "{\"epoch\": 1.9}", "{\"epoch\": \"1\"}", "nothing", ""}) {
+    drnas::write_file_atomically(run.log_path(), std::string(line) + "\n");
+    check_fails([&] { run.truncate_log(1); }, {"log.jsonl line 1", "epoch 1"});
+  }
+  drnas::write_file_atomically(run.log_path(), before);
+  run.truncate_log(2);
+  CHECK(lines_of(run.log_path()).size() == 2);
+}
+
+TEST_CASE("run directory: a log on a full disk stays whole, one that is a link is refused") {
+  const TemporaryFolder folder;
+  const RunFolder run = RunFolder::open(options_in(folder.path / "run"));
+  run.append_log(drnas::to_json(record(1)));
+  const std::string before = drnas::read_text_file(run.log_path());
+  rlimit limit{};
+  REQUIRE(getrlimit(RLIMIT_FSIZE, &limit) == 0);
+  drnas::let_large_writes_fail();
+  const rlimit small{before.size() + 100, limit.rlim_max};
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &small) == 0);
+  const auto append = [&] { run.append_log(drnas::to_json(record(2))); };
+  check_fails(append, {"cannot write", "log.jsonl", std::strerror(EFBIG)});
+  setrlimit(RLIMIT_FSIZE, &limit);
+  signal(SIGXFSZ, SIG_DFL);
+  CHECK(drnas::read_text_file(run.log_path()) == before);
+  fs::rename(run.log_path(), folder.path / "elsewhere");
+  fs::create_symlink(folder.path / "elsewhere", run.log_path());
+  check_fails(append, {"cannot write", "log.jsonl", std::strerror(ELOOP)});
+  CHECK(drnas::read_text_file(folder.path / "elsewhere") == before);
 }
 
 TEST_CASE("run directory: run.json says what ran, and a resumed run has both sessions") {
