@@ -138,41 +138,36 @@ bool is_foreign(const std::filesystem::path& file) {
   return std::memcmp(start, magic, static_cast<std::size_t>(in.gcount())) != 0;
 }
 
-bool write(const std::filesystem::path& file, const Key& key, const Dataset& dataset) {
-  try {
-    const Json header = {{"name", key.name},
-                         {"image_size", key.image_size},
-                         {"sources", key.sources},
-                         {"classes", dataset.classes},
-                         {"mean", dataset.mean},
-                         {"deviation", dataset.deviation},
-                         {"train", dataset.train.count},
-                         {"test", dataset.test.count}};
-    const std::string text = header.dump();
-    Prefix prefix{};
-    std::memcpy(prefix.magic, magic, sizeof(magic));
-    prefix.version = version;
-    prefix.header_bytes = text.size();
-    std::vector<std::byte> packed;
-    packed.reserve(sizeof(prefix) + text.size() + dataset.train.pixels.size() +
-                   dataset.test.pixels.size() +
-                   4 * (dataset.train.labels.size() + dataset.test.labels.size()));
-    const auto append = [&packed](std::span<const std::byte> part) {
-      packed.insert(packed.end(), part.begin(), part.end());
-    };
-    append(std::as_bytes(std::span(&prefix, 1)));
-    append(std::as_bytes(std::span(text)));
-    for (const ImageSet* set : {&dataset.train, &dataset.test}) {
-      append(bytes_of(set->pixels));
-      append(bytes_of(set->labels));
-    }
-    prefix.crc = checksum(std::span(packed).subspan(crc_start));
-    std::memcpy(packed.data(), &prefix, sizeof(prefix));
-    write_file_atomically(file, packed);
-    return true;
-  } catch (const std::exception&) {
-    return false;
+void write(const std::filesystem::path& file, const Key& key, const Dataset& dataset) {
+  const Json header = {{"name", key.name},
+                       {"image_size", key.image_size},
+                       {"sources", key.sources},
+                       {"classes", dataset.classes},
+                       {"mean", dataset.mean},
+                       {"deviation", dataset.deviation},
+                       {"train", dataset.train.count},
+                       {"test", dataset.test.count}};
+  const std::string text = header.dump();
+  Prefix prefix{};
+  std::memcpy(prefix.magic, magic, sizeof(magic));
+  prefix.version = version;
+  prefix.header_bytes = text.size();
+  std::vector<std::byte> packed;
+  packed.reserve(sizeof(prefix) + text.size() + dataset.train.pixels.size() +
+                 dataset.test.pixels.size() +
+                 4 * (dataset.train.labels.size() + dataset.test.labels.size()));
+  const auto append = [&packed](std::span<const std::byte> part) {
+    packed.insert(packed.end(), part.begin(), part.end());
+  };
+  append(std::as_bytes(std::span(&prefix, 1)));
+  append(std::as_bytes(std::span(text)));
+  for (const ImageSet* set : {&dataset.train, &dataset.test}) {
+    append(bytes_of(set->pixels));
+    append(bytes_of(set->labels));
   }
+  prefix.crc = checksum(std::span(packed).subspan(crc_start));
+  std::memcpy(packed.data(), &prefix, sizeof(prefix));
+  write_file_atomically(file, packed);
 }
 
 }  // namespace drnas::cache

@@ -32,7 +32,7 @@ std::optional<Dataset> read(const std::filesystem::path& file, const Key& key);
 /// cannot be; a file that holds nothing may.
 bool is_foreign(const std::filesystem::path& file);
 
-/// Writes atomically; false when the file cannot be written.
-bool write(const std::filesystem::path& file, const Key& key, const Dataset& dataset);
+/// Writes atomically. Throws Error naming the file where it cannot be written.
+void write(const std::filesystem::path& file, const Key& key, const Dataset& dataset);
 
 }  // namespace drnas::cache

@@ -95,7 +95,12 @@ Dataset read_through_cache(const DatasetInfo& info, const DatasetOptions& option
     throw Error(file.string() + ": is no packed data set of drnas and would be replaced by one, " +
                 "expected another --cache");
   Dataset dataset = read_source(source, info);
-  if (options.write_cache) cache::write(file, key, dataset);
+  try {
+    if (options.write_cache) cache::write(file, key, dataset);
+  } catch (const std::exception& failure) {
+    dataset.note =
+        std::string("no packed data set is kept, images are decoded each time: ") + failure.what();
+  }
   return dataset;
 }
 

@@ -33,6 +33,7 @@ struct Dataset {
   ImageSet train, test;
   std::array<float, 3> mean{};       ///< per channel, of pixel / 255
   std::array<float, 3> deviation{};  ///< per channel, of pixel / 255
+  std::string note;                  ///< a line on what went wrong without harm, or empty
 };
 
 /// Where and how to read a data set.
@@ -40,7 +41,7 @@ struct DatasetOptions {
   std::string name = "cifar10";  ///< of a row of dataset_infos()
   std::filesystem::path folder;  ///< empty: the default place of the data set, if it has one
   /// Packed cache file; empty: `<folder>/drnas-<name>-<size>.cache`, or none where the folder is
-  /// the default one; unwritable: no cache. Replaces nothing but caches.
+  /// the default one; unwritable: no cache, and a note. Replaces nothing but caches.
   std::filesystem::path cache;
   bool write_cache = true;  ///< false: use a cache, but write none
   /// Image folders are resized to this, synthetic images have it; imagenet16-120 is always 16, the

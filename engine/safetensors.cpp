@@ -74,6 +74,13 @@ std::string to_text(const std::vector<std::int64_t>& shape) {
   return text + "]";
 }
 
+/// Of a header with its entry for the checksum left empty. It goes on with the data.
+std::uint32_t header_checksum(Json& header) {
+  header[metadata_name][checksum_key] = "";
+  const std::string text = header.dump();
+  return crc32c(std::as_bytes(std::span(text)));
+}
+
 /// Parses and checks one header; `where` in messages is the file.
 class HeaderReader {
  public:
@@ -103,13 +110,14 @@ class HeaderReader {
     return result;
   }
 
-  void check_data(const std::map<std::string, std::string>& metadata) const {
+  void check_sum(const std::map<std::string, std::string>& metadata) const {
     const auto stored = metadata.find(checksum_key);
     if (stored == metadata.end()) return;
-    const std::string found = hexadecimal(crc32c(data_));
+    Json header = header_;
+    const std::string found = hexadecimal(crc32c(data_, header_checksum(header)));
     if (stored->second != found)
-      fail("its data have the checksum " + found + ", expected " + stored->second +
-           ": the file was damaged after it was written");
+      fail("has the checksum " + found + ", expected " + stored->second +
+           ": the file was changed after it was written");
   }
 
   std::map<std::string, SafetensorsEntry> entries() const {
@@ -193,9 +201,11 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
     : path_(path), bytes_(read_file(path)) {
   const HeaderReader header(path_, bytes_);
   metadata_ = header.metadata();
-  header.check_data(metadata_);
+  header.check_sum(metadata_);
   entries_ = header.entries();
 }
+
+bool SafetensorsFile::has_checksum() const { return metadata_.contains(checksum_key); }
 
 const SafetensorsEntry& SafetensorsFile::at(const std::string& name) const {
   const auto found = entries_.find(name);
@@ -242,11 +252,8 @@ void SafetensorsWriter::write(const std::filesystem::path& path) const {
   std::stable_sort(order.begin(), order.end(), [](const Item* a, const Item* b) {
     return bytes_of_dtype(a->dtype) > bytes_of_dtype(b->dtype);
   });
-  std::uint32_t checksum = 0;
-  for (const Item* item : order) checksum = crc32c(item->data, checksum);
   Json header = Json::object();
   header[metadata_name] = metadata_;
-  header[metadata_name][checksum_key] = hexadecimal(checksum);
   std::size_t end = 0;
   for (const Item* item : order) {
     const std::size_t begin = end;
@@ -256,6 +263,9 @@ void SafetensorsWriter::write(const std::filesystem::path& path) const {
   }
   std::string text;
   try {
+    std::uint32_t checksum = header_checksum(header);
+    for (const Item* item : order) checksum = crc32c(item->data, checksum);
+    header[metadata_name][checksum_key] = hexadecimal(checksum);
     text = header.dump();
   } catch (const Json::exception&) {
     throw Error("cannot write " + path.string() + ": expected names and metadata in UTF-8");

@@ -22,7 +22,7 @@ struct SafetensorsEntry {
 
 /// A safetensors file read whole into memory: 8-byte little-endian header length, JSON header, raw
 /// little-endian data. Throws Error naming the file when it is missing, cut short, malformed, or
-/// its data do not match the checksum that SafetensorsWriter leaves in the metadata.
+/// it does not match the checksum that SafetensorsWriter leaves in the metadata.
 class SafetensorsFile {
  public:
   explicit SafetensorsFile(const std::filesystem::path& path);
@@ -34,6 +34,8 @@ class SafetensorsFile {
   const std::map<std::string, SafetensorsEntry>& entries() const { return entries_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   bool contains(const std::string& name) const { return entries_.count(name) != 0; }
+  /// Of header and data, which then match it.
+  bool has_checksum() const;
   /// Throws Error naming the file and the tensor when it is absent.
   const SafetensorsEntry& at(const std::string& name) const;
   /// The values of a tensor of element type T (float, double, int64, uint64, int32, uint32, uint8);
@@ -52,7 +54,8 @@ class SafetensorsFile {
 
 /// Collects tensors, then writes them in one atomic step (write_file_atomically). The data stand in
 /// order of decreasing element size, then of insertion: aligned without holes, which other readers
-/// refuse. The metadata hold the data's CRC-32C (`crc32c`, eight hexadecimal digits).
+/// refuse. The metadata hold a CRC-32C (`crc32c`, eight hexadecimal digits) of the header, as
+/// compact JSON with this entry empty, and the data.
 class SafetensorsWriter {
  public:
   /// Copies `values`, row-major. Throws Error naming the tensor when its name is taken or the shape

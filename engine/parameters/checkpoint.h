@@ -9,7 +9,10 @@ namespace drnas {
 /// Puts a network's weights, momentum and running statistics into a checkpoint: "weights.NAME",
 /// "velocity.NAME" (float32, convolutions [c_out, kernel, kernel, c_in]) and "statistics.NAME".
 void save_parameters(SafetensorsWriter& writer, const ParameterStore& store);
-/// The reverse; throws Error naming file and tensor when one is missing or has another shape.
+/// Throws Error naming file and tensor where one of the store's is missing or has another shape, or
+/// the file has weights of a larger network. Reads no values: the store may be a planned one.
+void require_parameters(const SafetensorsFile& file, const ParameterStore& store);
+/// The reverse of save_parameters(), with the same errors before anything changes.
 void load_parameters(const SafetensorsFile& file, const ParameterStore& store);
 
 /// Tables of float64 or int64 (alpha, Adam's moments and steps) under one name.

@@ -2,6 +2,7 @@
 #include "engine/parameters/state_archive.h"
 
 #include <array>
+#include <sstream>
 
 #include "engine/parameters/checkpoint.h"
 #include "engine/stream.h"
@@ -28,7 +29,16 @@ SafetensorsFile open(const std::filesystem::path& path, const std::string& kind)
   if (format != archive_format(kind))
     throw Error(path.string() + ": not a checkpoint of a " + kind +
                 " (expected metadata format = " + archive_format(kind) + ")");
+  if (!file.has_checksum()) throw Error(path.string() + ": has lost its checksum, expected one");
   return file;
+}
+
+/// The first line of `text` that `other` has not in its place.
+std::string other_line(const std::string& text, const std::string& other) {
+  std::istringstream lines(text), others(other);
+  for (std::string line, beside; std::getline(lines, line);)
+    if (!std::getline(others, beside) || line != beside) return line;
+  return "nothing more";
 }
 
 template <class T>
@@ -51,8 +61,11 @@ StateArchive::StateArchive(const Identity& identity) {
 
 StateArchive::StateArchive(const std::filesystem::path& path, const Identity& identity)
     : file_(open(path, identity.kind)) {
-  if (file_->metadata_at(configuration_key) != identity.configuration)
-    throw Error(path.string() + ": belongs to another configuration than the run's config.toml");
+  const std::string& stored = file_->metadata_at(configuration_key);
+  if (stored != identity.configuration)
+    throw Error(path.string() + ": belongs to another configuration: it has " +
+                other_line(stored, identity.configuration) + ", the run's config.toml " +
+                other_line(identity.configuration, stored));
 }
 
 void StateArchive::integer(const std::string& name, std::int64_t& value, std::int64_t largest) {

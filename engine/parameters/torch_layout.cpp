@@ -67,9 +67,6 @@ std::vector<float> import_slices(const SafetensorsFile& file, const TorchLayout&
                                  const std::vector<NamedSlice>& slices, const Tensor& buffer) {
   std::vector<float> values = download<float>(buffer);  // what no slice covers stays
   for (const NamedSlice& slice : slices) {
-    if (file.at(slice.name).shape != layout.extents(slice))
-      throw Error(file.path().string() + ": tensor " + slice.name +
-                  " has not the shape of the network's");
     const std::vector<float> there = file.values<float>(slice.name);
     const std::vector<std::int64_t> places = layout.places(slice);
     for (std::size_t i = 0; i < places.size(); ++i)
@@ -87,7 +84,25 @@ void export_weights(SafetensorsWriter& writer, const ParameterStore& store) {
   export_slices(writer, layout, store.statistics(), store.statistics_buffer());
 }
 
+void require_weights(const SafetensorsFile& file, const ParameterStore& store) {
+  const TorchLayout layout(store);
+  std::set<std::string> names;
+  for (const auto* slices : {&store.parameters(), &store.statistics()})
+    for (const NamedSlice& slice : *slices) {
+      if (file.at(slice.name).shape != layout.extents(slice))
+        throw Error(file.path().string() + ": tensor " + slice.name +
+                    " has not the shape of the network's");
+      names.insert(slice.name);
+      names.insert(slice.aliases.begin(), slice.aliases.end());
+    }
+  for (const auto& [name, entry] : file.entries())
+    if (!names.contains(name) && !name.ends_with(".num_batches_tracked"))
+      throw Error(file.path().string() + ": tensor " + name +
+                  " is none of the network's, expected the weights of this network");
+}
+
 void import_weights(const SafetensorsFile& file, const ParameterStore& store) {
+  require_weights(file, store);
   const TorchLayout layout(store);
   store.set_weights(import_slices(file, layout, store.parameters(), store.weights()));
   upload<float>(import_slices(file, layout, store.statistics(), store.statistics_buffer()),

@@ -11,7 +11,10 @@ namespace drnas {
 /// else [c]. Names follow PyTorch: BN has running_mean, linear layers have a bias, convolutions
 /// none. (num_batches_tracked is left out.)
 void export_weights(SafetensorsWriter& writer, const ParameterStore& store);
-/// The reverse. Throws Error naming file and tensor when one is missing or has another shape.
+/// Throws Error naming file and tensor where one of the store's is missing or has another shape, or
+/// the file has one that is none of them. Reads no values: the store may be a planned one.
+void require_weights(const SafetensorsFile& file, const ParameterStore& store);
+/// The reverse of export_weights(), with the same errors before anything changes.
 void import_weights(const SafetensorsFile& file, const ParameterStore& store);
 
 }  // namespace drnas

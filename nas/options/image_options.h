@@ -16,9 +16,12 @@ template <class Options>
 void check_images(const Options& o, const OptionChecker<Options>& check) {
   const DatasetInfo* const info = find_dataset_info(o.dataset);
   check.require(info != nullptr, "dataset", dataset_names());
-  // Two halvings by stride 2, exact.
-  check.require(o.image_size >= 8 && o.image_size <= 512 && o.image_size % 4 == 0, "image-size",
-                "a multiple of 4 of 8 to 512");
+  // Exact halvings: two in the cells, and three more in ImageNet's stem.
+  const int step = o.stem == "imagenet" ? 32 : 4, least = std::max(8, step);
+  check.require(
+      o.image_size >= least && o.image_size <= 512 && o.image_size % step == 0, "image-size",
+      "a multiple of " + std::to_string(step) + " of " + std::to_string(least) + " to 512" +
+          (step == 4 ? "" : " with --stem imagenet, which halves three times before the cells"));
   const int own = info->side;
   check.require(own == 0 || o.image_size == own, "image-size",
                 std::to_string(own) + ", the size of " + o.dataset +

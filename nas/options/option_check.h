@@ -16,6 +16,12 @@ std::string joined(const auto& names) {
   return text;
 }
 
+/// A value that its option does not take.
+struct OptionError : Error {
+  OptionError(std::string_view name, const std::string& what) : Error(what), option(name) {}
+  std::string option;
+};
+
 using Names = std::initializer_list<std::string_view>;
 
 /// Checks values with one message form: "--name value: expected ...".
@@ -27,7 +33,14 @@ class OptionChecker {
   void require(bool good, std::string_view name, const std::string& expected) const {
     if (good) return;
     const std::string value = option_text(options_, *find_option_of<Options>(name));
-    throw Error("--" + std::string(name) + " " + value + ": expected " + expected);
+    throw OptionError(name, "--" + std::string(name) + " " + value + ": expected " + expected);
+  }
+  /// All texts that a run stores: in files whose form is UTF-8.
+  void texts() const {
+    for (const OptionOf<Options>& info : options_of<Options>())
+      if (info.role == OptionRole::result || info.role == OptionRole::reporting)
+        require(is_utf8(option_text(options_, info)), info.name,
+                "text in UTF-8 (for a path: rename it, or name it by a symbolic link)");
   }
   void one_of(std::string_view name, const std::string& value, const auto& names) const {
     require(std::find(names.begin(), names.end(), value) != names.end(), name,
@@ -52,5 +65,20 @@ class OptionChecker {
  private:
   const Options& options_;
 };
+
+/// Checks all values. Throws Error naming the file and line, where the value was given in a file,
+/// or the option.
+template <class Options>
+void validate_given(const Options& options, const std::vector<GivenOption>& given) {
+  try {
+    options.validate();
+  } catch (const OptionError& error) {
+    const auto source = std::find_if(given.rbegin(), given.rend(), [&](const GivenOption& option) {
+      return option.name == error.option;
+    });
+    if (source == given.rend()) throw;
+    throw Error(source->where + std::string(error.what()).substr(2 + error.option.size()));
+  }
+}
 
 }  // namespace drnas

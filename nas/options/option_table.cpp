@@ -26,9 +26,9 @@ OptionRows<O> run_rows() {
        "one search per seed, in OUT/seed-A, OUT/seed-B, ..."},
       {"nb201-table", &O::nb201_table, run, "FILE", reporting,
        "CSV of test accuracies in place of the built-in table of NAS-Bench-201"},
-      {"then-train", &O::then_train, run, "", action,
+      {"then-train", &O::then_train, run, "", reporting,
        "when the search has ended, train the cell it found into OUT/train (see drnas_train)"},
-      {"train-epochs", &O::train_epochs, run, "N", action,
+      {"train-epochs", &O::train_epochs, run, "N", reporting,
        "epochs of that training; 0: those of its preset"},
       {"plan", &O::plan, run, "", action,
        "print the memory that K 1, 2, 3, 4, 6, 8, as far as they divide --channels, will need, by "

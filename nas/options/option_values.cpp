@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "kernels/core/error.h"
@@ -65,6 +66,14 @@ void take(const Parsed& parsed, const std::string& text, const ValueSource& sour
 }
 
 }  // namespace
+
+bool is_utf8(const std::string& text) {
+  try {
+    return !nlohmann::json(text).dump().empty();
+  } catch (const nlohmann::json::type_error&) {
+    return false;
+  }
+}
 
 std::string toml_string(std::string_view text) {
   std::string quoted = "\"";

@@ -13,6 +13,8 @@
 
 namespace drnas {
 
+bool is_utf8(const std::string& text);
+
 /// The value as it is typed on the command line; read_value() gives it back.
 template <class Number>
 requires std::integral<Number> || std::floating_point<Number> std::string value_text(Number value) {

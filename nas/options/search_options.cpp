@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <numeric>
 #include <set>
 
@@ -141,26 +142,32 @@ void check_stage_list(const Checker& check, std::string_view name, const std::ve
                 "no value above the one before it");
 }
 
+/// Of all stages, at most what an int holds.
+int total_epochs(const std::vector<int>& stages) {
+  const auto sum = std::accumulate(stages.begin(), stages.end(), std::int64_t{0});
+  return static_cast<int>(std::min<std::int64_t>(sum, std::numeric_limits<int>::max()));
+}
+
 void check_stages(const SearchOptions& o, const Checker& check) {
   const int ops = theta_shape(search_space(o.space), o.none_op).operations;
   for (const int keep : o.keep_ops)
     check.require(keep >= 1 && keep <= ops, "keep-ops",
                   "1 to the " + std::to_string(ops) + " operations of --space " + o.space);
-  for (const int epochs : o.stage_epochs)
-    check.require(epochs >= 1 && epochs <= 100000, "stage-epochs", "1 to 100000 epochs a stage");
   const std::size_t stages = std::max<std::size_t>(1, o.stage_epochs.size());
   check_stage_list(check, "partial-channels", o.partial_channels, stages);
   if (!o.keep_ops.empty()) check_stage_list(check, "keep-ops", o.keep_ops, stages);
   check.require(o.keep_ops.empty() || o.keep_ops[0] == ops, "keep-ops",
                 std::to_string(ops) + " operations, all of them, in the first stage");
-  const int sum = std::accumulate(o.stage_epochs.begin(), o.stage_epochs.end(), 0);
-  check.require(o.stage_epochs.empty() || sum == o.epochs, "stage-epochs",
+  check.require(o.stage_epochs.empty() || total_epochs(o.stage_epochs) == o.epochs, "stage-epochs",
                 "a sum of --epochs " + std::to_string(o.epochs));
 }
 
 void check_recipe(const SearchOptions& o, const Checker& check) {
   const MethodInfo* const method = find_search_method(o.method);
   check.require(method != nullptr, "method", search_method_names());
+  // First: they may be where --epochs comes from.
+  for (const int epochs : o.stage_epochs)
+    check.require(epochs >= 1 && epochs <= 100000, "stage-epochs", "1 to 100000 epochs a stage");
   check.integer("epochs", o.epochs, 1, 100000);
   check.integer("batch-size", o.batch_size, 1, 65536);
   check.positive("learning-rate", o.learning_rate);
@@ -212,6 +219,7 @@ void check_run(const SearchOptions& o, const Checker& check) {
 
 void SearchOptions::validate() const {
   const Checker check(*this);
+  check.texts();
   check_preset(*this, check);
   check_recipe(*this, check);
   check_data(*this, check);
@@ -258,7 +266,7 @@ SearchOptions resolve_options(const std::vector<GivenOption>& config,
   apply_options(options, command_line);
   // The stages say how long the search is where only they are given.
   if (stages_given && !epochs_given && !options.stage_epochs.empty())
-    options.epochs = std::accumulate(options.stage_epochs.begin(), options.stage_epochs.end(), 0);
+    options.epochs = total_epochs(options.stage_epochs);
   fit_to_dataset(options, given_names);
   return options;
 }

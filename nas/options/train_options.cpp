@@ -90,6 +90,7 @@ std::string last_given(const std::vector<GivenOption>& config,
 
 void TrainOptions::validate() const {
   const Checker check(*this);
+  check.texts();
   check_preset(*this, check);
   check_recipe(*this, check);
   check_data(*this, check);

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "kernels/core/device.h"
-#include "nas/options/option_info.h"
+#include "nas/options/option_check.h"
 
 namespace drnas {
 
@@ -92,7 +92,15 @@ std::string result_options(const Options& options) {
 /// Those of the run in a folder. Throws Error naming the folder, or its file and line.
 template <class Options>
 Options stored_options(const std::filesystem::path& folder) {
-  return Options::from_config(read_config(config_file_of(folder), config_keys<Options>()));
+  const std::filesystem::path file = config_file_of(folder);
+  const std::vector<GivenOption> config = read_config(file, config_keys<Options>());
+  auto options = Options::from_config(config);
+  options.out = folder;
+  validate_given(options, config);
+  // Sums are rounded as they are shared between threads.
+  if (std::none_of(config.begin(), config.end(), [](const auto& o) { return o.name == "threads"; }))
+    throw Error(file.string() + ": no threads, expected the number that the run was started with");
+  return options;
 }
 
 /// Throws Error naming an option whose value for a run that is to go on is not the stored one, and

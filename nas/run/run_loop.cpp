@@ -80,12 +80,22 @@ void RunLoop::resume() {
   } else {
     StateArchive archive(path, {task_.phase(), folder_.configuration()});
     task_.archive(archive, progress_);
+    require_in_range(path);
     if (progress_.epoch < task_.epochs())
       observer_.on_message("resuming at epoch " + std::to_string(progress_.epoch + 1) + ", step " +
                            std::to_string(progress_.step + 1));
   }
   folder_.truncate_log(epochs_done());
   task_.resumed(folder_);
+}
+
+void RunLoop::require_in_range(const std::filesystem::path& file) const {
+  const bool ended = progress_.epoch == task_.epochs() && progress_.step == 0;
+  if (ended || (progress_.epoch < task_.epochs() && progress_.step <= task_.steps())) return;
+  throw Error(file.string() + ": stands at epoch " + std::to_string(progress_.epoch) + ", step " +
+              std::to_string(progress_.step) + ", expected at most " +
+              std::to_string(task_.epochs()) + " epochs of " + std::to_string(task_.steps()) +
+              " steps");
 }
 
 void RunLoop::run() {

@@ -124,6 +124,8 @@ class RunLoop {
 
  private:
   friend Phase;
+  /// Throws Error naming the checkpoint where it stands at no epoch or step of the run.
+  void require_in_range(const std::filesystem::path& file) const;
   bool train_epoch();
   bool finish_epoch();
   StepResult guarded_step();

@@ -28,7 +28,7 @@ typename Task::Result run_session(const typename Task::Options& options,
   const RunResources resources(device, options.threads, options.memory_limit);
   const RunFolder folder = RunFolder::open(options);
   const std::string broken = folder.begin_session(Task::Options::program, options.command, device);
-  for (const std::string& line : {note, memory.note(), broken})
+  for (const std::string& line : {note, inputs.dataset.note, memory.note(), broken})
     if (!line.empty()) observer.on_message(line);
   try {
     std::optional<EventObserver<typename Task::Record>> events;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "nas/training/train.h"
 
+#include "engine/memory/planning.h"
 #include "nas/run/session.h"
 #include "nas/training/training_task.h"
 #include "nas/training/weights_file.h"
@@ -45,8 +46,14 @@ TestResult evaluate_training(const TrainOptions& options, TrainObserver& observe
   const TrainInputs inputs(options, false);
   apply_precision(options, device);
   const RunResources resources(device, options.threads, options.memory_limit);
-  const auto network =
-      make_derived_network(derived_options(options, inputs.classes()), options.seed, device);
+  const auto make_network = [&] {
+    return make_derived_network(derived_options(options, inputs.classes()), options.seed, device);
+  };
+  {
+    const Planning planning(device);  // a small file may claim a large network
+    require_network(options.evaluate, *make_network());
+  }
+  const auto network = make_network();
   load_network(options.evaluate, *network);
   NetworkTrainer trainer(*network, network_trainer_options(options));
   const BatchSources batches = inputs.batch_sources(options, device, {});

@@ -42,6 +42,12 @@ std::string stored_configuration(const std::filesystem::path& path) {
   return open_training_file(path).metadata_at(configuration_key);
 }
 
+void require_network(const std::filesystem::path& path, DerivedNetwork& network) {
+  const SafetensorsFile file = open_training_file(path);
+  if (is_format(file, weights_format)) return require_weights(file, network.parameters());
+  require_parameters(file, network.parameters());
+}
+
 void load_network(const std::filesystem::path& path, DerivedNetwork& network) {
   const SafetensorsFile file = open_training_file(path);
   if (is_format(file, weights_format)) return import_weights(file, network.parameters());

@@ -16,7 +16,10 @@ void save_weights(const std::filesystem::path& path, const std::string& configur
 /// The configuration that a training's checkpoint or weights file holds. Throws Error naming the
 /// file when it is missing or neither.
 std::string stored_configuration(const std::filesystem::path& path);
-/// Weights and running statistics from a file of either kind.
+/// Throws Error naming file and tensor where the file's are not those of the network, which may be
+/// a planned one.
+void require_network(const std::filesystem::path& path, DerivedNetwork& network);
+/// Weights and running statistics from a file of either kind; the same errors.
 void load_network(const std::filesystem::path& path, DerivedNetwork& network);
 
 }  // namespace drnas

@@ -141,6 +141,8 @@ TEST_CASE("data cache: one that cannot be written is no error") {
   const Dataset dataset = read_dataset(options);
   CHECK(dataset.train.count == 10);
   CHECK(!std::filesystem::exists(folder.path() / "absent"));
+  CHECK(dataset.note.find("cannot write " + options.cache.string()) != std::string::npos);
+  CHECK(dataset.note.find('\n') == std::string::npos);
   options.cache = folder.path() / "a-folder";
   std::filesystem::create_directories(options.cache);
   check_equal(read_dataset(options), dataset);

@@ -86,6 +86,26 @@ TEST_CASE("command line: resume reads the run and refuses other options") {
         parse({"--out", out, "--resume", "--epochs", "4"});
       },
       {"--epochs 4", "expected 3"});
+  const auto config = folder.path / "run" / "config.toml";
+  const std::string text = drnas::read_text_file(config);
+  const auto with = [&](const std::string& key, const std::string& line) {
+    const std::size_t at = text.find("\n" + key + " = ") + 1;
+    drnas::write_file_atomically(config,
+                                 text.substr(0, at) + line + text.substr(text.find('\n', at) + 1));
+    return [&] { parse({"--out", out, "--resume"}); };
+  };
+  check_fails(with("threads", ""), {config.string(), "no threads", "started with"});
+  check_fails(with("cells", "cells = 0\n"), {config.string() + " line ", "cells 0: expected 1"});
+}
+
+TEST_CASE("command line: a run goes on with all that it was started with") {
+  const TemporaryFolder folder;
+  const std::string out = (folder.path / "run").string();
+  drnas::RunFolder::open(
+      parse({"--out", out, "--preset", "quick", "--then-train", "--train-epochs", "3"}));
+  const SearchOptions o = parse({"--out", out, "--resume"});
+  CHECK(o.then_train);
+  CHECK(o.train_epochs == 3);
 }
 
 TEST_CASE("seeds: folders, and sample deviation") {

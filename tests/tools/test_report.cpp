@@ -138,7 +138,7 @@ TEST_CASE("report: commands that repeat presets and what differs from them") {
       options.augment = "crop-flip";
       check_repeats(command_of(options), options);
       options.dataset = "image-folder";
-      options.image_size = 48;
+      options.image_size = 64;
       options.data = "-dash";
       check_repeats(command_of(options), options);
     }

@@ -49,6 +49,10 @@ TEST_CASE("report: errors name the file and the line, and leave an old page alon
   with_second_line(lines[0]);
   fails({"log.jsonl line 2", "epoch 1, expected 2"});
   Json other = Json::parse(lines[1]);
+  other["epoch"] = 2.9;
+  with_second_line(other.dump());
+  fails({"log.jsonl line 2", "epoch 2.9, expected 2"});
+  other["epoch"] = 2;
   other["concentrations"].erase(0);
   with_second_line(other.dump());
   fails({"log.jsonl line 2", "6 rows of 5"});
@@ -68,6 +72,35 @@ TEST_CASE("report: errors name the file and the line, and leave an old page alon
   CHECK(read_text_file(run + "/report.html") == page);
   fs::remove(run + "/config.toml");
   fails({"config.toml"});
+}
+
+TEST_CASE("report: a run that cannot be read is left out of a folder of runs, with a note") {
+  const TemporaryFolder folder;
+  for (const char* name : {"good", "log", "config"}) write_run(options_at(folder.path / name), 2);
+  append(folder.path / "log" / "log.jsonl", "[]\n");
+  append(folder.path / "config" / "config.toml", "colour = 1\n");
+  const Report rest = report({folder.path.string()});
+  CHECK(rest.data.at("runs").size() == 1);
+  for (const char* part : {"log.jsonl line 3", "config.toml line", "this run is left out"})
+    CHECK(rest.notes.find(part) != std::string::npos);
+  CHECK(count(rest.notes, "\n") == 2);
+  fs::remove_all(folder.path / "good");
+  check_fails([&] { report({folder.path.string()}); }, {"config.toml line", "colour"});
+}
+
+TEST_CASE("report: a page replaces pages, and nothing else") {
+  const TemporaryFolder folder;
+  const SearchOptions options = options_at(folder.path / "run");
+  write_run(options, 1);
+  const fs::path config = options.out / "config.toml";
+  const std::string before = read_text_file(config);
+  check_fails(
+      [&] {
+        report({options.out.string(), "--out", config.string()});
+      },
+      {config.string(), "is no page", "expected another file"});
+  CHECK(read_text_file(config) == before);
+  for (int time = 0; time < 2; ++time) report({options.out.string()});
 }
 
 TEST_CASE("report: what is no search") {

@@ -21,7 +21,10 @@ int run_program(int argc, char** argv, int (*run)(const std::vector<std::string>
   } catch (const std::bad_alloc&) {
     std::cerr << "error: out of memory, expected more, or a smaller --batch-size" << std::endl;
   } catch (const std::exception& error) {
-    std::cerr << "error: " << error.what() << std::endl;
+    constexpr std::size_t longest = 4000;  // whatever was given as a value stands in the message
+    const std::string what = error.what();
+    std::cerr << "error: " << what.substr(0, longest) << (what.size() > longest ? "..." : "")
+              << std::endl;
   }
   return 2;
 }

@@ -52,7 +52,7 @@ void complete(SearchOptions& options, const std::vector<GivenOption>& given) {
   if (options.out.empty()) options.out = free_run_directory(options);
   if (options.resume) options = resume_options(options, given);
   if (options.threads == 0) options.threads = omp_get_num_procs();
-  options.validate();
+  validate_given(options, given);
 }
 
 }  // namespace

@@ -63,7 +63,7 @@ void complete(TrainOptions& options, const std::vector<GivenOption>& given) {
     if (options.resume) options = resume_options(options, given);
   }
   if (options.threads == 0) options.threads = omp_get_num_procs();
-  options.validate();
+  validate_given(options, given);
 }
 
 }  // namespace

@@ -43,6 +43,14 @@ std::string suggested_title(const std::vector<RecordedRun>& runs) {
   return std::to_string(runs.size()) + " searches";
 }
 
+/// Only a page is replaced: what stands in a run, or anything else, was not asked to be.
+void require_replaceable(const fs::path& page) {
+  std::error_code ignored;
+  if (!fs::exists(page, ignored) || fs::is_directory(page, ignored)) return;
+  if (!read_text_file(page).starts_with("<!DOCTYPE html>"))
+    throw Error("--out " + page.string() + " exists and is no page, expected another file");
+}
+
 /// A name that can be part of a file's: a/b becomes a-b.
 std::string file_part(std::string name) {
   std::replace(name.begin(), name.end(), '/', '-');
@@ -113,6 +121,7 @@ ReportCommandLine parse_report_command_line(std::vector<std::string> arguments,
 }
 
 void write_report(const ReportCommandLine& line, std::ostream& output, std::ostream& notes) {
+  require_replaceable(line.out);
   std::vector<std::string> left_out;
   const std::vector<RecordedRun> runs = read_runs(line.runs, left_out);
   for (const std::string& note : left_out) notes << "note: " << note << "\n";

@@ -20,9 +20,10 @@ using Json = nlohmann::ordered_json;
 /// Options that tell searches apart: not the seed, what decides no more than what is recorded or
 /// shown, nor the preset, whose options stand for themselves.
 bool tells_apart(const OptionInfo& info) {
-  constexpr std::string_view others[] = {"seed",  "seeds",       "preset",          "threads",
-                                         "cache", "nb201-table", "trajectory",      "hessian",
-                                         "quiet", "log-every",   "checkpoint-every"};
+  constexpr std::string_view others[] = {
+      "seed",        "seeds",      "preset",          "threads",    "cache",
+      "nb201-table", "trajectory", "hessian",         "then-train", "train-epochs",
+      "quiet",       "log-every",  "checkpoint-every"};
   return info.role != OptionRole::action && info.role != OptionRole::place &&
          std::find(std::begin(others), std::end(others), info.name) == std::end(others);
 }

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "engine/files.h"
+#include "nas/options/option_check.h"
 #include "nas/options/train_options.h"
 #include "nas/search/search_inputs.h"
 #include "nas/space/search_space.h"
@@ -75,9 +76,9 @@ std::optional<std::vector<GivenOption>> search_config(const fs::path& config) {
 /// Throws unless the object is what a search logs of an epoch.
 void check_epoch(const Json& epoch, const SearchOptions& options, int before) {
   const SearchSpace& space = search_space(options.space);
-  const int number = epoch.at("epoch").get<int>();
-  if (number != before + 1)
-    throw Error("epoch " + std::to_string(number) + ", expected " + std::to_string(before + 1));
+  const Json& number = epoch.at("epoch");
+  if (!number.is_number_integer() || number != before + 1)
+    throw Error("epoch " + number.dump() + ", expected " + std::to_string(before + 1));
   space.parse(epoch.at("genotype").get<std::string>(), "genotype");
   const ThetaShape shape = theta_shape(space, options.none_op);
   const Json& rows = epoch.at("concentrations");
@@ -147,8 +148,10 @@ class Reader {
       throw Error("no run in " + folder.string() + ": is no folder, expected that of a search");
     if (is_there(folder / log_name)) return add(folder, true);
     const std::size_t before = runs.size();
+    failure_.clear();
     const bool searches = below(folder, 0);
     if (runs.size() > before) return;
+    if (!failure_.empty()) throw Error(failure_);
     if (is_there(folder / config_name) && !search_config(folder / config_name))
       fail_training(folder);
     if (searches || is_there(folder / config_name)) throw Error(unfinished(folder));
@@ -175,20 +178,26 @@ class Reader {
     if (code) throw Error("cannot read " + folder.string() + ": " + code.message());
     std::sort(names.begin(), names.end(), natural_less);
     bool found = false;
-    for (const std::string& name : names) {
-      const fs::path inner = folder / name;
+    for (const std::string& name : names) found = within(folder / name, depth) || found;
+    return found;
+  }
+
+  /// One of the sub-folders. A run that cannot be read is left out, the others are shown.
+  bool within(const fs::path& inner, int depth) {
+    try {
       const bool search = is_there(inner / config_name) && search_config(inner / config_name);
       if (search && is_there(inner / log_name)) {
         add(inner, false);
-        found = true;
-      } else if (below(inner, depth + 1)) {
-        found = true;
-      } else if (search) {
-        notes_.push_back(unfinished(inner) + ", left out");
-        found = true;
+        return true;
       }
+      if (below(inner, depth + 1)) return true;
+      if (search) notes_.push_back(unfinished(inner) + ", left out");
+      return search;
+    } catch (const Error& failure) {
+      if (failure_.empty()) failure_ = failure.what();
+      notes_.push_back(std::string(failure.what()) + "; this run is left out");
+      return true;
     }
-    return found;
   }
 
   void add(const fs::path& folder, bool named) {
@@ -200,11 +209,7 @@ class Reader {
     if (!config) fail_training(folder);
     run.config = *config;
     run.options = resolve_options(run.config, {});
-    try {
-      run.options.validate();
-    } catch (const Error& failure) {
-      throw Error((folder / config_name).string() + ": " + failure.what());
-    }
+    validate_given(run.options, run.config);
     read_log(run, notes_);
     if (run.epochs.empty()) {
       if (named) throw Error(unfinished(folder));
@@ -219,6 +224,7 @@ class Reader {
 
   std::vector<std::string>& notes_;
   std::vector<fs::path> places_;
+  std::string failure_;  ///< the first of the runs in sub-folders
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <limits>
 #include <set>
 
+#include "nas/options/option_check.h"
 #include "nas/options/option_table.h"
 #include "tests/support/option_files.h"
 
@@ -245,6 +246,10 @@ TEST_CASE("search options: validate names option, value and expectation") {
       {"partial-channels", "0", {"divisors of --channels 16"}},
       {"partial-channels", "3", {"divisors of --channels 16"}},
       {"epochs", "0", {"1 to"}},
+      {"stage-epochs", "0", {"1 to 100000 epochs a stage"}},
+      {"stage-epochs", "2147483647,2147483647", {"1 to 100000 epochs a stage"}},
+      {"data", "caf\xe9", {"UTF-8"}},
+      {"cache", "\xff", {"UTF-8"}},
       {"batch-size", "0", {"1 to"}},
       {"learning-rate", "0", {"above 0"}},
       {"learning-rate", "inf", {"finite"}},
@@ -279,6 +284,42 @@ TEST_CASE("search options: validate names option, value and expectation") {
     check_fails([&] { o.validate(); }, {"--" + std::string(c.name) + " " + c.value, "expected"});
     for (const char* part : c.parts) check_fails([&] { o.validate(); }, {part});
   }
+}
+
+TEST_CASE("search options: images that the network can halve, of either stem") {
+  SearchOptions o = valid_options();
+  o.space = "darts";
+  o.cells = 3;
+  o.dataset = "synthetic";
+  for (const std::string stem : {"cifar", "imagenet"}) {
+    o.stem = stem;
+    for (o.image_size = -4; o.image_size <= 520; ++o.image_size) {
+      // A stem that halves three times, and two reductions, each of an even size.
+      const int step = stem == "imagenet" ? 32 : 4;
+      const bool fits =
+          o.image_size >= std::max(8, step) && o.image_size <= 512 && o.image_size % step == 0;
+      CAPTURE(o.image_size);
+      if (fits)
+        CHECK_NOTHROW(o.validate());
+      else
+        check_fails([&] { o.validate(); }, {"--image-size", "multiple of " + std::to_string(step)});
+    }
+  }
+}
+
+TEST_CASE("search options: a value out of range is named where it was given") {
+  const TemporaryFolder folder;
+  const std::string file = (folder.path / "c.toml").string();
+  drnas::write_file_atomically(file, std::string_view("seed = 1\nepochs = 0\nout = \"x\"\n"));
+  const std::vector<GivenOption> config = drnas::read_config(file);
+  const SearchOptions o = drnas::resolve_options(config, {});
+  check_fails([&] { drnas::validate_given(o, config); },
+              {file + " line 2: epochs 0: expected 1 to 100000"});
+  auto given = config;
+  given.push_back({"epochs", "-1", "--epochs"});
+  const SearchOptions both = drnas::resolve_options(given, {});
+  check_fails([&] { drnas::validate_given(both, given); }, {"--epochs -1: expected 1 to 100000"});
+  CHECK_THROWS_WITH_AS(both.validate(), "--epochs -1: expected 1 to 100000", drnas::OptionError);
 }
 
 TEST_CASE("search options: values that only fit together") {

@@ -9,12 +9,14 @@
 #include "engine/stream.h"
 #include "nas/run/run_loop.h"
 #include "nas/space/nb201/nb201_supernet.h"
+#include "tests/support/change_tensor.h"
 #include "tests/support/option_files.h"
 #include "tests/support/reference.h"
 #include "tests/support/trainer.h"
 
 using namespace drnas;
 using namespace drnas::test;
+using test_files::change;
 using test_files::check_fails;
 using test_files::TemporaryFolder;
 
@@ -78,27 +80,6 @@ struct Search {
   }
 };
 
-/// The file with one tensor's values replaced; checksums match again.
-template <class T>
-void change(const fs::path& from, const fs::path& to, const std::string& changed,
-            const std::vector<T>& values) {
-  const SafetensorsFile file(from);
-  SafetensorsWriter writer;
-  for (const auto& [key, value] : file.metadata())
-    if (key != "crc32c") writer.set_metadata(key, value);
-  for (const auto& [name, entry] : file.entries()) {
-    if (name == changed)
-      writer.add<T>(name, {static_cast<std::int64_t>(values.size())}, values);
-    else if (entry.dtype == "F32")
-      writer.add<float>(name, entry.shape, file.values<float>(name));
-    else if (entry.dtype == "F64")
-      writer.add<double>(name, entry.shape, file.values<double>(name));
-    else
-      writer.add<std::int64_t>(name, entry.shape, file.values<std::int64_t>(name));
-  }
-  writer.write(to);
-}
-
 }  // namespace
 
 TEST_CASE("state archive: a search goes on bit by bit where another one stopped") {
@@ -138,7 +119,8 @@ TEST_CASE("state archive: another configuration, another network, a foreign file
   Search search(1);
   search.save(path, "one");
   const auto before = search.state();
-  check_fails([&] { search.load(path, "two"); }, {path.string(), "another configuration"});
+  check_fails([&] { search.load(path, "two"); },
+              {path.string(), "another configuration: it has one, the run's config.toml two"});
   Search wider(1, 8);
   check_fails([&] { wider.load(path, "one"); }, {path.string(), "weights.stem.0.weight"});
   check_fails([&] { search.load(folder.path / "none.safetensors", "one"); }, {"none.safetensors"});
@@ -176,13 +158,23 @@ TEST_CASE("state archive: cut files and flipped bits are found before anything c
   auto rng = generator(93);
   std::uint64_t header = 0;
   std::memcpy(&header, whole.data(), sizeof header);
+  const std::size_t data = 8 + header;
   for (int flip = 0; flip < 60; ++flip) {
     auto damaged = whole;
-    const std::size_t data = 8 + header, at = data + rng() % (whole.size() - data);
-    damaged[at] ^= static_cast<std::byte>(1u << rng() % 8);
+    damaged[data + rng() % (whole.size() - data)] ^= static_cast<std::byte>(1u << rng() % 8);
     write_file_atomically(bad, damaged);
-    check_fails([&] { search.load(bad, "one"); }, {bad.string(), "checksum", "damaged"});
+    check_fails([&] { search.load(bad, "one"); }, {bad.string(), "checksum", "was changed"});
   }
+  for (int flip = 0; flip < 400; ++flip) {  // length, names, shapes, places, metadata
+    auto damaged = whole;
+    damaged[rng() % data] ^= static_cast<std::byte>(1u << rng() % 8);
+    write_file_atomically(bad, damaged);
+    check_fails([&] { search.load(bad, "one"); }, {bad.string()});
+  }
+  auto nameless = read_text_file(path);
+  nameless.replace(nameless.find("crc32c"), 6, "crb32c");
+  write_file_atomically(bad, nameless);
+  check_fails([&] { search.load(bad, "one"); }, {bad.string(), "lost its checksum"});
   CHECK(search.state() == before);
 }
 

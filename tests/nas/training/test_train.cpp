@@ -20,6 +20,7 @@
 #include "nas/training/train_inputs.h"
 #include "nas/training/weights_file.h"
 #include "tests/parity/golden.h"
+#include "tests/support/change_tensor.h"
 #include "tests/support/option_files.h"
 
 namespace fs = std::filesystem;
@@ -353,7 +354,47 @@ TEST_CASE("training: a cut or foreign checkpoint is named and left alone") {
   check_fails([&] { stored_train_options(o.out / "none.safetensors"); }, {"none.safetensors"});
 
   write_file_atomically(checkpoint, whole);
+  const fs::path good = scratch.path / "good";
+  write_file_atomically(good, whole);
+  for (const auto& [name, value] : {std::pair<const char*, std::int64_t>{"epoch", 1ll << 32},
+                                    {"epoch", 4},
+                                    {"step", 4},
+                                    {"step", 1ll << 40}}) {
+    test_files::change(good, checkpoint, std::string("progress.") + name, std::vector{value});
+    check_fails([&] { train(o); }, {checkpoint.string(), std::to_string(value),
+                                    "expected at most 3 epochs of 3 steps"});
+    CHECK(read_text_file(o.out / "log.jsonl") == log);
+  }
+  write_file_atomically(checkpoint, whole);
   CHECK(train(o).epochs_done == 3);
+}
+
+TEST_CASE("training: a file that claims another network is refused before memory is taken") {
+  const TemporaryFolder scratch;
+  TrainOptions o = small_training(scratch.path / "run");
+  o.epochs = 1;
+  train(o);
+  TrainObserver quiet;
+  const auto evaluate = [&](const fs::path& file, const char* key, const std::string& value) {
+    TrainOptions test = stored_train_options(file);
+    set_option(test, *find_option_of<TrainOptions>(key), value, key);
+    test.evaluate = file;
+    test.out = "unused";
+    Allocator::of(Device::cpu).reset_peak();
+    evaluate_training(test, quiet);
+  };
+  for (const char* name : {"weights.safetensors", "checkpoint.safetensors"}) {
+    const fs::path file = o.out / name;
+    check_fails([&] { evaluate(file, "channels", "1024"); }, {file.string(), "shape"});
+    CHECK(Allocator::of(Device::cpu).counters().peak < (1 << 20));
+    check_fails([&] { evaluate(file, "cells", "2"); }, {file.string(), "found none"});
+    // Fewer weights than the file has.
+    std::string simple = cell;
+    simple.replace(simple.find("|nor_conv_1x1~0"), 15, "|skip_connect~0");
+    check_fails([&] { evaluate(file, "genotype", simple); },
+                {file.string(), "none of the network's"});
+    CHECK_NOTHROW(evaluate(file, "channels", "4"));
+  }
 }
 
 TEST_CASE("training: what is not finite stops the run with the operation's name and a good state") {
