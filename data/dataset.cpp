@@ -6,6 +6,7 @@
 
 #include "data/cache.h"
 #include "data/readers.h"
+#include "engine/files.h"
 #include "kernels/core/error.h"
 
 namespace drnas {
@@ -109,6 +110,20 @@ Dataset read_through_cache(const DatasetInfo& info, const DatasetOptions& option
 std::span<const std::uint8_t> ImageSet::image(std::int64_t i) const {
   const std::size_t bytes = static_cast<std::size_t>(size) * static_cast<std::size_t>(size) * 3;
   return std::span(pixels).subspan(static_cast<std::size_t>(i) * bytes, bytes);
+}
+
+std::uint32_t content_checksum(const Dataset& dataset) {
+  std::uint32_t crc = 0;
+  for (const ImageSet* set : {&dataset.train, &dataset.test}) {
+    crc = checksum(std::as_bytes(std::span(set->pixels)), crc);
+    crc = checksum(std::as_bytes(std::span(set->labels)), crc);
+    if (!set->on_disk()) continue;
+    for (const fs::path file : set->files) {
+      const std::string name = (file.parent_path().filename() / file.filename()).string() + '\n';
+      crc = checksum(std::as_bytes(std::span(name)), crc);
+    }
+  }
+  return crc;
 }
 
 Dataset read_dataset(const DatasetOptions& options) {

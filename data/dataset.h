@@ -52,6 +52,10 @@ struct DatasetOptions {
   std::int64_t synthetic_train = 2048, synthetic_test = 512;
 };
 
+/// CRC-32 of all images and labels; of images on disk their names, <class>/<image>, stand for them.
+/// Tells whether two sessions of a run see the same data, wherever these lie.
+std::uint32_t content_checksum(const Dataset& dataset);
+
 /// Reads a data set, through its packed cache when there is a valid one, and writes the cache when
 /// there is none. The constants are the published ones where its row has some, ImageNet's for
 /// images on disk, else computed from the training images. Throws Error: missing or truncated file,

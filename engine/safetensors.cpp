@@ -25,7 +25,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::size_t prefix_bytes = 8;
 constexpr const char* metadata_name = "__metadata__";
-constexpr const char* checksum_key = "crc32c";
+constexpr const char* checksum_key = "checksum";
 
 std::string hexadecimal(std::uint32_t value) {
   char text[9];

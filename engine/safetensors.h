@@ -54,7 +54,7 @@ class SafetensorsFile {
 
 /// Collects tensors, then writes them in one atomic step (write_file_atomically). The data stand in
 /// order of decreasing element size, then of insertion: aligned without holes, which other readers
-/// refuse. The metadata hold a CRC-32C (`crc32c`, eight hexadecimal digits) of the header, as
+/// refuse. The metadata hold a CRC-32C (`checksum`, eight hexadecimal digits) of the header, as
 /// compact JSON with this entry empty, and the data.
 class SafetensorsWriter {
  public:

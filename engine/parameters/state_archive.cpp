@@ -21,11 +21,11 @@ std::string format_of(const SafetensorsFile& file) {
 SafetensorsFile open(const std::filesystem::path& path, const std::string& kind) {
   SafetensorsFile file(path);
   const std::string format = format_of(file);
-  // The names that format 1 had.
-  if (format == "drnas-search-1" || format == "drnas-train-1")
-    throw Error(path.string() +
-                ": checkpoint format 1 of an earlier version, expected format 2; go on with the "
-                "version that run.json names, or start a new run");
+  for (const char* old : {"drnas-search-1", "drnas-train-1", "drnas-search-2", "drnas-training-2"})
+    if (format == old)
+      throw Error(path.string() + ": checkpoint format " + format.back() +
+                  " of an earlier version, expected format 3; go on with the version that run.json "
+                  "names, or start a new run");
   if (format != archive_format(kind))
     throw Error(path.string() + ": not a checkpoint of a " + kind +
                 " (expected metadata format = " + archive_format(kind) + ")");
@@ -52,7 +52,7 @@ T single(const SafetensorsFile& file, const std::string& name) {
 
 }  // namespace
 
-std::string archive_format(const std::string& kind) { return "drnas-" + kind + "-2"; }
+std::string archive_format(const std::string& kind) { return "drnas-" + kind + "-3"; }
 
 StateArchive::StateArchive(const Identity& identity) {
   writer_.set_metadata(format_key, archive_format(identity.kind));

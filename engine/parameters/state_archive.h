@@ -15,7 +15,7 @@
 
 namespace drnas {
 
-/// The state of a run in a safetensors file (checkpoint format 2): every scalar and tensor under a
+/// The state of a run in a safetensors file (checkpoint format 3): every scalar and tensor under a
 /// name. One function of a class describes its state, for saving and for loading alike: it calls
 /// value(), table() and so on for all that it keeps, and each call writes what it is given, or
 /// overwrites it with what the file holds. Loading throws Error naming the file and the entry that

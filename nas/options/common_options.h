@@ -52,7 +52,7 @@ OptionRows<O> common_data_rows() {
   static const std::string data_names = dataset_names();
   return {
       {"dataset", &O::dataset, data, "NAME", result, data_names},
-      {"data", &O::data, data, "DIR", result, "folder of the data set"},
+      {"data", &O::data, data, "DIR", input, "folder of the data set"},
       {"cache", &O::cache, data, "FILE", reporting,
        "packed copy of the decoded data (default: beside the data)"},
       {"image-size", &O::image_size, data, "PIXELS", result,

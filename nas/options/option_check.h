@@ -38,7 +38,7 @@ class OptionChecker {
   /// All texts that a run stores: in files whose form is UTF-8.
   void texts() const {
     for (const OptionOf<Options>& info : options_of<Options>())
-      if (info.role == OptionRole::result || info.role == OptionRole::reporting)
+      if (info.role != OptionRole::place && info.role != OptionRole::action)
         require(is_utf8(option_text(options_, info)), info.name,
                 "text in UTF-8 (for a path: rename it, or name it by a symbolic link)");
   }

@@ -17,6 +17,7 @@ namespace drnas {
 /// What may become of an option when a run is resumed or repeated.
 enum class OptionRole {
   result,     ///< can change results: fixed for a run
+  input,      ///< where images lie: may differ when a run is resumed, what lies there may not
   reporting,  ///< cannot: may differ when a run is resumed
   place,      ///< where the run lies; not compared
   action,     ///< what to do now: not stored

@@ -55,10 +55,10 @@ OptionRows<O> data_rows() {
   return {
       {"limit-train", &O::limit_train, data, "N", result,
        "use N training images, both halves together; 0: all"},
-      {"train-list", &O::train_list, data, "FILE", result,
+      {"train-list", &O::train_list, data, "FILE", input,
        "image-folder: train weights on these images, a line CLASS/IMAGE for each (see "
        "tools/data/make_subset.py), in place of the first half"},
-      {"alpha-list", &O::alpha_list, data, "FILE", result,
+      {"alpha-list", &O::alpha_list, data, "FILE", input,
        "the same for the architecture, in place of the second half"},
   };
 }

@@ -79,12 +79,12 @@ bool holds_run(const std::filesystem::path& folder);
 /// The file of a run's options. Throws Error naming the folder where there is none.
 std::filesystem::path config_file_of(const std::filesystem::path& folder);
 
-/// The options that can change results, as TOML lines.
+/// The options that can change results and where the images lay, as TOML lines.
 template <class Options>
 std::string result_options(const Options& options) {
   std::string text;
   for (const OptionOf<Options>& info : options_of<Options>())
-    if (info.role == OptionRole::result)
+    if (info.role == OptionRole::result || info.role == OptionRole::input)
       text += std::string(info.name) + " = " + option_toml(options, info) + "\n";
   return text;
 }
@@ -124,7 +124,8 @@ Options resume_options(const Options& options, const std::vector<GivenOption>& g
     const OptionOf<Options>* info = find_option_of<Options>(option.name);
     if (info == nullptr) throw Error(option.where + ": unknown option");
     require_same(resumed, options, *info, options.out);
-    if (info->role == OptionRole::reporting) copy_option(resumed, options, *info);
+    if (info->role == OptionRole::reporting || info->role == OptionRole::input)
+      copy_option(resumed, options, *info);
   }
   for (const OptionOf<Options>& info : options_of<Options>())
     if (info.role == OptionRole::place || info.role == OptionRole::action)

@@ -65,7 +65,8 @@ RunLoop::RunLoop(RunTask& task, const RunFolder& folder, ProgressObserver& obser
       folder_(folder),
       observer_(observer),
       device_(device),
-      checkpoint_every_(checkpoint_every) {}
+      checkpoint_every_(checkpoint_every),
+      data_checksum_(task.data_checksum()) {}
 
 void RunLoop::resume() {
   const std::filesystem::path path = folder_.checkpoint_path();
@@ -79,6 +80,7 @@ void RunLoop::resume() {
                          ": starting from the beginning");
   } else {
     StateArchive archive(path, {task_.phase(), folder_.configuration()});
+    archive_data(archive);
     task_.archive(archive, progress_);
     require_in_range(path);
     if (progress_.epoch < task_.epochs())
@@ -87,6 +89,14 @@ void RunLoop::resume() {
   }
   folder_.truncate_log(epochs_done());
   task_.resumed(folder_);
+}
+
+void RunLoop::archive_data(StateArchive& archive) const {
+  std::uint32_t sum = data_checksum_;
+  archive.value("data.checksum", sum);
+  if (sum != data_checksum_)
+    throw Error(archive.path().string() + ": belongs to other images than those that were read, " +
+                "expected the data that the run was started with (--data may name another place)");
 }
 
 void RunLoop::require_in_range(const std::filesystem::path& file) const {
@@ -168,6 +178,7 @@ int RunLoop::stopped_by_signal() const {
 void RunLoop::checkpoint() {
   progress_.memory.update(Allocator::of(device_).counters());
   StateArchive archive({task_.phase(), folder_.configuration()});
+  archive_data(archive);
   task_.archive(archive, progress_);
   archive.write(folder_.checkpoint_path());
   since_checkpoint_ = Stopwatch();

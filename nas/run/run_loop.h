@@ -63,7 +63,10 @@ class RunTask {
   /// The first step has done nothing that a checkpoint would have to keep.
   virtual bool untouched() const = 0;
 
-  /// All state, saved or loaded; when loading also makes the network that the file holds.
+  /// Of all images that the run sees and how they are split: to tell whether a session goes on with
+  /// the data of the one before.
+  virtual std::uint32_t data_checksum() const = 0;
+  /// All other state, saved or loaded; when loading also makes the network that the file holds.
   virtual void archive(StateArchive& archive, RunProgress& progress) = 0;
 };
 
@@ -124,6 +127,8 @@ class RunLoop {
 
  private:
   friend Phase;
+  /// Saves the checksum of the data, or throws Error where the archive's is another.
+  void archive_data(StateArchive& archive) const;
   /// Throws Error naming the checkpoint where it stands at no epoch or step of the run.
   void require_in_range(const std::filesystem::path& file) const;
   bool train_epoch();
@@ -139,6 +144,7 @@ class RunLoop {
   ProgressObserver& observer_;
   Device device_;
   double checkpoint_every_;
+  std::uint32_t data_checksum_;
   RunProgress progress_;
   Stopwatch watch_, since_checkpoint_;
   std::int64_t steps_timed_ = 0;

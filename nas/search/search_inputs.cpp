@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "engine/files.h"
 #include "nas/options/hessian_option.h"
 #include "nas/options/image_options.h"
 #include "nas/space/search_space.h"
@@ -107,6 +108,13 @@ SearchInputs::SearchInputs(const SearchOptions& o, bool write_cache) {
   dataset = read_dataset(dataset_options(o, write_cache));
   split = o.train_list.empty() ? split_for_search(dataset, o.limit_train)
                                : split_from_lists(dataset, o.data, o.train_list, o.alpha_list);
+}
+
+std::uint32_t SearchInputs::data_checksum() const {
+  std::uint32_t crc = content_checksum(dataset);
+  for (const auto* half : {&split.weights, &split.architecture})
+    crc = checksum(std::as_bytes(std::span(*half)), crc);
+  return crc;
 }
 
 MemoryQuestion SearchInputs::memory_question(const SearchOptions& o, Device device,

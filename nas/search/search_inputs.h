@@ -54,6 +54,8 @@ struct SearchInputs {
   SearchSplit split;
 
   SearchInputs(const SearchOptions& options, bool write_cache);
+  /// Of images and split.
+  std::uint32_t data_checksum() const;
   /// The batches that this search will make, and everything else that decides its memory.
   MemoryQuestion memory_question(const SearchOptions& options, Device device,
                                  ImagePlace images) const;

@@ -52,6 +52,7 @@ class SearchTask final : public RunTask {
   void log_epoch(RunLoop& loop, const EpochBasics& basics) override;
   bool ended() const override { return ending_.has_value(); }
   bool untouched() const override { return trainer_->draws() == 0; }
+  std::uint32_t data_checksum() const override { return inputs_.data_checksum(); }
   void archive(StateArchive& archive, RunProgress& progress) override;
 
   SearchResult result(const RunLoop& loop) const;

@@ -17,7 +17,8 @@ TrainingTask::TrainingTask(const TrainOptions& options, const TrainInputs& input
       network_(
           make_derived_network(derived_options(options, inputs.classes()), options.seed, device)),
       trainer_(*network_, network_trainer_options(options)),
-      batches_(inputs.batch_sources(options, device, memory)) {}
+      batches_(inputs.batch_sources(options, device, memory)),
+      data_checksum_(content_checksum(inputs.dataset)) {}
 
 double TrainingTask::epoch_steps() const {
   return static_cast<double>(steps()) + static_cast<double>(batches_.evaluation->batches()) / 3;

@@ -115,7 +115,7 @@ TEST_CASE("safetensors: the bytes of a small file are as the format says") {
   writer.add<float>("a", {}, std::vector<float>{0.5f});
   writer.set_metadata("step", "7");
   writer.write(temporary.path);
-  std::string header = R"({"__metadata__":{"step":"7","crc32c":"416ba6bc"},)"
+  std::string header = R"({"__metadata__":{"step":"7","checksum":"dc7df717"},)"
                        R"("w":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]},)"
                        R"("a":{"dtype":"F32","shape":[],"data_offsets":[8,12]},)"
                        R"("b":{"dtype":"U8","shape":[3],"data_offsets":[12,15]}})";

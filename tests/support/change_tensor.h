@@ -18,7 +18,7 @@ void change(const std::filesystem::path& from, const std::filesystem::path& to,
   const SafetensorsFile file(from);
   SafetensorsWriter writer;
   for (const auto& [key, value] : file.metadata())
-    if (key != "crc32c") writer.set_metadata(key, value);
+    if (key != "checksum") writer.set_metadata(key, value);
   for (const auto& [name, entry] : file.entries()) {
     if (name == changed)
       writer.add<T>(name, {static_cast<std::int64_t>(values.size())}, values);

@@ -128,7 +128,7 @@ TEST_CASE("state archive: another configuration, another network, a foreign file
       [&] {
         StateArchive(path, {"training", "one"});
       },
-      {path.string(), "not a checkpoint of a training", "drnas-training-2"});
+      {path.string(), "not a checkpoint of a training", "drnas-training-3"});
   const auto foreign = folder.path / "foreign.safetensors";
   SafetensorsWriter().write(foreign);
   check_fails([&] { search.load(foreign, "one"); }, {foreign.string(), "not a checkpoint"});
@@ -136,7 +136,7 @@ TEST_CASE("state archive: another configuration, another network, a foreign file
   old.set_metadata("format", "drnas-search-1");
   old.write(foreign);
   check_fails([&] { search.load(foreign, "one"); },
-              {foreign.string(), "checkpoint format 1", "expected format 2", "run.json"});
+              {foreign.string(), "checkpoint format 1", "expected format 3", "run.json"});
   CHECK(search.state() == before);
   search.load(path, "one");
   CHECK(search.state() == before);
@@ -172,7 +172,7 @@ TEST_CASE("state archive: cut files and flipped bits are found before anything c
     check_fails([&] { search.load(bad, "one"); }, {bad.string()});
   }
   auto nameless = read_text_file(path);
-  nameless.replace(nameless.find("crc32c"), 6, "crb32c");
+  nameless.replace(nameless.find("checksum"), 8, "checksun");
   write_file_atomically(bad, nameless);
   check_fails([&] { search.load(bad, "one"); }, {bad.string(), "lost its checksum"});
   CHECK(search.state() == before);

@@ -11,6 +11,7 @@
 #include "engine/parameters/checkpoint.h"
 #include "engine/parameters/torch_layout.h"
 #include "engine/stream.h"
+#include "nas/run/run_folder.h"
 #include "nas/run/signals.h"
 #include "nas/space/darts/darts_space.h"
 #include "nas/training/train_inputs.h"
@@ -173,4 +174,46 @@ TEST_CASE("training: a file that claims another network is refused before memory
                 {file.string(), "none of the network's"});
     CHECK_NOTHROW(evaluate(file, "channels", "4"));
   }
+}
+
+TEST_CASE("training: data may move between sessions, but not change") {
+  const TemporaryFolder scratch;
+  const fs::path here = scratch.path / "here", there = scratch.path / "there";
+  fs::create_directory(here);
+  for (const char* name : {"data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4",
+                           "data_batch_5", "test_batch"}) {
+    std::vector<std::byte> records(2 * 3073);
+    for (std::size_t i = 0; i < records.size(); ++i)
+      records[i] = i % 3073 == 0 ? std::byte{3} : static_cast<std::byte>(i * i);
+    write_file_atomically(here / (std::string(name) + ".bin"), records);
+  }
+  TrainOptions o = small_training(scratch.path / "part");
+  o.dataset = "cifar10";
+  o.data = here;
+  o.image_size = 32;
+  o.limit_train = 0;
+  o.batch_size = 4;
+  TrainOptions whole = o;
+  whole.out = scratch.path / "whole";
+  train(whole);
+  train(o, Interrupter(4));
+  fs::rename(here, there);
+  TrainOptions resumed = o;
+  resumed.resume = true;
+  resumed.data = there;
+  resumed = resume_options(resumed, {{"data", there.string(), "--data"}});
+  CHECK(resumed.data == there);
+
+  const fs::path file = there / "data_batch_3.bin";
+  const auto before = read_file(file);
+  auto changed = before;
+  changed[1000] ^= std::byte{1};
+  write_file_atomically(file, changed);
+  const std::string log = read_text_file(o.out / "log.jsonl");
+  check_fails([&] { train(resumed); },
+              {(o.out / "checkpoint.safetensors").string(), "other images", "--data"});
+  CHECK(read_text_file(o.out / "log.jsonl") == log);
+  write_file_atomically(file, before);
+  CHECK(train(resumed).epochs_done == 3);
+  check_same_run(whole.out, o.out);
 }
