@@ -54,8 +54,10 @@ Evidence::Evidence(EvidenceOptions options, const SearchSpace& space, bool none,
                    const AccuracyTable* table)
     : options_(std::move(options)), space_(space), none_(none), table_(table) {}
 
-void Evidence::recall(const std::vector<EpochSigns>& epochs) {
-  for (const EpochSigns& signs : epochs) warnings_.observe(signs);
+std::optional<Warning> Evidence::recall(const std::vector<EpochSigns>& epochs) {
+  Verdict last;
+  for (const EpochSigns& signs : epochs) last = judge(signs);
+  return std::move(last.ending);
 }
 
 std::optional<HessianRecord> Evidence::take_hessian(std::int64_t epoch, SupernetTrainer& trainer,

@@ -47,8 +47,9 @@ class Evidence {
   Evidence(EvidenceOptions options, const SearchSpace& space, bool none,
            const AccuracyTable* table);
 
-  /// The epochs that a resumed search has done, whose warnings have been given.
-  void recall(const std::vector<EpochSigns>& epochs);
+  /// The epochs that a resumed search has done, whose warnings have been given. Returns the warning
+  /// that has ended the search, where the last of them did.
+  std::optional<Warning> recall(const std::vector<EpochSigns>& epochs);
   /// Trajectory and Hessian of an epoch (counted from 0); `chosen` is what the search would answer
   /// now. False when `tick` ended it. Leaves `evaluation` at some other position.
   bool measure(std::int64_t epoch, SupernetTrainer& trainer, Law& law, const Architecture& chosen,

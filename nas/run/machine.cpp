@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/gpu.h"
+#include "engine/memory/allocator.h"
 #include "engine/version.h"
 #include "kernels/layers/conv2d_plan.h"
 
@@ -24,6 +25,13 @@ std::string processor() {
 std::int64_t machine_memory() {
   const long pages = ::sysconf(_SC_PHYS_PAGES), size = ::sysconf(_SC_PAGE_SIZE);
   return pages > 0 && size > 0 ? static_cast<std::int64_t>(pages) * size : 0;
+}
+
+void require_memory(std::int64_t bytes, Device device) {
+  const std::int64_t all = machine_memory();
+  if (device == Device::cpu && all > 0 && bytes > all)
+    throw Error("tensors need " + format_bytes(bytes) + ", this machine has " + format_bytes(all) +
+                "; expected a smaller --batch-size or network");
 }
 
 std::string utc_time() {

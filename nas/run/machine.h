@@ -12,6 +12,8 @@ namespace drnas {
 std::string processor();
 /// The machine's memory in bytes; 0 where the system does not tell.
 std::int64_t machine_memory();
+/// Throws Error where tensors need more than the whole machine has; of a GPU its allocator says so.
+void require_memory(std::int64_t bytes, Device device);
 /// The time as "2026-01-31T23:59:59Z".
 std::string utc_time();
 

@@ -46,7 +46,7 @@ SearchTask::SearchTask(const SearchOptions& options, const SearchInputs& inputs,
       evidence_(evidence_options(options), space(), options.none_op, inputs.table.get()) {}
 
 void SearchTask::resumed(const RunFolder& folder) {
-  evidence_.recall(logged_signs(folder.log_path(), space()));
+  ending_ = evidence_.recall(logged_signs(folder.log_path(), space()));
 }
 
 std::optional<TableAccuracy> SearchTask::table_entry(const Architecture& architecture) const {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "nas/training/train.h"
 
+#include <algorithm>
+
 #include "engine/memory/planning.h"
+#include "nas/run/machine.h"
 #include "nas/run/session.h"
 #include "nas/training/training_task.h"
 #include "nas/training/weights_file.h"
@@ -49,9 +52,14 @@ TestResult evaluate_training(const TrainOptions& options, TrainObserver& observe
   const auto make_network = [&] {
     return make_derived_network(derived_options(options, inputs.classes()), options.seed, device);
   };
-  {
-    const Planning planning(device);  // a small file may claim a large network
-    require_network(options.evaluate, *make_network());
+  {  // a small file may claim a large network, or large batches
+    const Planning planning(device);
+    const auto network = make_network();
+    require_network(options.evaluate, *network);
+    const auto images = std::min<std::int64_t>(options.batch_size, inputs.dataset.test.count);
+    NetworkTrainer(*network, network_trainer_options(options))
+        .evaluate(DeviceBatch(static_cast<int>(images), inputs.dataset.test.size, device));
+    require_memory(planning.counters().peak, device);
   }
   const auto network = make_network();
   load_network(options.evaluate, *network);

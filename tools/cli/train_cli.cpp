@@ -47,7 +47,9 @@ fs::path free_run_directory(const TrainOptions& o) {
 TrainOptions evaluation_options(const TrainOptions& options,
                                 const std::vector<GivenOption>& given) {
   TrainOptions of_file = stored_train_options(options.evaluate);
-  of_file.cache.clear();  // a file from elsewhere names no file to write
+  // A file from elsewhere names neither a file to write nor what to compute on.
+  of_file.cache.clear();
+  of_file.device = TrainOptions{}.device;
   apply_options(of_file, given);
   of_file.out = options.evaluate.parent_path() / ".";  // nothing is written
   return of_file;

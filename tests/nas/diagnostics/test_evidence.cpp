@@ -196,8 +196,14 @@ TEST_CASE("evidence: a collapse to skip connections warns, and stops where it is
   REQUIRE(log.size() == 1);
   CHECK(log[0]["stopped_on"] == "skip");
   CHECK(log[0]["good_epoch"] == result.genotype_epoch);
-  // What has been warned of does not stop it again.
+  // It has ended, and says so again; without --stop-on it goes on.
   o.resume = true;
+  const SearchResult again = search(o);
+  CHECK(again.stopped_on == "skip");
+  CHECK(again.epochs_done == 1);
+  CHECK(again.genotype == result.genotype);
+  CHECK(comparable_log(o.out).size() == 1);
+  o.stop_on.clear();
   CHECK(search(o).epochs_done == 3);
   CHECK(comparable_log(o.out).size() == 3);
 }

@@ -11,6 +11,7 @@
 #include "engine/parameters/checkpoint.h"
 #include "engine/parameters/torch_layout.h"
 #include "engine/stream.h"
+#include "nas/run/machine.h"
 #include "nas/run/run_folder.h"
 #include "nas/run/signals.h"
 #include "nas/space/darts/darts_space.h"
@@ -167,6 +168,8 @@ TEST_CASE("training: a file that claims another network is refused before memory
     check_fails([&] { evaluate(file, "channels", "1024"); }, {file.string(), "shape"});
     CHECK(Allocator::of(Device::cpu).counters().peak < (1 << 20));
     check_fails([&] { evaluate(file, "cells", "2"); }, {file.string(), "found none"});
+    check_fails([&] { require_memory(machine_memory() + 1, Device::cpu); },
+                {"this machine has", "--batch-size"});
     // Fewer weights than the file has.
     std::string simple = cell;
     simple.replace(simple.find("|nor_conv_1x1~0"), 15, "|skip_connect~0");
