@@ -171,9 +171,11 @@ DRNAS_HD inline double kept_share(const double* log_gamma, const std::uint8_t* k
   return std::exp(log_gamma[i] - top) / total;
 }
 
-/// beta = elu(alpha) + 1, without expm1(alpha) + 1, which loses small concentrations.
+/// beta = elu(alpha) + 1, without expm1(alpha) + 1, which loses small concentrations. It ends at
+/// e^-350, whose square is still a double: below, draws and gradients would not be finite.
 DRNAS_HD inline double concentration_of(double alpha) {
-  return alpha > 0.0 ? alpha + 1.0 : std::exp(alpha);
+  constexpr double least = -350.0;
+  return alpha > 0.0 ? alpha + 1.0 : std::exp(alpha < least ? least : alpha);
 }
 
 /// dbeta/dalpha = 1 above zero, e^alpha = beta elsewhere.

@@ -63,6 +63,26 @@ void check_moments(const Run& run, Rng& rng, const PlaneShape& s, double offset)
   CHECK(batch.at("inv_std") == got.at("inv_std"));
 }
 
+/// Channels of one value, and planes of one pixel of a single image: no variance but eps.
+template <class Run>
+void check_without_variance(const Run& run, Rng& rng) {
+  const kernels::NormMode mode{true, 1e-5f, 0.1f};
+  for (const double level : {0.0, 2.5, -1e4})
+    for (const PlaneShape& s : {PlaneShape{1, 3, 1}, {2, 3, 49}}) {
+      CAPTURE(level);
+      CAPTURE(s.pixels);
+      PlaneNormCase c(rng, s, false);
+      c.x.assign(c.x.size(), level);
+      const Results moments = run([&](auto& b) { return c.moments(b, mode); });
+      check_statistics(s, c.x, mode, moments);
+      c.mean = moments.at("mean");
+      c.inv_std = moments.at("inv_std");
+      for (const double v : c.inv_std) CHECK(v == doctest::Approx(1 / std::sqrt(1e-5)));
+      check_apply(run, c, false);
+      check_backward(run, c, false);
+    }
+}
+
 template <class Run>
 void check_evaluation(const Run& run, Rng& rng) {
   const PlaneNormCase c(rng, {2, 3, 4}, false);

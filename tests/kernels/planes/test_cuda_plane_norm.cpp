@@ -49,6 +49,11 @@ TEST_CASE("cuda: plane norm backward against float64") {
   check_backward(OnDevice{}, PlaneNormCase(rng, {70, 1, 1001}, false), true);
 }
 
+TEST_CASE("cuda: plane norm without variance") {
+  auto rng = generator(566);
+  check_without_variance(OnDevice::any_layout(rng), rng);
+}
+
 TEST_CASE("cuda: plane gradients written out") {
   auto rng = generator(565);
   for (const std::int64_t pixels : plane_sizes)

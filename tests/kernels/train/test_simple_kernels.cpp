@@ -190,3 +190,37 @@ TEST_CASE("cross_entropy: large logits stay finite, equal ones rank by index") {
   CHECK(r.at("result")[1] == 0);
   CHECK(r.at("result")[2] == 2);
 }
+
+TEST_CASE("cross_entropy: a batch of one image, with equal logits and with those of +-1e4") {
+  auto rng = generator(18);
+  for (const int classes : {1, 2, 1000})
+    for (const double smoothing : {0.0, 0.125}) {
+      CAPTURE(classes);
+      CrossEntropyCase c(rng, 1, classes, static_cast<float>(smoothing));
+      c.scale = 1;
+      c.labels = {0};
+      const auto check = [&](double loss, const Doubles& shares) {
+        CHECK(OnCpu{}([&](auto& b) { return c.forward(b); }).at("result")[0] ==
+              doctest::Approx(loss).epsilon(1e-9));
+        const Doubles dlogits = OnCpu{}([&](auto& b) { return c.backward(b); }).at("dlogits");
+        const double other = smoothing / classes;
+        for (int k = 0; k < classes; ++k)
+          CHECK(std::abs(dlogits[k] - shares[k] + (k == 0 ? 1.0 - smoothing : 0.0) + other) < 1e-7);
+      };
+      for (const double level : {0.0, 1e4, -1e4}) {
+        c.logits.assign(classes, level);
+        check(std::log(classes), Doubles(classes, 1.0 / classes));
+      }
+      // The label has the largest logit of all, then the least.
+      c.logits.assign(classes, -1e4);
+      c.logits[0] = 1e4;
+      Doubles shares(classes, 0.0);
+      shares[0] = 1;
+      check(smoothing * 2e4 * (classes - 1) / classes, shares);
+      if (classes == 1) continue;
+      for (double& v : c.logits) v = -v;
+      shares.assign(classes, 1.0 / (classes - 1));
+      shares[0] = 0;
+      check(2e4 * (1 - smoothing + smoothing / classes) + std::log(classes - 1), shares);
+    }
+}
