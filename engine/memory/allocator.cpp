@@ -94,6 +94,10 @@ Allocator& Allocator::of(Device device) {
   return device == Device::cpu ? *cpu : *cuda;
 }
 
+void* Allocator::native_allocate(std::size_t bytes) const {
+  return memory_ == Memory::imaginary ? native::addresses(bytes) : native::allocate(device_, bytes);
+}
+
 void Allocator::stand_in(Allocator* pool) { substitute = pool; }
 
 std::size_t Allocator::guard_end(const Block& block) const {
@@ -223,7 +227,7 @@ Allocator::Block& Allocator::take_fenced(std::size_t bytes, std::size_t wanted, 
     block = found->second;
     fenced_blocks_.erase(found);
   } else {
-    block = &enter(native::allocate(native_device(), wanted), bytes, tag);
+    block = &enter(native_allocate(wanted), bytes, tag);
     block->home->fenced = wanted;
   }
   block->used = true;
@@ -266,10 +270,10 @@ void Allocator::reserve(std::size_t bytes, MemoryTag tag) {
   // only grow and a repeated pattern of requests comes to rest. On CUDA giving back is slow and
   // captured graphs may know the addresses, so it is the last resort.
   if (device_ == Device::cpu) release_unused();
-  void* base = native::allocate(native_device(), size);
+  void* base = native_allocate(size);
   if (base == nullptr && device_ != Device::cpu && !captured_) {
     release_unused();
-    base = native::allocate(native_device(), size);
+    base = native_allocate(size);
   }
   Block& block = enter(base, size, tag);
   free_blocks(block).insert(&block);

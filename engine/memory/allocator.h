@@ -118,6 +118,7 @@ class Allocator {
   void release_unused();
 
   /// Where reservations come from: imaginary ones are address space of the host.
+  void* native_allocate(std::size_t bytes) const;
   Device native_device() const { return memory_ == Memory::imaginary ? Device::cpu : device_; }
 
   Device device_;

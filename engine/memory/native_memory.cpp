@@ -19,18 +19,24 @@ namespace drnas::native {
 namespace {
 
 /// Maps one step more than needed and unmaps both ends, so that huge pages fit from the first byte.
-void* map_aligned(std::size_t bytes) {
+void* map_aligned(std::size_t bytes, int protection, int flags) {
   const std::size_t mapped = bytes + reservation_step;
   void* const start =
-      ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      ::mmap(nullptr, mapped, protection, flags | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (start == MAP_FAILED) return nullptr;
   const auto address = reinterpret_cast<std::uintptr_t>(start);
   const std::size_t before = (reservation_step - address % reservation_step) % reservation_step;
   std::byte* const base = static_cast<std::byte*>(start) + before;
   if (before > 0) ::munmap(start, before);
   if (before < reservation_step) ::munmap(base + bytes, reservation_step - before);
+  return base;
+}
+
+void* allocate_host(std::size_t bytes) {
+  void* const base = map_aligned(bytes, PROT_READ | PROT_WRITE, 0);
 #ifdef MADV_HUGEPAGE
-  ::madvise(base, bytes, MADV_HUGEPAGE);  // a hint: kernels without huge pages refuse it
+  // A hint: kernels without huge pages refuse it.
+  if (base != nullptr) ::madvise(base, bytes, MADV_HUGEPAGE);
 #endif
   return base;
 }
@@ -104,8 +110,11 @@ void copy_to_host(void*, const void*, std::size_t) { refuse(); }
 }  // namespace
 
 void* allocate(Device device, std::size_t bytes) {
-  return device == Device::cpu ? map_aligned(bytes) : allocate_cuda(bytes);
+  return device == Device::cpu ? allocate_host(bytes) : allocate_cuda(bytes);
 }
+
+// Neither readable nor writable, so that the system need not keep memory for it.
+void* addresses(std::size_t bytes) { return map_aligned(bytes, PROT_NONE, MAP_NORESERVE); }
 
 void release(Device device, void* pointer, std::size_t bytes) {
   if (device == Device::cpu)

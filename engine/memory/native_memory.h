@@ -12,6 +12,10 @@ namespace drnas::native {
 /// At least `bytes` bytes aligned to 256 (CPU: to a huge page); null when there are not that many.
 /// `bytes` is a multiple of reservation_step.
 void* allocate(Device device, std::size_t bytes);
+/// Addresses of the host without memory behind them, as many as wanted whatever the machine has: a
+/// touch of them ends the program. Null when the address space has no room. Given back as the
+/// CPU's.
+void* addresses(std::size_t bytes);
 /// Gives back what allocate(device, bytes) returned. Never throws.
 void release(Device device, void* pointer, std::size_t bytes);
 

@@ -22,10 +22,11 @@ typename Task::Result run_session(const typename Task::Options& options,
   options.validate();
   std::string note;
   const Device device = choose_device(options.device, note);
+  // Before the plan, whose workspaces depend on the threads.
+  const RunResources resources(device, options.threads, options.memory_limit);
   const typename Task::Inputs inputs(options, true);
   apply_precision(options, device);
   const typename Task::Memory memory = inputs.plan(options, device);
-  const RunResources resources(device, options.threads, options.memory_limit);
   const RunFolder folder = RunFolder::open(options);
   const std::string broken = folder.begin_session(Task::Options::program, options.command, device);
   for (const std::string& line : {note, inputs.dataset.note, memory.note(), broken})

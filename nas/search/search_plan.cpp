@@ -1,17 +1,29 @@
 // SPDX-License-Identifier: MIT
 #include "engine/gpu.h"
+#include "engine/memory/planning.h"
 #include "nas/options/image_options.h"
 #include "nas/run/run_folder.h"
+#include "nas/run/run_resources.h"
 #include "nas/search/search.h"
 #include "nas/search/search_inputs.h"
 
 namespace drnas {
+namespace {
+
+/// Without making the weights, which may be larger than this machine's memory.
+std::int64_t parameter_count(const SupernetOptions& network, Device device) {
+  const Planning planning(device);
+  return make_supernet(network, 0, device)->parameters().count();
+}
+
+}  // namespace
 
 std::string plan_search(const SearchOptions& options) {
   options.validate();
   std::string note;
   const Device device = choose_device(options.device, note);
   apply_precision(options, device);
+  const RunResources resources(device, options.threads, options.memory_limit);
   const SearchInputs inputs(options, false);
   RunFolder::check(options);
   const SearchMemory memory = inputs.plan(options, device);
@@ -21,8 +33,8 @@ std::string plan_search(const SearchOptions& options) {
   return options.to_toml() + "# data: " + inputs.dataset.name + ", " +
          std::to_string(inputs.split.weights.size()) + " images for weights, " +
          std::to_string(inputs.split.architecture.size()) + " for alpha, " +
-         std::to_string(inputs.dataset.classes.size()) + " classes\n# supernet: " +
-         std::to_string(make_supernet(memory.network, options.seed)->parameters().count()) +
+         std::to_string(inputs.dataset.classes.size()) +
+         " classes\n# supernet: " + std::to_string(parameter_count(memory.network, device)) +
          " parameters, raw outputs: " + to_string(memory.network.raw_outputs) +
          "\n# tensors: " + format_bytes(memory.peak_bytes) +
          " at the peak\n# images: " + image_text(memory, inputs.dataset.train) +
@@ -45,6 +57,7 @@ std::string plan_search_memory(const SearchOptions& options) {
   std::string note;
   MemoryQuestion question;
   question.device = choose_device(options.device, note);
+  const RunResources resources(question.device, options.threads, options.memory_limit);
   question.supernet = supernet_options(options, classes_before_reading(options));
   question.supernet.storage = apply_precision(options, question.device).storage;
   question.method = &search_method(options.method);

@@ -5,6 +5,7 @@
 #include "nas/options/image_options.h"
 #include "nas/run/run_folder.h"
 #include "nas/run/run_loop.h"
+#include "nas/run/run_resources.h"
 #include "nas/space/search_space.h"
 #include "nas/training/train.h"
 #include "nas/training/train_inputs.h"
@@ -53,6 +54,7 @@ std::string plan_training_run(const TrainOptions& options) {
   std::string note;
   const Device device = choose_device(options.device, note);
   apply_precision(options, device);
+  const RunResources resources(device, options.threads, options.memory_limit);
   const TrainInputs inputs(options, false);
   RunFolder::check(options);
   const TrainMemory memory = inputs.plan(options, device);
@@ -75,6 +77,7 @@ std::string describe_training(const TrainOptions& options) {
   std::string note;
   const Device device = choose_device(options.device, note);
   apply_precision(options, device);
+  const RunResources resources(device, options.threads, options.memory_limit);
   const int classes = classes_before_reading(options);
   const TrainingPlan plan = plan_training(options, classes, device);
   std::string text = "genotype    " + options.genotype + "\nnetwork     C " +

@@ -147,6 +147,12 @@ TEST_CASE("memory plan: the table has a row for each mode and each K that divide
   CHECK(table.find("activations") != std::string::npos);
 }
 
+TEST_CASE("memory plan: of networks larger than any machine's memory") {
+  MemoryQuestion q = question(1024, 100, 1, RawOutputs::store);
+  q.batch_sizes = {65536};
+  CHECK(plan_memory(q).peak > std::int64_t{1} << 40);
+}
+
 TEST_CASE("planning: twice on one thread is refused, afterwards everything is as before") {
   {
     const Planning planning(Device::cpu);
