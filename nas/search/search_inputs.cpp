@@ -108,6 +108,10 @@ SearchInputs::SearchInputs(const SearchOptions& o, bool write_cache) {
   dataset = read_dataset(dataset_options(o, write_cache));
   split = o.train_list.empty() ? split_for_search(dataset, o.limit_train)
                                : split_from_lists(dataset, o.data, o.train_list, o.alpha_list);
+  const std::size_t images = split.architecture.size();
+  if (images < static_cast<std::size_t>(o.batch_size))
+    throw Error("--batch-size " + std::to_string(o.batch_size) + ": expected at most " +
+                std::to_string(images) + ", the images that the architecture learns from");
 }
 
 std::uint32_t SearchInputs::data_checksum() const {
