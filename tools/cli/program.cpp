@@ -7,6 +7,7 @@
 
 #include "kernels/core/error.h"
 #include "nas/run/signals.h"
+#include "tools/cli/text.h"
 #include "tools/cli/wait_policy.h"
 
 namespace drnas::tools {
@@ -21,10 +22,7 @@ int run_program(int argc, char** argv, int (*run)(const std::vector<std::string>
   } catch (const std::bad_alloc&) {
     std::cerr << "error: out of memory, expected more, or a smaller --batch-size" << std::endl;
   } catch (const std::exception& error) {
-    constexpr std::size_t longest = 4000;  // whatever was given as a value stands in the message
-    const std::string what = error.what();
-    std::cerr << "error: " << what.substr(0, longest) << (what.size() > longest ? "..." : "")
-              << std::endl;
+    std::cerr << error_line(error.what()) << std::endl;
   }
   return 2;
 }

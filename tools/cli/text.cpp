@@ -7,6 +7,12 @@
 #include <sstream>
 
 namespace drnas::tools {
+namespace {
+
+/// Of a character of several bytes in UTF-8, any but the first.
+bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
+
+}  // namespace
 
 std::string fixed(double value, int digits) {
   std::ostringstream text;
@@ -26,6 +32,25 @@ std::string duration(double seconds) {
 
 std::string mebibytes(std::int64_t bytes) {
   return fixed(static_cast<double>(bytes) / (1 << 20), 1) + " MiB";
+}
+
+std::string error_line(std::string_view message) {
+  constexpr std::size_t longest = 5000;  // a path may have 4096 bytes
+  constexpr std::string_view digits = "0123456789abcdef", start = "error: ", more = " ...";
+  std::string line(start);
+  for (const char c : message.substr(0, longest)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '\n')
+      line += "\\n";
+    else if (byte < 0x20 || byte == 0x7f)
+      line += {'\\', 'x', digits[byte >> 4], digits[byte & 15]};
+    else
+      line += c;
+  }
+  if (line.size() <= longest && message.size() <= longest) return line;
+  std::size_t end = longest - more.size();
+  while (is_continuation(line[end])) --end;
+  return line.substr(0, end) + std::string(more);
 }
 
 std::string shell_word(const std::string& text) {
