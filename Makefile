@@ -50,6 +50,7 @@ test-torture: deps ## randomised tests repeated with 20 seeds
 	@$(MAKE) --no-print-directory all
 	@for seed in $$(seq 1 20); do echo "seed $$seed"; \
 	  DRNAS_TEST_SEED=$$seed OMP_WAIT_POLICY=passive $(BUILD)/tests/drnas_tests --minimal || exit 1; done
+	python3 tests/extremes/extremes_test.py $(BUILD) --all
 
 check: deps ## before a release: lint, then all tests of a build that travels, with all CUDA architectures
 	@$(MAKE) --no-print-directory lint
