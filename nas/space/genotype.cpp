@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "nas/space/genotype.h"
 
-#include <cctype>
 #include <filesystem>
 #include <optional>
 #include <system_error>
@@ -14,13 +13,6 @@ namespace drnas {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string one_line(std::string text) {
-  for (char& c : text) {
-    if (std::iscntrl(static_cast<unsigned char>(c))) c = ' ';
-  }
-  return text;
-}
 
 std::string_view trimmed(std::string_view text) {
   constexpr std::string_view space = " \t\r\n";
@@ -79,7 +71,9 @@ Genotype read_genotype_file(const fs::path& path) {
               ") or a file that holds one");
 }
 
-Genotype find(const std::string& argument) {
+}  // namespace
+
+Genotype find_genotype(const std::string& argument) {
   const std::string_view text = trimmed(argument);
   Genotype found;
   if (any_named([&](const SearchSpace& space, const NamedGenotype& named) {
@@ -94,16 +88,6 @@ Genotype find(const std::string& argument) {
     fail_to_find(argument, fs::is_directory(status));
   }
   return read_genotype_file(argument);
-}
-
-}  // namespace
-
-Genotype find_genotype(const std::string& argument) {
-  try {
-    return find(argument);
-  } catch (const Error& error) {
-    throw Error(one_line(error.what()));  // arguments and files may hold line breaks
-  }
 }
 
 bool is_imagenet_genotype(const std::string& argument) {
