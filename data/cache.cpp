@@ -5,8 +5,11 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <span>
 
@@ -51,6 +54,21 @@ std::size_t pixel_count(std::int64_t images, int size) {
          static_cast<std::size_t>(size) * 3;
 }
 
+/// Can images be normalised by these constants?
+bool is_normal(const Dataset& dataset) {
+  const auto finite = [](float value) { return std::isfinite(value); };
+  const auto positive = [](float value) { return std::isfinite(value) && value > 0; };
+  return std::all_of(dataset.mean.begin(), dataset.mean.end(), finite) &&
+         std::all_of(dataset.deviation.begin(), dataset.deviation.end(), positive);
+}
+
+/// Labels are indices in the step's arithmetic: a crafted file must not choose them.
+bool are_classes(const std::vector<std::int32_t>& labels, std::size_t classes) {
+  return std::all_of(labels.begin(), labels.end(), [&](std::int32_t label) {
+    return label >= 0 && static_cast<std::size_t>(label) < classes;
+  });
+}
+
 /// True and `dataset` filled but for its pixels and labels, when the header belongs to `key`.
 bool accept_header(const Json& header, const Key& key, Dataset& dataset) {
   if (header.at("name") != key.name || header.at("image_size") != key.image_size ||
@@ -64,10 +82,13 @@ bool accept_header(const Json& header, const Key& key, Dataset& dataset) {
   header.at("deviation").get_to(dataset.deviation);
   header.at("train").get_to(dataset.train.count);
   header.at("test").get_to(dataset.test.count);
-  return true;
+  const bool counted =
+      key.classes == 0 ? !dataset.classes.empty() : std::ssize(dataset.classes) == key.classes;
+  return counted && is_normal(dataset);
 }
 
 std::optional<Dataset> read_or_throw(const std::filesystem::path& file, const Key& key) {
+  if (!std::filesystem::is_regular_file(file)) return {};
   std::ifstream in(file, std::ios::binary);
   Prefix prefix{};
   if (!in.read(reinterpret_cast<char*>(&prefix), sizeof(prefix))) return {};
@@ -90,6 +111,7 @@ std::optional<Dataset> read_or_throw(const std::filesystem::path& file, const Ke
   for (ImageSet* set : {&dataset.train, &dataset.test}) {
     if (!read_values(in, set->pixels, pixel_count(set->count, set->size), crc)) return {};
     if (!read_values(in, set->labels, static_cast<std::size_t>(set->count), crc)) return {};
+    if (!are_classes(set->labels, dataset.classes.size())) return {};
   }
   if (crc != prefix.crc) return {};
   return dataset;

@@ -17,6 +17,7 @@ struct Key {
   std::string name;
   int image_size = 32;
   std::string sources;  ///< fingerprint()
+  int classes = 0;      ///< 0: as many as it holds
 };
 
 /// Names (relative to `folder`), sizes and modification times of the source files, folded into one
@@ -24,8 +25,9 @@ struct Key {
 std::string fingerprint(const std::filesystem::path& folder,
                         const std::vector<std::filesystem::path>& files);
 
-/// The data set, or nothing when the file is missing, damaged, of another version or made from
-/// something else.
+/// The data set, or nothing when the file is missing, damaged, of another version, made from
+/// something else, or holds what no data set does: labels out of range, constants that cannot
+/// normalise.
 std::optional<Dataset> read(const std::filesystem::path& file, const Key& key);
 
 /// Is there something under this name that no cache is, and that must not be replaced? A folder

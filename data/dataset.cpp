@@ -81,13 +81,19 @@ fs::path cache_file(const readers::Source& source, const DatasetOptions& options
          ("drnas-" + options.name + "-" + std::to_string(source.image_size) + ".cache");
 }
 
+/// Has the cache an image for each file of an image folder?
+bool fits(const ImageSet& cached, const std::vector<std::string>& files) {
+  return files.empty() || cached.count == std::ssize(files);
+}
+
 Dataset read_through_cache(const DatasetInfo& info, const DatasetOptions& options) {
   readers::Source source = info.find(info, options);
   const fs::path file = cache_file(source, options);
   if (file.empty()) return read_source(source, info);
   const cache::Key key{options.name, source.image_size,
-                       cache::fingerprint(source.folder, source.files)};
-  if (std::optional<Dataset> cached = cache::read(file, key)) {
+                       cache::fingerprint(source.folder, source.files), info.classes};
+  std::optional<Dataset> cached = cache::read(file, key);
+  if (cached && fits(cached->train, source.train) && fits(cached->test, source.test)) {
     cached->train.files = std::move(source.train);
     cached->test.files = std::move(source.test);
     return std::move(*cached);

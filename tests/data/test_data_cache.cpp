@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <chrono>
+#include <cmath>
 
-#include "data/dataset.h"
+#include "data/cache.h"
 #include "tests/data/data_files.h"
 
 namespace drnas {
@@ -86,6 +87,74 @@ TEST_CASE("data cache: damage and other versions are rebuilt silently") {
   Bytes longer = whole;
   longer.push_back(0);
   check_rebuilt(options, longer, whole, first);
+}
+
+TEST_CASE("data cache: with the right checksum it still may not hold what no data set does") {
+  const TemporaryFolder folder;
+  const Path file = folder.path() / "packed";
+  Dataset dataset;
+  dataset.name = "mnist";
+  dataset.classes = {"a", "b", "c"};
+  dataset.mean = {0.5f, 0.5f, 0.5f};
+  dataset.deviation = {0.2f, 0.2f, 0.2f};
+  dataset.train = {2, 2, random_bytes(24, 1), {0, 2}, {}};
+  dataset.test = {1, 2, random_bytes(12, 2), {1}, {}};
+  cache::Key key{"mnist", 2, "sources"};
+  const auto is_read = [&] {
+    cache::write(file, key, dataset);
+    return cache::read(file, key).has_value();
+  };
+  CHECK(is_read());
+  key.classes = 3;
+  CHECK(is_read());
+  key.classes = 10;
+  CHECK_FALSE(is_read());
+  key.classes = 0;
+  for (const std::int32_t label : {-1, 3, 1 << 30}) {
+    dataset.train.labels[1] = dataset.test.labels[0] = label;
+    CHECK_FALSE(is_read());
+    dataset.train.labels[1] = 2;
+    CHECK_FALSE(is_read());
+    dataset.test.labels[0] = 1;
+  }
+  CHECK(is_read());
+  for (const float value : {NAN, INFINITY}) {
+    dataset.mean[1] = value;
+    CHECK_FALSE(is_read());
+    dataset.mean[1] = 0.5f;
+  }
+  for (const float value : {NAN, INFINITY, 0.0f, -0.1f}) {
+    dataset.deviation[2] = value;
+    CHECK_FALSE(is_read());
+    dataset.deviation[2] = 0.2f;
+  }
+  dataset.classes.clear();
+  CHECK_FALSE(is_read());
+}
+
+TEST_CASE("data cache: of an image folder it must hold an image for each file") {
+  const TemporaryFolder folder;
+  for (const char* part : {"train", "test"})
+    for (int i = 0; i < 3; ++i)
+      write_random_ppm(folder.path() / part / "a" / (std::to_string(i) + ".ppm"), 8, 1);
+  DatasetOptions options;
+  options.name = "image-folder";
+  options.folder = folder.path();
+  options.image_size = 8;
+  const Path file = folder.path() / "drnas-image-folder-8.cache";
+  const Dataset whole = read_dataset(options);
+  std::vector<Path> sources;
+  for (const char* part : {"train", "test"})
+    for (int i = 0; i < 3; ++i)
+      sources.push_back(folder.path() / part / "a" / (std::to_string(i) + ".ppm"));
+  const cache::Key key{"image-folder", 8, cache::fingerprint(folder.path(), sources)};
+  REQUIRE(cache::read(file, key));
+  Dataset less = whole;
+  less.train.count = 2;
+  less.train.pixels.resize(2 * 8 * 8 * 3);
+  less.train.labels.resize(2);
+  cache::write(file, key, less);
+  check_equal(read_dataset(options), whole);
 }
 
 TEST_CASE("data cache: a file that is none is named and stays as it was") {
