@@ -14,6 +14,11 @@ namespace {
 constexpr std::uint32_t images_magic = 0x803, labels_magic = 0x801;
 constexpr int grey_side = 28, border = 2, side = grey_side + 2 * border;
 constexpr int class_count = 10;
+/// Of a file. The largest known set of this kind, EMNIST's digits, has 240,000.
+constexpr std::int64_t most_items = 300'000;
+
+/// Magic and one length a dimension.
+constexpr std::size_t header_bytes(std::uint32_t magic) { return 4 * (1 + (magic & 0xff)); }
 
 std::uint32_t big_endian(const std::vector<std::byte>& bytes, std::size_t word) {
   std::uint32_t value = 0;
@@ -37,33 +42,50 @@ struct IdxArray {
   std::span<const std::uint8_t> elements;
 };
 
-IdxArray read_array(const Path& file, std::uint32_t magic) {
-  IdxArray array{read_gzip_file(file), {}, {}};
+/// How many elements the header promises. Throws Error where it is none of this kind.
+std::int64_t promised_elements(const Path& file, std::uint32_t magic, IdxArray& array) {
   const std::size_t rank = magic & 0xff;
-  const std::size_t header = 4 * (1 + rank);
-  if (array.bytes.size() < header) {
+  if (array.bytes.size() < header_bytes(magic)) {
     throw Error(file.string() + ": truncated: " + std::to_string(array.bytes.size()) +
-                " bytes, expected an IDX header of " + std::to_string(header));
+                " bytes, expected an IDX header of " + std::to_string(header_bytes(magic)));
   }
   if (big_endian(array.bytes, 0) != magic) {
     throw Error(file.string() + ": magic " + hex(big_endian(array.bytes, 0)) + ", expected " +
                 hex(magic) + (rank == 3 ? " (IDX images)" : " (IDX labels)"));
   }
   array.dimensions.push_back(big_endian(array.bytes, 1));
-  std::int64_t expected = array.dimensions[0];
+  if (array.dimensions[0] > most_items) {
+    throw Error(file.string() + ": " + std::to_string(array.dimensions[0]) +
+                (rank == 3 ? " images" : " labels") + ", expected at most " +
+                std::to_string(most_items));
+  }
+  std::int64_t elements = array.dimensions[0];
   for (std::size_t d = 1; d < rank; ++d) {
     array.dimensions.push_back(big_endian(array.bytes, 1 + d));
     if (array.dimensions[d] != grey_side) {
       throw Error(file.string() + ": images of side " + std::to_string(array.dimensions[d]) +
                   ", expected 28 x 28");
     }
-    expected *= grey_side;
+    elements *= grey_side;
   }
+  return elements;
+}
+
+/// The header first: a few packed bytes can hold any number of elements, so that no more are
+/// unpacked than it promises.
+IdxArray read_array(const Path& file, std::uint32_t magic) {
+  const std::size_t header = header_bytes(magic);
+  IdxArray array{read_gzip_file(file, header), {}, {}};
+  const std::int64_t expected = promised_elements(file, magic, array);
+  array.bytes = read_gzip_file(file, header + static_cast<std::size_t>(expected) + 1);
   const auto found = static_cast<std::int64_t>(array.bytes.size() - header);
-  if (found != expected) {
-    throw Error(file.string() + (found < expected ? ": truncated: " : ": too long: ") +
-                std::to_string(found) + " bytes after the header, expected " +
-                std::to_string(expected));
+  if (found > expected) {
+    throw Error(file.string() + ": too long: more bytes after the header than the " +
+                std::to_string(expected) + " that were expected");
+  }
+  if (found < expected) {
+    throw Error(file.string() + ": truncated: " + std::to_string(found) +
+                " bytes after the header, expected " + std::to_string(expected));
   }
   const auto* data = reinterpret_cast<const std::uint8_t*>(array.bytes.data()) + header;
   array.elements = {data, static_cast<std::size_t>(found)};

@@ -80,24 +80,23 @@ class Inflater {
   Inflater(const Inflater&) = delete;
   Inflater& operator=(const Inflater&) = delete;
 
-  /// Appends some output; returns zlib's code: Z_OK, Z_STREAM_END, or an error (Z_BUF_ERROR: the
-  /// input ends early).
-  int step(std::vector<std::byte>& output) {
-    constexpr std::size_t chunk = std::size_t{1} << 20;
+  /// Appends some output, up to `most` bytes in all; returns zlib's code: Z_OK, Z_STREAM_END, or an
+  /// error (Z_BUF_ERROR: the input ends early).
+  int step(std::vector<std::byte>& output, std::size_t most) {
     if (stream_.avail_in == 0) {
-      constexpr std::size_t most = std::numeric_limits<uInt>::max();
-      const std::size_t count = std::min(rest_.size(), most);
+      constexpr std::size_t longest = std::numeric_limits<uInt>::max();
+      const std::size_t count = std::min(rest_.size(), longest);
       // zlib's input pointer lacks const, though it never writes there.
       stream_.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(rest_.data()));
       stream_.avail_in = static_cast<uInt>(count);
       rest_ = rest_.subspan(count);
     }
-    const std::size_t before = output.size();
-    output.resize(before + chunk);
-    stream_.next_out = reinterpret_cast<Bytef*>(output.data() + before);
-    stream_.avail_out = static_cast<uInt>(chunk);
+    const std::size_t room = std::min(chunk_.size(), most - output.size());
+    stream_.next_out = reinterpret_cast<Bytef*>(chunk_.data());
+    stream_.avail_out = static_cast<uInt>(room);
     const int code = inflate(&stream_, Z_NO_FLUSH);
-    output.resize(before + chunk - stream_.avail_out);
+    const auto end = chunk_.begin() + static_cast<std::ptrdiff_t>(room - stream_.avail_out);
+    output.insert(output.end(), chunk_.begin(), end);
     return code;
   }
   /// Input not yet consumed.
@@ -108,6 +107,7 @@ class Inflater {
  private:
   z_stream stream_{};
   std::span<const std::byte> rest_;
+  std::vector<std::byte> chunk_ = std::vector<std::byte>(std::size_t{1} << 16);
 };
 
 }  // namespace
@@ -120,15 +120,18 @@ std::string read_text_file(const std::filesystem::path& path) {
   return read_whole<std::string>(path);
 }
 
-std::vector<std::byte> read_gzip_file(const std::filesystem::path& path) {
+std::vector<std::byte> read_gzip_file(const std::filesystem::path& path, std::size_t most) {
   std::vector<std::byte> packed = read_file(path);
-  if (!looks_like_gzip(path, packed)) return packed;
+  if (!looks_like_gzip(path, packed)) {
+    packed.resize(std::min(packed.size(), most));
+    return packed;
+  }
   std::vector<std::byte> output;
   Inflater inflater(packed);
   // A gzip file may hold several members one after another; inflate checks each one's CRC and
   // length.
-  for (;;) {
-    const int code = inflater.step(output);
+  while (output.size() < most) {
+    const int code = inflater.step(output, most);
     if (code == Z_STREAM_END) {
       if (inflater.remaining() == 0) break;
       inflater.restart();

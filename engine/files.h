@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,9 +23,10 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view t
 std::vector<std::byte> read_file(const std::filesystem::path& path);
 std::string read_text_file(const std::filesystem::path& path);
 
-/// Decompresses a gzip file (also reads plain files); throws Error naming it when it is damaged or
-/// cut short.
-std::vector<std::byte> read_gzip_file(const std::filesystem::path& path);
+/// Decompresses a gzip file (also reads plain files), but no more than its first `most` bytes;
+/// throws Error naming it when it is damaged or cut short.
+std::vector<std::byte> read_gzip_file(const std::filesystem::path& path,
+                                      std::size_t most = std::numeric_limits<std::size_t>::max());
 
 /// CRC-32 (zlib's) of `bytes`, continuing from `seed`.
 std::uint32_t checksum(std::span<const std::byte> bytes, std::uint32_t seed = 0);

@@ -207,6 +207,16 @@ TEST_CASE("data: bad IDX files") {
     std::filesystem::resize_file(labels, 8 + 5);
     check_error(reading("mnist", path), {labels.string(), "too long"});
   }
+  SUBCASE("more than the header promises, packed") {
+    Bytes bomb = idx(0x801, {3}, {3, 2, 1});
+    bomb.resize(std::size_t{1} << 26);
+    write_gzip(path / "t10k-labels-idx1-ubyte.gz", bomb);
+    check_error(reading("mnist", path), {"t10k-labels-idx1-ubyte.gz", "too long", "the 3 that"});
+  }
+  SUBCASE("a header that promises more than any set holds") {
+    write_bytes(images, idx(0x803, {300001, 28, 28}, {}));
+    check_error(reading("mnist", path), {images.string(), "300001 images", "at most 300000"});
+  }
   SUBCASE("count") {
     write_bytes(labels, idx(0x801, {4}, {3, 2, 1, 0}));
     check_error(reading("mnist", path), {labels.string(), "4 labels", "expected 3"});

@@ -268,6 +268,24 @@ TEST_CASE("files: gzip, plain and several members") {
   CHECK(drnas::read_gzip_file(path) == expected);
 }
 
+TEST_CASE("files: of a gzip file no more is unpacked than is asked for") {
+  const Folder folder;
+  const fs::path path = folder.path / "images.gz", plain_path = folder.path / "images";
+  const auto plain = random_bytes(300000, 9, 7);
+  auto packed = gzip(plain);
+  drnas::write_file_atomically(path, packed);
+  drnas::write_file_atomically(plain_path, plain);
+  for (const std::size_t most : {0, 1, 16, 70000, 299999, 300000, 300001, 1000000}) {
+    CAPTURE(most);
+    const auto end = plain.begin() + static_cast<std::ptrdiff_t>(std::min(most, plain.size()));
+    CHECK(drnas::read_gzip_file(path, most) == std::vector(plain.begin(), end));
+    CHECK(drnas::read_gzip_file(plain_path, most) == std::vector(plain.begin(), end));
+  }
+  packed[packed.size() - 5] ^= std::byte{1};  // its CRC is seen where all of it is asked for
+  drnas::write_file_atomically(path, packed);
+  CHECK(has(message_of([&] { drnas::read_gzip_file(path, plain.size() + 1); }), "damaged"));
+}
+
 TEST_CASE("files: a gzip file cut anywhere is reported") {
   const Folder folder;
   const fs::path path = folder.path / "labels.gz";
