@@ -276,6 +276,8 @@ TEST_CASE("image lists: in place of the halves, of either kind of image folder")
   check_error(reading, {"a.txt: line 2: ant/7.jpg", "listed before, in " + weights.string()});
   write(alpha, "cat/0.png\ncat/0.png\n");
   check_error(reading, {"line 2: cat/0.png", "listed before, in " + alpha.string()});
+  write(alpha, "cat/" + std::string(5000, 'x') + ".png\n");
+  check_error(reading, {"a.txt: line 1: ", "xxx.png does not exist"});
   write(alpha, "\n");
   check_error(reading, {"a.txt: no images"});
   std::filesystem::remove(alpha);
