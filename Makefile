@@ -5,6 +5,8 @@ PRESET ?= default
 PREFIX ?= /usr/local
 CMAKE_ARGS ?=
 JOBS ?= $(shell nproc)
+# Options of tests/torture/torture.py, as in --seed 2 or --only disk.
+TORTURE_ARGS ?=
 RUN ?= runs/quick-$(shell date +%Y%m%d-%H%M%S)
 
 # Ninja where it is, unless the folder was made without.
@@ -46,11 +48,12 @@ test-sanitize: deps ## all tests with address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory all PRESET=sanitize BUILD=build-sanitize
 	ctest --test-dir build-sanitize --output-on-failure -j $(JOBS)
 
-test-torture: deps ## randomised tests repeated with 20 seeds
+test-torture: deps ## randomised tests with 20 seeds; kills, signals, full disks, two at once: half an hour
 	@$(MAKE) --no-print-directory all
 	@for seed in $$(seq 1 20); do echo "seed $$seed"; \
 	  DRNAS_TEST_SEED=$$seed OMP_WAIT_POLICY=passive $(BUILD)/tests/drnas_tests --minimal || exit 1; done
 	python3 tests/extremes/extremes_test.py $(BUILD) --all
+	@tests/torture/torture.py --programs $(BUILD) --long $(TORTURE_ARGS)
 
 check: deps ## before a release: lint, then all tests of a build that travels, with all CUDA architectures
 	@$(MAKE) --no-print-directory lint
