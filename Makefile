@@ -48,7 +48,7 @@ test-sanitize: deps ## all tests with address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory all PRESET=sanitize BUILD=build-sanitize
 	ctest --test-dir build-sanitize --output-on-failure -j $(JOBS)
 
-test-torture: deps ## randomised tests with 20 seeds; kills, signals, full disks, two at once: half an hour
+test-torture: deps ## randomised tests with 20 seeds; kills, signals, full disks, two at once: a quarter of an hour
 	@$(MAKE) --no-print-directory all
 	@for seed in $$(seq 1 20); do echo "seed $$seed"; \
 	  DRNAS_TEST_SEED=$$seed OMP_WAIT_POLICY=passive $(BUILD)/tests/drnas_tests --minimal || exit 1; done

@@ -62,12 +62,14 @@ def kill(trial, started):
 
 def attempt(trial, scenario, more, moment):
     """One start, with a kill where `moment` comes. True where the program ended well by itself."""
+    before = len(compare.temporaries(trial.folder))
     started = trial.start(scenario.again(trial.torture, trial.folder, more))
     if moment and wait_for(trial, started, moment):
         trial.count("kills")
         trial.count("kills in writes" if moment[0] else "kills at a time")
         if kill(trial, started):
             started.wait()
+            trial.count("that left a temporary file", len(compare.temporaries(trial.folder)) > before)
             return False
         # A run of a sweep was killed: the sweep names it and goes on with the others.
         trial.expect(started.wait() in (0, 1), f"a sweep whose run was killed: status {started.wait()}")
@@ -92,7 +94,7 @@ def attack(scenario, kills):
             trial.expect(starts <= MOST_STARTS, f"not finished after {MOST_STARTS} starts")
             done = attempt(trial, scenario, more, aim(trial, scenario, reference.seconds) if starts <= kills else None)
         left = compare.temporaries(trial.folder)
-        trial.count("temporary files left", len(left))
+        trial.expect(not left, f"temporary files left at the end: {', '.join(map(str, left))}")
         trial.expect_same(reference.run, trial.folder / "run")
         if scenario.images:
             check_cache(trial, reference)

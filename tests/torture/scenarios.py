@@ -85,7 +85,7 @@ DARTS = ("--space", "darts", "--dataset", "synthetic", "--image-size", "8", "--c
          "--batch-size", "16", "--threads", "2", "--partial-channels", "2", "--limit-train", "160", "--epochs", "3")
 STAGES = ("--partial-channels", "4,2", "--keep-ops", "5,1", "--stage-epochs", "2,3")
 ALL = (
-    Scenario("search", "drnas_search", searching("--limit-train", "320", "--epochs", "6"), FILES),
+    Scenario("search", "drnas_search", searching("--limit-train", "192", "--epochs", "6"), FILES),
     Scenario("stages", "drnas_search", searching("--limit-train", "320", *STAGES, threads=1), FILES),
     Scenario("darts", "drnas_search", DARTS, FILES),
     Scenario("seeds", "drnas_search", searching("--limit-train", "320", "--epochs", "2", "--seeds", "1,2,3"),
@@ -98,8 +98,9 @@ ALL = (
     Scenario("cache", "drnas_search", ("--dataset", "image-folder", "--data", "data", *searching(
         "--image-size", str(IMAGE_SIDE), "--limit-train", "64", "--epochs", "2")[2:]), ("cache", "tmp", "data"),
              images=True),
-    Scenario("slow", "drnas_search", ("--dataset", "synthetic", "--channels", "16", "--cells", "1", "--batch-size", "512",
-                                      "--threads", "2", "--limit-train", "1024", "--epochs", "2"), FILES),
+    Scenario("slow", "drnas_search", ("--dataset", "synthetic", "--channels", "16", "--cells", "1",
+                                      "--batch-size", "256", "--threads", "2", "--limit-train", "512", "--epochs", "1"),
+             FILES),
     SweepScenario("sweep", "drnas_search", (), FILES + ("seed2", "lock"), many=True),
 )
 

@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import time
@@ -41,47 +42,66 @@ def newest_run(trial):
 
 def finish(trial, scenario, reference):
     """Goes on to the end: the same bits."""
-    if not (trial.folder / "run").exists():
-        return
     trial.expect_status(trial.start(scenario.again(trial.torture, trial.folder)), 0)
     trial.expect_same(reference.run, trial.folder / "run")
 
 
+def signalled(trial, scenario, name, most):
+    """Sends the signal within so many seconds. False where the run had ended by then; a sweep whose runs have all
+    ended has nothing to write any more and ends at once."""
+    number = signal.Signals[f"SIG{name}"]
+    started = begin(trial, scenario)
+    time.sleep(trial.random.uniform(0, most))
+    if started.running():
+        os.kill(started.pid, number)
+    status = started.wait()
+    if status == 0 or (scenario.name == "sweep" and status == -number):
+        trial.count("signals too late")
+        return False
+    trial.count(f"{name} sent")
+    trial.expect(status == 128 + number, f"status {status} after {name}, expected {128 + number}")
+    if scenario.name != "sweep":
+        check_checkpoint(trial, newest_run(trial))
+        trial.expect(len(started.errors()) > 0 and "--resume" in started.errors()[-1],
+                     f"last line after {name}: {started.errors()[-1:]}, expected one with --resume")
+    return True
+
+
 def ending(scenario, name):
     """The signal `name` at a random time of a run: 128 + its number, a checkpoint, a line that says how to go on."""
-    number = signal.Signals[f"SIG{name}"]
-
     def run(trial):
         reference = scenarios.reference(trial.torture, scenario)
         scenario.prepare(trial.torture, trial.folder)
-        started = begin(trial, scenario)
-        time.sleep(trial.random.uniform(0, 0.6 * reference.seconds))
-        if started.running():
-            os.kill(started.pid, number)
-        status = started.wait()
-        trial.count(f"{name} sent" if status else "signals too late")
-        if status == 0:
-            return trial.expect_same(reference.run, trial.folder / "run")
-        trial.expect(status == 128 + number, f"status {status} after {name}, expected {128 + number}")
-        if scenario.name != "sweep":
-            check_checkpoint(trial, newest_run(trial))
-            trial.expect(len(started.errors()) > 0 and "--resume" in started.errors()[-1],
-                         f"last line after {name}: {started.errors()[-1:]}, expected one with --resume")
-        return finish(trial, scenario, reference)
+        most = 0.6 * reference.seconds
+        while not signalled(trial, scenario, name, most):
+            trial.expect_same(reference.run, trial.folder / "run")
+            shutil.rmtree(trial.folder / "run")
+            most /= 2
+        finish(trial, scenario, reference)
     return run
 
 
-def second_interrupt(trial):
-    """In a step of seconds: the first SIGINT waits for its end, the second does not."""
-    scenario = scenarios.named("slow")
-    reference = scenarios.reference(trial.torture, scenario)
+def interrupted_twice(trial, scenario):
+    """The exit status after two SIGINT within one step, or 130 where the step ended between them."""
     started = begin(trial, scenario)
     time.sleep(0.2)
     os.kill(started.pid, signal.SIGINT)
     wait_until(lambda: not caught(started.pid), "the first SIGINT's handler", started)
     if started.running():
         os.kill(started.pid, signal.SIGINT)
-    status = started.wait()
+    return started.wait()
+
+
+def second_interrupt(trial):
+    """In a step of half a second: the first SIGINT waits for its end, the second does not."""
+    scenario = scenarios.named("slow")
+    reference = scenarios.reference(trial.torture, scenario)
+    for _ in range(5):
+        status = interrupted_twice(trial, scenario)
+        if status != 128 + signal.SIGINT:
+            break
+        trial.count("signals too late")
+        shutil.rmtree(trial.folder / "run")
     trial.count("second INT sent")
     trial.expect(status == -signal.SIGINT, f"status {status} after a second INT, expected {-signal.SIGINT}")
     finish(trial, scenario, reference)

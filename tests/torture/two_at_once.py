@@ -93,7 +93,7 @@ def one_cache(trial):
     trial.folder = folders[0].parent
     for process, folder in zip(started, folders):
         trial.expect_status(process, 0)
-        lines = [line for line in compare.differences(reference.run, folder / "run")]
+        lines = compare.differences(reference.run, folder / "run")
         trial.expect(not lines, f"{folder.name}: {'; '.join(lines[:3])}")
     caches = list((trial.folder / "data").glob("*.cache"))
     trial.expect(len(caches) == 1 and caches[0].read_bytes() == next((reference.folder / "data").glob("*.cache")).read_bytes(),
