@@ -30,7 +30,8 @@ struct Prefix {
 static_assert(sizeof(Prefix) == 24);
 
 constexpr char magic[8] = {'D', 'R', 'N', 'A', 'S', 'S', 'E', 'T'};
-constexpr std::uint32_t version = 1;
+// 2: JPEGs as libjpeg decodes them.
+constexpr std::uint32_t version = 2;
 constexpr std::size_t crc_start = 16;  // header_bytes is covered too
 
 template <class T>

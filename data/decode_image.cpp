@@ -1,98 +1,76 @@
 // SPDX-License-Identifier: MIT
-// The one translation unit that compiles stb_image.
-#define STB_IMAGE_IMPLEMENTATION
-#define STB_IMAGE_STATIC
-#define STBI_NO_STDIO
-#define STBI_NO_LINEAR
-#define STBI_NO_HDR
-#include <stb/stb_image.h>
+#include "data/decode_image.h"
 
 #include <algorithm>
+#include <array>
+#include <cctype>
 #include <cstring>
-#include <limits>
-#include <span>
-#include <vector>
+#include <new>
+#include <string_view>
 
-#include "data/decode_image.h"
 #include "engine/files.h"
 #include "kernels/core/error.h"
 
 namespace drnas::readers {
 namespace {
 
-/// Feeds stb_image and notices a decoder that asks for more than there is: stb_image itself goes on
-/// with whatever it has when a JPEG or PNM file was cut short.
-struct Reader {
-  std::span<const std::byte> rest;
-  bool overrun = false;
-  int refill = 0;  ///< size of its buffer, as the first call tells; only a refill may get less
+std::string lower_extension(const std::filesystem::path& file) {
+  std::string extension = file.extension().string();
+  for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return extension;
+}
 
-  static int read(void* self, char* to, int wanted) {
-    auto& reader = *static_cast<Reader*>(self);
-    if (reader.refill == 0) reader.refill = wanted;
-    const std::size_t count = std::min(reader.rest.size(), static_cast<std::size_t>(wanted));
-    const bool is_short = count < static_cast<std::size_t>(wanted);
-    reader.overrun |= is_short && (count == 0 || wanted != reader.refill);
-    if (count > 0) std::memcpy(to, reader.rest.data(), count);
-    reader.rest = reader.rest.subspan(count);
-    return static_cast<int>(count);
-  }
-  /// A negative count gives back bytes, which stb_image only does within its own buffer.
-  static void skip(void* self, int count) {
-    auto& reader = *static_cast<Reader*>(self);
-    const auto wanted = static_cast<std::size_t>(std::max(count, 0));
-    reader.overrun |= wanted > reader.rest.size();
-    reader.rest = reader.rest.subspan(std::min(reader.rest.size(), wanted));
-  }
-  static int at_end(void* self) { return static_cast<Reader*>(self)->rest.empty(); }
-};
-
-/// The largest value of a sample that the header of a binary PGM or PPM file declares; 0 for other
-/// files and headers that end before it.
-long largest_sample(std::span<const std::byte> bytes) {
-  const auto at = [&](std::size_t i) { return i < bytes.size() ? static_cast<char>(bytes[i]) : 0; };
-  if (at(0) != 'P' || (at(1) != '5' && at(1) != '6')) return 0;
-  long value = 0;
-  std::size_t i = 2;
-  for (int field = 0; field < 3; ++field) {  // width, height, largest value
-    for (; at(i) == '#' || (at(i) != 0 && std::strchr(" \t\n\v\f\r", at(i))); ++i)
-      if (at(i) == '#')
-        while (at(i) != '\n' && i < bytes.size()) ++i;
-    if (at(i) < '0' || at(i) > '9') return 0;
-    for (value = 0; at(i) >= '0' && at(i) <= '9'; ++i)
-      value = std::min(10 * value + (at(i) - '0'), 1'000'000L);
-  }
-  return value;
+void decode(ImageBytes bytes, const std::string& extension, Pixels& out) {
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  if (text.starts_with("\xff\xd8\xff")) return decode_jpeg(bytes, out);
+  if (text.starts_with("\x89PNG\r\n\x1a\n")) return decode_png(bytes, out);
+  if (text.starts_with("RIFF") && text.find("WEBP") == 8) return decode_webp(bytes, out);
+  if (text.starts_with("P5") || text.starts_with("P6")) return decode_pnm(bytes, out);
+  if (is_stb_image(bytes)) return decode_stb(bytes, out);
+  if (extension == ".tga") return decode_tga(bytes, out);
+  fail_decoding("of no known format");
 }
 
 }  // namespace
 
-DecodedImage::DecodedImage(const std::filesystem::path& file)
-    : pixels_(nullptr, [](std::uint8_t* pixels) { stbi_image_free(pixels); }) {
-  const std::vector<std::byte> bytes = read_file(file);
-  if (bytes.size() > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
-    throw Error(file.string() + ": expected an image of less than 2 GiB");
-  }
-  // stb_image of 2022 reads those wrongly, small ones past their end.
-  if (largest_sample(bytes) > 255)
-    throw Error(file.string() + ": a PGM or PPM file of 16-bit samples, expected 8-bit ones");
-  Reader reader{.rest = bytes};
-  const stbi_io_callbacks callbacks = {Reader::read, Reader::skip, Reader::at_end};
-  int width = 0, height = 0, channels = 0;
-  pixels_.reset(stbi_load_from_callbacks(&callbacks, &reader, &width, &height, &channels, 3));
-  if (!pixels_ || reader.overrun) {
-    throw Error(file.string() + ": does not decode (" +
-                (pixels_ ? "cut short" : stbi_failure_reason()) +
-                "), expected a JPEG, PNG, BMP, GIF, TGA, PSD, PIC or PNM image");
-  }
-  if (width < 1 || height < 1)
-    throw Error(file.string() + ": an image of " + std::to_string(width) + " x " +
-                std::to_string(height) + " pixels, expected one pixel at least");
+std::uint8_t* Pixels::make(std::int64_t width, std::int64_t height) {
+  const auto is_side = [](std::int64_t side) { return side >= 1 && side <= longest_side; };
+  if (!is_side(width) || !is_side(height) || width * height > most_pixels)
+    throw Error("an image of " + std::to_string(width) + " x " + std::to_string(height) +
+                " pixels, expected sides of 1 to " + std::to_string(longest_side) + " and " +
+                std::to_string(most_pixels) + " pixels at most");
+  data_ =
+      std::make_unique_for_overwrite<std::uint8_t[]>(static_cast<std::size_t>(3 * width * height));
   width_ = width;
   height_ = height;
+  return data_.get();
 }
 
-ImageView DecodedImage::view() const { return {pixels_.get(), width_, height_, 3 * width_}; }
+void fail_decoding(const std::string& why) {
+  throw Error("does not decode (" + why +
+              "), expected a JPEG, PNG, WebP, PNM, BMP, GIF, TGA, PSD or PIC image");
+}
+
+DecodedImage::DecodedImage(const std::filesystem::path& file)
+    : DecodedImage(file, read_file(file)) {}
+
+DecodedImage::DecodedImage(const std::filesystem::path& file, ImageBytes bytes) {
+  try {
+    decode(bytes, lower_extension(file), pixels_);
+  } catch (const Error& failure) {
+    throw Error(file.string() + ": " + failure.what());
+  } catch (const std::bad_alloc&) {
+    throw Error(file.string() + ": no memory for its pixels, expected room for " +
+                std::to_string(3 * pixels_.width() * pixels_.height()) + " bytes");
+  }
+}
+
+bool is_image_name(const std::filesystem::path& file) {
+  constexpr std::array<std::string_view, 12> known = {".jpg", ".jpeg", ".png", ".webp",
+                                                      ".bmp", ".gif",  ".tga", ".psd",
+                                                      ".pic", ".pnm",  ".ppm", ".pgm"};
+  return std::find(known.begin(), known.end(), lower_extension(file)) != known.end();
+}
 
 void decode_image(const std::filesystem::path& file, int size, std::uint8_t* out) {
   const DecodedImage image(file);

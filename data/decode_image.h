@@ -4,8 +4,8 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <memory>
 
+#include "data/image_decoders.h"
 #include "data/resize.h"
 
 namespace drnas::readers {
@@ -13,18 +13,24 @@ namespace drnas::readers {
 /// Pixels as a decoder left them, uint8 [height, width, 3].
 class DecodedImage {
  public:
-  /// Any format of stb_image but PGM and PPM of 16-bit samples; grey becomes three equal channels,
-  /// transparency is dropped. Throws Error naming the file.
+  /// JPEG, PNG, WebP, PNM, BMP, GIF, PSD and PIC by their first bytes, TGA by the file's name. Grey
+  /// becomes three equal channels, transparency is dropped. Throws Error naming the file: of
+  /// another format, damaged, cut short, or with a side above 32767 or more than 2^26 pixels, which
+  /// its header tells before memory is taken.
   explicit DecodedImage(const std::filesystem::path& file);
+  /// The same of `bytes`, which `file` holds.
+  DecodedImage(const std::filesystem::path& file, ImageBytes bytes);
 
-  ImageView view() const;
-  std::int64_t width() const { return width_; }
-  std::int64_t height() const { return height_; }
+  ImageView view() const { return {pixels_.data(), width(), height(), 3 * width()}; }
+  std::int64_t width() const { return pixels_.width(); }
+  std::int64_t height() const { return pixels_.height(); }
 
  private:
-  std::unique_ptr<std::uint8_t, void (*)(std::uint8_t*)> pixels_;
-  std::int64_t width_ = 0, height_ = 0;
+  Pixels pixels_;
 };
+
+/// Whether DecodedImage reads files of this name's extension.
+bool is_image_name(const std::filesystem::path& file);
 
 /// Decodes `file` into `out`, uint8 [size, size, 3]: resized to the shorter side and cropped at the
 /// centre. Throws Error naming the file.

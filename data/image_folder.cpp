@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
-#include <array>
-#include <cctype>
 #include <exception>
-#include <string_view>
 #include <tuple>
 
 #include "data/decode_image.h"
@@ -27,14 +24,6 @@ struct Listing {
   /// digits the rank among the class's names.
   std::vector<FolderImage> train, test;
 };
-
-bool is_image_name(const Path& file) {
-  constexpr std::array<std::string_view, 11> known = {
-      ".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tga", ".psd", ".pic", ".pnm", ".ppm", ".pgm"};
-  std::string extension = file.extension().string();
-  for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return std::find(known.begin(), known.end(), extension) != known.end();
-}
 
 bool is_hidden(const Path& path) { return path.filename().string().starts_with("."); }
 

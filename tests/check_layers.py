@@ -24,7 +24,10 @@ MAX_LINES = 400
 # A vendor header may be seen by these files, layers and kinds of file only.
 VENDOR = {
     r"(oneapi/dnnl/)?dnnl.*": {"kernels/layers/conv2d_plan.cpp"},
-    r"(stb/)?stb_.*": {"data/decode_image.cpp", "tests"},
+    r"(stb/)?stb_.*": {"data/decode_stb.cpp", "tests", "bench"},
+    r"j(peglib|error)\.h": {"data/decode_jpeg.cpp"},
+    r"png.*\.h": {"data/decode_png.cpp"},
+    r"webp/.*": {"data/decode_webp.cpp", "tests"},
     r"cudnn.*": {"kernels/layers/conv2d.cu"},
     r"cublas.*": {"kernels/layers/cublas_library.h"},
     r"cuda_runtime.*": {"engine/memory/native_memory.cpp", "kernels/core/launch.h", "tests", ".cu"},

@@ -24,7 +24,8 @@ command -v apt-get >/dev/null || fail "no apt-get found: this check takes its ar
 tools/install_deps.sh aarch64
 
 build=$PWD/build-aarch64 sysroot=$PWD/build-aarch64/sysroot
-packages="libdnnl-dev zlib1g-dev libstb-dev libcli11-dev nlohmann-json3-dev libeigen3-dev doctest-dev libbenchmark-dev"
+packages="libdnnl-dev zlib1g-dev libjpeg62-turbo-dev libpng-dev libwebp-dev libstb-dev libcli11-dev nlohmann-json3-dev libeigen3-dev doctest-dev
+  libbenchmark-dev"
 if [ ! -e "$sysroot/complete" ]; then
   # A package system of its own in which nothing is installed: what it downloads is all that an arm64 machine needs.
   rm -rf "$sysroot"

@@ -9,7 +9,8 @@ usage="usage: tools/install_deps.sh [search | build | lint | aarch64]
   aarch64   cross compiler and emulator (make check-aarch64)"
 fail() { echo "error: $1" >&2; exit 2; }
 
-search="g++ cmake ninja-build make git libdnnl-dev libstb-dev libcli11-dev nlohmann-json3-dev libeigen3-dev zlib1g-dev"
+search="g++ cmake ninja-build make git libdnnl-dev libstb-dev libcli11-dev nlohmann-json3-dev libeigen3-dev zlib1g-dev \
+  libjpeg-dev libpng-dev libwebp-dev"
 # Real images for `make search`; it does without where this cannot be had.
 optional="dataset-fashion-mnist"
 case "${1:-build}" in
@@ -29,7 +30,8 @@ if ! command -v apt-get >/dev/null 2>&1; then
   case "${1:-build}" in
     lint) commands="clang-format clang-tidy" headers="" ;;
     aarch64) commands="aarch64-linux-gnu-g++ qemu-aarch64" headers="" ;;
-    *) commands="cmake" headers="dnnl.hpp stb/stb_image.h CLI/CLI.hpp nlohmann/json.hpp eigen3/Eigen/Core zlib.h"
+    *) commands="cmake" headers="dnnl.hpp stb/stb_image.h CLI/CLI.hpp nlohmann/json.hpp eigen3/Eigen/Core zlib.h jpeglib.h \
+      png.h webp/decode.h"
       if [ "${1:-build}" = build ]; then headers="$headers doctest/doctest.h"; fi ;;
   esac
   for command in $commands; do
@@ -41,7 +43,7 @@ if ! command -v apt-get >/dev/null 2>&1; then
       if [ -e "$folder/$header" ]; then found=yes; fi
     done
     [ "$found" = yes ] || fail "no $header found; needed: a C++20 compiler, cmake 3.25, oneDNN 2.6 or 3, stb, CLI11, \
-nlohmann-json, Eigen 3.3, zlib, for tests doctest, for benchmarks Google Benchmark"
+nlohmann-json, Eigen 3.3, zlib, libjpeg-turbo, libpng, libwebp, for tests doctest, for benchmarks Google Benchmark"
   done
   exit 0
 fi
