@@ -18,8 +18,8 @@ RESULTS = pathlib.Path(__file__).resolve().parent / "results"
 PAGE = "README.md"
 MISSING = "not recorded"
 MEBI = 2**20
-GROUPS = ("Step times", "Memory", "Searches and trainings", "Kernels", "Registers")
-STEPS, MEMORY, SEARCHES, KERNELS, REGISTERS = GROUPS
+GROUPS = ("Step times", "Memory", "Searches and trainings", "Kernels", "Registers", "Images")
+STEPS, MEMORY, SEARCHES, KERNELS, REGISTERS, IMAGES = GROUPS
 
 
 class PageError(Exception):
@@ -279,6 +279,17 @@ def read_registers(record):
                  ["architecture", "files", "kernels", "most registers", "in", "bytes spilled"], rows)]
 
 
+def read_images(record):
+    def rate(figures):
+        return f"{figures['median']:.0f} ({figures['min']:.0f} to {figures['max']:.0f})" if figures else ""
+
+    rows = [[f"{r['format']}, {r['width']} x {r['height']}", r["file_bytes"], rate(r["drnas"]), rate(r.get("stb_image")),
+             r.get("largest_difference")] for r in record["images"]]
+    note = f"Median of {record['rounds']} rounds in turn, least and most; one thread."
+    return [Part(IMAGES, "Images decoded a second", ["format", "bytes of the first", "drnas", "stb_image",
+                                                     "largest difference of a pixel, of 255"], rows, note)]
+
+
 @dataclasses.dataclass
 class Kind:
     matches: collections.abc.Callable
@@ -288,6 +299,7 @@ class Kind:
 KINDS = (
     Kind(lambda r: r.get("kind") == "sweep" or {"title", "rows", "runs"} <= set(r), read_sweep),
     Kind(lambda r: "lines" in r, read_registers),
+    Kind(lambda r: "images" in r, read_images),
     Kind(lambda r: "card" in r and "steps" in r, read_gpu_check),
     Kind(lambda r: "results" in r and "torch" in r, read_peers),
     Kind(lambda r: bool(step_columns(r)), read_step),

@@ -102,6 +102,16 @@ class ResultsPage(Case):
         self.check_line(text, "sm_90", "2", "5", "40", "`kernels/b.cu`", "8")
         self.assertIn("did not come to their end", text)
 
+    def test_images(self):
+        rates = {"median": 900.4, "min": 800.0, "max": 1000.0}
+        row = {"format": "WebP", "width": 5, "height": 4, "file_bytes": 70, "drnas": rates}
+        self.write("images.json", {"rounds": 3, "images": [row, row | {
+            "format": "PNG", "stb_image": rates | {"median": 7.0}, "largest_difference": 0}]})
+        text = self.page()
+        self.check_line(text, "WebP, 5 x 4", "70", "900 (800 to 1000)", "", "")
+        self.check_line(text, "PNG, 5 x 4", "70", "900 (800 to 1000)", "7 (800 to 1000)", "0")
+        self.assertIn("Median of 3 rounds", text)
+
     def test_check(self):
         self.write("sweep.json", self.SWEEP)
         for stale in (None, "# Recorded results\n"):
