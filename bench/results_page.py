@@ -285,7 +285,7 @@ def read_images(record):
 
     rows = [[f"{r['format']}, {r['width']} x {r['height']}", r["file_bytes"], rate(r["drnas"]), rate(r.get("stb_image")),
              r.get("largest_difference")] for r in record["images"]]
-    note = f"Median of {record['rounds']} rounds in turn, least and most; one thread."
+    note = f"Median of {record['rounds']} rounds in turn, least and most; one thread, seconds of processor time."
     return [Part(IMAGES, "Images decoded a second", ["format", "bytes of the first", "drnas", "stb_image",
                                                      "largest difference of a pixel, of 255"], rows, note)]
 
