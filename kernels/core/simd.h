@@ -5,27 +5,29 @@
 
 namespace drnas::kernels {
 
-/// V floats in one register (or the compiler's lowering of it): GCC and Clang vector extension, no
-/// alignment needed.
+/// V floats in one register (or the compiler's lowering of it): GCC and Clang vector extension.
+/// Values are aligned as the compiler likes; in memory, at float's alignment, stands a type of its
+/// own, since a template that deduces a type drops the alignment that was asked for.
 template <int V>
 struct LanesOf {
-  typedef float Type
-      __attribute__((vector_size(V * sizeof(float)), aligned(sizeof(float)), may_alias));
+  typedef float Type __attribute__((vector_size(V * sizeof(float))));
+  typedef Type InMemory __attribute__((aligned(sizeof(float)), may_alias));
 };
 template <>
 struct LanesOf<1> {
   using Type = float;
+  using InMemory = float;
 };
 template <int V>
 using Lanes = typename LanesOf<V>::Type;
 
 template <int V>
 inline Lanes<V> load(const float* p) {
-  return *reinterpret_cast<const Lanes<V>*>(p);
+  return *reinterpret_cast<const typename LanesOf<V>::InMemory*>(p);
 }
 template <int V>
 inline void store(float* p, Lanes<V> v) {
-  *reinterpret_cast<Lanes<V>*>(p) = v;
+  *reinterpret_cast<typename LanesOf<V>::InMemory*>(p) = v;
 }
 template <int V>
 inline Lanes<V> splat(float x) {
