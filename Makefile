@@ -17,8 +17,8 @@ configure = mkdir -p $(BUILD); cmake $(1) -S . -B $(BUILD) -G "$(generator)" $(C
   || { cat $(BUILD)/configure.log; exit 1; }
 
 .DEFAULT_GOAL := all
-.PHONY: all programs deps search test test-sanitize test-torture check check-aarch64 bench bench-peers bench-peers-darts \
-  gpu-check install format lint clean help
+.PHONY: all programs quick-sanitized deps search test test-sanitize test-sanitize-quick test-torture check check-aarch64 \
+  bench bench-peers bench-peers-darts gpu-check install format lint clean help
 
 all: ## build everything into build/, ./drnas_search, ./drnas_train and ./drnas_report; CUDA for the card that is there
 	@$(call configure,--preset $(PRESET))
@@ -44,9 +44,24 @@ test: deps ## build and run all tests
 	@$(MAKE) --no-print-directory all
 	ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
 
-test-sanitize: deps ## all tests with address and undefined-behaviour sanitizers
-	@$(MAKE) --no-print-directory all PRESET=sanitize BUILD=build-sanitize
-	ctest --test-dir build-sanitize --output-on-failure -j $(JOBS)
+# The address preset bears the older name.
+SANITIZER ?= address
+watched = $(if $(filter address,$(SANITIZER)),sanitize,$(SANITIZER))
+
+test-sanitize: ## all tests with address, undefined-behaviour and leak sanitizers (SANITIZER=thread, =valgrind: with these)
+	@case "$(SANITIZER)" in address | thread | valgrind) ;; \
+	  *) echo "error: SANITIZER=$(SANITIZER), expected address, thread or valgrind" >&2; exit 2 ;; esac
+	@tools/install_deps.sh $(if $(filter address,$(SANITIZER)),build,sanitize)
+	@$(MAKE) --no-print-directory all PRESET=$(watched) BUILD=build-$(watched)
+	ctest --test-dir build-$(watched) --output-on-failure -j $(JOBS)
+
+test-sanitize-quick: deps ## of these what needs no search or training: minutes
+	@$(MAKE) --no-print-directory quick-sanitized PRESET=sanitize BUILD=build-sanitize
+	ctest --test-dir build-sanitize -L sanitize-quick --output-on-failure -j $(JOBS)
+
+quick-sanitized:
+	@$(call configure,--preset $(PRESET))
+	@cmake --build $(BUILD) -j $(JOBS) --target quick_tests planted
 
 test-torture: deps ## randomised tests with 20 seeds; kills, signals, full disks, two at once: a quarter of an hour
 	@$(MAKE) --no-print-directory all
@@ -87,7 +102,8 @@ lint: ## layout, include direction, vendor headers, length of files and function
 	@tools/lint.sh
 
 clean: ## remove build folders
-	rm -rf build build-cpu build-gpu build-sanitize build-release build-lint build-aarch64 drnas_search drnas_train drnas_report
+	rm -rf build build-cpu build-gpu build-sanitize build-thread build-valgrind build-release build-lint build-aarch64 \
+	  drnas_search drnas_train drnas_report
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-18s %s\n", $$1, $$2}'

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: MIT
 # Installs the Debian packages that are missing for a purpose and nothing else; elsewhere says what is needed.
 set -eu
-usage="usage: tools/install_deps.sh [search | build | lint | aarch64]
+usage="usage: tools/install_deps.sh [search | build | sanitize | lint | aarch64]
   search    build the programs and search (make search)
   build     also tests and benchmarks (make, make test); the default
+  sanitize  also what watches tests: Clang with its OpenMP, valgrind (make test-sanitize)
   lint      clang-format, clang-tidy (make lint)
   aarch64   cross compiler and emulator (make check-aarch64)"
 fail() { echo "error: $1" >&2; exit 2; }
@@ -16,10 +17,11 @@ optional="dataset-fashion-mnist"
 case "${1:-build}" in
   search) packages=$search ;;
   build) packages="$search python3 doctest-dev libbenchmark-dev" ;;
+  sanitize) packages="$search python3 doctest-dev clang libomp-dev valgrind" ;;
   lint) packages="$search python3 clang-format clang-tidy libomp-dev shellcheck" optional="" ;;
   aarch64) packages="cmake ninja-build make git python3 g++-aarch64-linux-gnu qemu-user" optional="" ;;
   -h | --help) echo "$usage"; exit 0 ;;
-  *) fail "$1: unknown purpose, expected search, build, lint or aarch64" ;;
+  *) fail "$1: unknown purpose, expected search, build, sanitize, lint or aarch64" ;;
 esac
 [ $# -le 1 ] || fail "$2: expected one purpose"
 
@@ -30,9 +32,11 @@ if ! command -v apt-get >/dev/null 2>&1; then
   case "${1:-build}" in
     lint) commands="clang-format clang-tidy" headers="" ;;
     aarch64) commands="aarch64-linux-gnu-g++ qemu-aarch64" headers="" ;;
-    *) commands="cmake" headers="dnnl.hpp stb/stb_image.h CLI/CLI.hpp nlohmann/json.hpp eigen3/Eigen/Core zlib.h jpeglib.h \
-      png.h webp/decode.h"
-      if [ "${1:-build}" = build ]; then headers="$headers doctest/doctest.h"; fi ;;
+    *) commands="cmake"
+      if [ "${1:-build}" = sanitize ]; then commands="cmake clang++ valgrind"; fi
+      headers="dnnl.hpp stb/stb_image.h CLI/CLI.hpp nlohmann/json.hpp eigen3/Eigen/Core zlib.h jpeglib.h png.h \
+        webp/decode.h"
+      if [ "${1:-build}" != search ]; then headers="$headers doctest/doctest.h"; fi ;;
   esac
   for command in $commands; do
     command -v "$command" >/dev/null 2>&1 || fail "no $command found, expected it in PATH"
