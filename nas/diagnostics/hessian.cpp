@@ -3,7 +3,9 @@
 
 // With AVX-512, GCC 12 takes undefined registers of its own intrinsics for a mistake (bug 105593).
 #pragma GCC diagnostic push
+#ifndef __clang__
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #include <Eigen/Eigenvalues>
 #pragma GCC diagnostic pop

@@ -50,12 +50,15 @@ std::size_t backward_workspace(const ConvBundle& b) {
     return kernels::conv_bundle_backward_workspace_bfloat16<D>(b);
 }
 
+/// Results of the backward pass that are asked for.
+struct ConvBundleWanted {
+  bool dx = true, dweight[ConvBundle::max_sizes] = {true, true};
+};
+
 /// Random inputs, gradients of the destinations, and coefficients.
 struct ConvBundleCase {
   enum class Mode { training, no_running, evaluation };
-  struct Wanted {
-    bool dx = true, dweight[ConvBundle::max_sizes] = {true, true};
-  };
+  using Wanted = ConvBundleWanted;
   static constexpr float eps = 1e-5f, momentum = 0.1f;
   ConvBundle bundle;
   Doubles x;                                       ///< infinite where no convolution reads

@@ -87,10 +87,11 @@ const std::pair<int, int> shapes[] = {{1, 1}, {1, 7}, {6, 5}, {3, 16}, {14, 7}, 
 
 TEST_CASE("alpha_step: gradient and norm against extended precision, masked or not") {
   auto rng = generator(91);
-  for (const auto& [edges, ops] : shapes)
+  for (const auto& shape : shapes)
     for (const bool draws : {true, false})
       for (const double kl : {0.0, 0.3})
         for (const bool masked : {false, true}) {
+          const int edges = shape.first, ops = shape.second;
           CAPTURE(edges);
           CAPTURE(draws);
           CAPTURE(kl);

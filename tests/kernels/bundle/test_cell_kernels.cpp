@@ -255,7 +255,9 @@ TEST_CASE("cell kernels: gradients of a random functional") {
   const std::pair<Images, int> shapes[] = {{{2, 3, 4, 2, 4}, 3},  {{3, 3, 3, 3, 3}, 3},
                                            {{2, 4, 3, 4, 8}, 2},  {{5, 1, 3, 2, 16}, 3},
                                            {{3, 5, 1, 3, 12}, 2}, {{2, 3, 3, 8, 8}, 2}};
-  for (const auto& [images, nodes] : shapes) {
+  for (const auto& shape : shapes) {
+    const Images& images = shape.first;
+    const int nodes = shape.second;
     CAPTURE(images.c);
     CAPTURE(images.channels);
     CAPTURE(nodes);
