@@ -51,6 +51,29 @@ class Cards(unittest.TestCase):
         self.assertEqual(self.cards(""), "")
 
 
+class Sanitizers(unittest.TestCase):
+    """What cmake/Sanitizer.cmake refuses, in a project of one line."""
+
+    def refused(self, **settings):
+        with tempfile.TemporaryDirectory() as folder:
+            project = ("cmake_minimum_required(VERSION 3.25)\nproject(one LANGUAGES NONE)\n"
+                       f"include({ROOT}/cmake/Sanitizer.cmake)\n")
+            pathlib.Path(folder, "CMakeLists.txt").write_text(project, encoding="utf-8")
+            done = subprocess.run(["cmake", "-S", folder, "-B", f"{folder}/build"]
+                                  + [f"-D{name}={value}" for name, value in settings.items()],
+                                  text=True, capture_output=True, check=False)
+        return "" if done.returncode == 0 else " ".join(done.stderr.split())
+
+    def test_tools(self):
+        self.assertEqual(self.refused(), "")
+        self.assertEqual(self.refused(DRNAS_SANITIZE="OFF"), "")
+        self.assertIn("DRNAS_SANITIZE=memory: expected OFF, address, thread or valgrind",
+                      self.refused(DRNAS_SANITIZE="memory"))
+        self.assertIn("GNU found, expected Clang", self.refused(DRNAS_SANITIZE="thread", CMAKE_CXX_COMPILER_ID="GNU"))
+        self.assertIn("expected -DDRNAS_NATIVE=OFF",
+                      self.refused(DRNAS_SANITIZE="valgrind", DRNAS_VALGRIND="/bin/true", DRNAS_NATIVE="ON"))
+
+
 class Functions(unittest.TestCase):
     """Lengths that check_functions counts."""
 
