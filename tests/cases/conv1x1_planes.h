@@ -7,13 +7,15 @@
 
 namespace drnas::test {
 
+/// What a backward pass leaves out or adds to.
+struct Conv1x1Wanted {
+  bool dx = true, accumulate = false;
+  unsigned dweight = ~0u;  ///< a bit an output
+  bool weight(int o) const { return dweight >> o & 1u; }
+};
+
 struct Conv1x1Case {
-  /// What a backward pass leaves out or adds to.
-  struct Wanted {
-    bool dx = true, accumulate = false;
-    unsigned dweight = ~0u;  ///< a bit an output
-    bool weight(int o) const { return dweight >> o & 1u; }
-  };
+  using Wanted = Conv1x1Wanted;
   kernels::Conv1x1Planes p;
   Doubles x, dx;  ///< dx: what is there before
   std::vector<Doubles> weight, dy;

@@ -7,6 +7,11 @@
 
 namespace drnas::test {
 
+/// What a backward pass leaves out or adds to.
+struct SeparableWanted {
+  bool dx = true, weights = true, accumulate = false;
+};
+
 /// Filters by group of shared inputs, and the gradients of their outputs.
 struct SeparableCase {
   /// Dense arrays; empty: absent.
@@ -23,9 +28,7 @@ struct SeparableCase {
     int taps() const { return kernel * kernel; }
   };
   enum class Mode { training, no_running, evaluation };
-  struct Wanted {
-    bool dx = true, weights = true, accumulate = false;
-  };
+  using Wanted = SeparableWanted;
   static constexpr float eps = 1e-5f, momentum = 0.1f;
   kernels::Separable shape;
   std::vector<Filter> filter;

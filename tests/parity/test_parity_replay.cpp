@@ -65,9 +65,9 @@ double replay_table(const std::string& text) {
 TEST_CASE("parity: every group holds, and a changed reference shows in its own group") {
   const parity::Errors good = replay_changed([](Reference&) {});
   CHECK(good.size() == 14);
-  for (const auto& [group, error] : good) {
-    CAPTURE(group);
-    CHECK(error < 1e-4);
+  for (const auto& result : good) {
+    CAPTURE(result.first);
+    CHECK(result.second < 1e-4);
   }
   const std::pair<const char*, const char*> groups[] = {
       {"logits", "logits"},
@@ -83,8 +83,9 @@ TEST_CASE("parity: every group holds, and a changed reference shows in its own g
       {"trace.grad_norm", "trace.1.grad_norm"},
       {"trace.losses", "trace.losses"},
       {"trace.final", "trace.final.classifier.bias"}};
-  for (const auto& [group, tensor] : groups)
+  for (const auto& kind : groups)
     for (const bool not_a_number : {false, true}) {
+      const char *const group = kind.first, *const tensor = kind.second;
       CAPTURE(tensor);
       const parity::Errors found = replay_changed([&](Reference& r) {
         std::vector<float>& v = r.values.at(tensor);
@@ -179,10 +180,10 @@ TEST_CASE("derived network: reference files of the published implementation") {
        {"darts_derived_c8_l4.safetensors", "darts_derived_imagenet_c8_l4.safetensors"}) {
     const auto file = test::golden_file(name);
     if (!file) continue;
-    for (const auto& [group, error] : parity::replay(*file)) {
+    for (const auto& result : parity::replay(*file)) {
       CAPTURE(name);
-      CAPTURE(group);
-      CHECK(error < 5e-5);
+      CAPTURE(result.first);
+      CHECK(result.second < 5e-5);
     }
   }
 }

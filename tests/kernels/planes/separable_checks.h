@@ -118,9 +118,9 @@ inline void check_shared_dx(const SeparableCase& c, bool accumulate, const Resul
 
 /// Checks what has the same name in both.
 inline void check_same(const Results& part, const Results& all) {
-  for (const auto& [name, values] : part) {
-    CAPTURE(name);
-    CHECK(values == all.at(name));
+  for (const auto& result : part) {
+    CAPTURE(result.first);
+    CHECK(result.second == all.at(result.first));
   }
 }
 

@@ -104,7 +104,9 @@ TEST_CASE("separable convolutions give the same bits with any number of threads,
   for (const int many : {2, 3, 7}) {
     const auto other = with(many);
     CHECK(other.first == one.first);
-    for (const auto& [name, values] : other.second) {
+    for (const auto& result : other.second) {
+      const std::string& name = result.first;
+      const auto& values = result.second;
       CAPTURE(name);
       if (name.ends_with("wise"))
         CHECK(max_error(values, one.second.at(name)) <= sum_tolerance(5 * 90));

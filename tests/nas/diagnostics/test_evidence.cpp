@@ -39,7 +39,9 @@ std::map<std::string, std::vector<double>> tensors(const fs::path& run) {
   const SafetensorsFile file(run / "checkpoint.safetensors");
   std::map<std::string, std::vector<double>> all;
   for (const auto& [name, entry] : file.entries()) {
-    const auto enter = [&](const auto& values) { all[name].assign(values.begin(), values.end()); };
+    const auto enter = [&, name = name](const auto& values) {
+      all[name].assign(values.begin(), values.end());
+    };
     if (entry.dtype == "F32") enter(file.values<float>(name));
     if (entry.dtype == "F64") enter(file.values<double>(name));
     if (entry.dtype == "I64" && !name.starts_with("progress.peak"))
@@ -65,8 +67,8 @@ void spoil_classifier(const fs::path& checkpoint) {
     const SafetensorsFile file(checkpoint);
     for (const auto& [key, value] : file.metadata()) writer.set_metadata(key, value);
     for (const auto& [name, entry] : file.entries()) {
-      const auto enter = [&](const auto& values) {
-        writer.add(name, entry.shape, std::span(values));
+      const auto enter = [&, name = name, shape = entry.shape](const auto& values) {
+        writer.add(name, shape, std::span(values));
       };
       if (entry.dtype == "F32") {
         std::vector<float> values = file.values<float>(name);

@@ -166,7 +166,9 @@ TEST_CASE("laws: an update adds the anchor's gradient, and moves alpha by its si
     if (std::abs(a) < 1e-3) a = 1e-3;
   AdamOptions options{.learning_rate = 0.01, .eps = 0, .l2 = 0};
   const Doubles anchor = finite_differences(anchor_of, alpha, 1e-4);
-  for (const auto& [method, lambda] : {std::pair{"drnas", 0.3}, {"drnas", 0.0}, {"darts", 0.0}}) {
+  for (const auto& kind : {std::pair{"drnas", 0.3}, {"drnas", 0.0}, {"darts", 0.0}}) {
+    const char* const method = kind.first;
+    const double lambda = kind.second;
     CAPTURE(method);
     CAPTURE(lambda);
     const auto d = make(method, alpha), twin = make(method, alpha);

@@ -147,13 +147,13 @@ TEST_CASE("DARTS supernet: pruned operations are as if their weights in the mixt
       for (std::size_t i = 0; i < kept.size(); ++i)
         if (!kept[i]) expected[i] = 0;
       CHECK(b.dtheta == expected);
-      for (const auto& [name, gradient] : b.gradients) {
-        CAPTURE(name);
-        CHECK(max_error(gradient, a.gradients.at(name), 1e-2) < 8 * float_epsilon);
+      for (const auto& part : b.gradients) {
+        CAPTURE(part.first);
+        CHECK(max_error(part.second, a.gradients.at(part.first), 1e-2) < 8 * float_epsilon);
       }
-      for (const auto& [name, values] : b.statistics) {
-        CAPTURE(name);
-        CHECK(values == a.statistics.at(name));
+      for (const auto& part : b.statistics) {
+        CAPTURE(part.first);
+        CHECK(part.second == a.statistics.at(part.first));
       }
     }
 }

@@ -90,9 +90,9 @@ Pass run(const Nb201Supernet& net, const Doubles& mixing, bool training) {
 constexpr double tolerance = 2000 * float_epsilon;
 
 void check_same(const Named& pruned, const Named& full) {
-  for (const auto& [name, values] : pruned) {
-    CAPTURE(name);
-    CHECK(max_error(values, full.at(name), 1e-4) < tolerance);
+  for (const auto& part : pruned) {
+    CAPTURE(part.first);
+    CHECK(max_error(part.second, full.at(part.first), 1e-4) < tolerance);
   }
 }
 

@@ -188,8 +188,9 @@ TEST_CASE("training: what is not finite stops the run with the operation's name 
   o.epochs = 50;
   check_fails([&] { train(o); }, {"is not finite", "operation", "checkpoint.safetensors"});
   const SafetensorsFile file(o.out / "checkpoint.safetensors");
-  for (const auto& [name, entry] : file.entries()) {
-    if (entry.dtype != "F32") continue;
+  for (const auto& named : file.entries()) {
+    if (named.second.dtype != "F32") continue;
+    const std::string& name = named.first;
     const auto values = file.values<float>(name);
     CAPTURE(name);
     CHECK(std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); }));

@@ -103,9 +103,10 @@ TEST_CASE("training: exported names and shapes are those of the published networ
   exported.write(scratch.path / "exported.safetensors");
   const SafetensorsFile file(scratch.path / "exported.safetensors");
   CHECK(file.entries().size() == count);
-  for (const auto& [name, entry] : torch.entries()) {
+  for (const auto& named : torch.entries()) {
+    const std::string& name = named.first;
     CAPTURE(name);
-    CHECK(file.at(name).shape == entry.shape);
+    CHECK(file.at(name).shape == named.second.shape);
     CHECK(file.values<float>(name) == torch.values<float>(name));
   }
 }
