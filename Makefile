@@ -8,6 +8,7 @@ JOBS ?= $(shell nproc)
 # Options of tests/torture/torture.py, as in --seed 2 or --only disk.
 TORTURE_ARGS ?=
 RUN ?= runs/quick-$(shell date +%Y%m%d-%H%M%S)
+S ?= 600
 
 # Ninja where it is, unless the folder was made without.
 generator = $$(sed -n 's/^CMAKE_GENERATOR:INTERNAL=//p' $(BUILD)/CMakeCache.txt 2>/dev/null | grep . \
@@ -17,7 +18,7 @@ configure = mkdir -p $(BUILD); cmake $(1) -S . -B $(BUILD) -G "$(generator)" $(C
   || { cat $(BUILD)/configure.log; exit 1; }
 
 .DEFAULT_GOAL := all
-.PHONY: all programs quick-sanitized deps search test test-sanitize test-sanitize-quick test-torture check check-aarch64 \
+.PHONY: all programs quick-sanitized deps search test test-sanitize test-sanitize-quick test-torture fuzz fuzz-targets check check-aarch64 \
   bench bench-peers bench-peers-darts gpu-check install format lint clean help
 
 all: ## build everything into build/, ./drnas_search, ./drnas_train and ./drnas_report; CUDA for the card that is there
@@ -70,6 +71,15 @@ test-torture: deps ## randomised tests with 20 seeds; kills, signals, full disks
 	python3 tests/extremes/extremes_test.py $(BUILD) --all
 	@tests/torture/torture.py --programs $(BUILD) --long $(TORTURE_ARGS)
 
+fuzz: ## fuzz all readers with libFuzzer and sanitizers for S seconds (FUZZ_TARGETS="cache image": these alone)
+	@tools/install_deps.sh sanitize
+	@$(MAKE) --no-print-directory fuzz-targets BUILD=build-fuzz
+	@tests/fuzz/run_fuzz.py --build build-fuzz --seconds $(S) $(FUZZ_TARGETS)
+
+fuzz-targets:
+	@$(call configure,--preset fuzz)
+	@cmake --build $(BUILD) -j $(JOBS) --target fuzz_targets
+
 check: deps ## before a release: lint, then all tests of a build that travels, with all CUDA architectures
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory all PRESET=release BUILD=build-release
@@ -102,7 +112,7 @@ lint: ## layout, include direction, vendor headers, length of files and function
 	@tools/lint.sh
 
 clean: ## remove build folders
-	rm -rf build build-cpu build-gpu build-sanitize build-thread build-valgrind build-release build-lint build-aarch64 \
+	rm -rf build build-cpu build-fuzz build-gpu build-sanitize build-thread build-valgrind build-release build-lint build-aarch64 \
 	  drnas_search drnas_train drnas_report
 
 help: ## this list

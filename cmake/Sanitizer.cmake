@@ -59,6 +59,14 @@ if(DRNAS_SANITIZE)
   target_link_options(drnas_flags INTERFACE ${DRNAS_SANITIZE_LINK})
 endif()
 
+# Fuzz targets: the readers with libFuzzer's counters. Not the kernels, which read no files and take most of the time to compile.
+if(DRNAS_FUZZ)
+  set(DRNAS_FUZZED $<NOT:$<STREQUAL:$<TARGET_PROPERTY:NAME>,drnas_kernels>>)
+  target_compile_options(drnas_flags INTERFACE -O1 -g -UNDEBUG -fno-omit-frame-pointer -Wno-pass-failed -Wno-align-mismatch
+    $<${DRNAS_FUZZED}:-fsanitize=fuzzer-no-link,address,undefined;-fno-sanitize-recover=all>)
+  target_link_options(drnas_flags INTERFACE -fsanitize=address,undefined)
+endif()
+
 # In exceptions.cmake: under TOOL the tests whose names match REGEX are not run. TARGETS: programs that none but these need.
 function(drnas_do_not_run TOOL REGEX REASON)
   cmake_parse_arguments(PARSE_ARGV 3 UNUSED "" "" "TARGETS")

@@ -5,7 +5,7 @@ set -eu
 usage="usage: tools/install_deps.sh [search | build | sanitize | lint | aarch64]
   search    build the programs and search (make search)
   build     also tests and benchmarks (make, make test); the default
-  sanitize  also what watches tests: Clang with its OpenMP, valgrind (make test-sanitize)
+  sanitize  also what watches tests: Clang with its OpenMP, valgrind (make test-sanitize, make fuzz)
   lint      clang-format, clang-tidy (make lint)
   aarch64   cross compiler and emulator (make check-aarch64)"
 fail() { echo "error: $1" >&2; exit 2; }

@@ -3,7 +3,7 @@
 
 // With AVX-512, GCC 12 takes undefined registers of its own intrinsics for a mistake (bug 105593).
 #pragma GCC diagnostic push
-#ifndef __clang__
+#ifndef __clang__  // knows no such warning
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 #pragma GCC diagnostic ignored "-Wuninitialized"
