@@ -17,7 +17,7 @@ optional="dataset-fashion-mnist"
 case "${1:-build}" in
   search) packages=$search ;;
   build) packages="$search python3 doctest-dev libbenchmark-dev" ;;
-  sanitize) packages="$search python3 doctest-dev clang libomp-dev valgrind" ;;
+  sanitize) packages="$search python3 doctest-dev clang libclang-rt-dev libomp-dev valgrind" ;;
   lint) packages="$search python3 clang-format clang-tidy libomp-dev shellcheck" optional="" ;;
   aarch64) packages="cmake ninja-build make git python3 g++-aarch64-linux-gnu qemu-user" optional="" ;;
   -h | --help) echo "$usage"; exit 0 ;;

@@ -6,6 +6,8 @@
 #include <iomanip>
 #include <sstream>
 
+#include "kernels/core/error.h"
+
 namespace drnas::tools {
 namespace {
 
@@ -36,18 +38,9 @@ std::string mebibytes(std::int64_t bytes) {
 
 std::string error_line(std::string_view message) {
   constexpr std::size_t longest = 5000;  // a path may have 4096 bytes
-  constexpr std::string_view digits = "0123456789abcdef", start = "error: ", more = " ...";
-  std::string line(start);
-  for (const char c : message.substr(0, longest)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '\n')
-      line += "\\n";
-    else if (byte < 0x20 || byte == 0x7f)
-      line += {'\\', 'x', digits[byte >> 4], digits[byte & 15]};
-    else
-      line += c;
-  }
-  if (line.size() <= longest && message.size() <= longest) return line;
+  constexpr std::string_view more = " ...";
+  const std::string line = std::string("error: ") + Error(std::string(message)).what();
+  if (line.size() <= longest) return line;
   std::size_t end = longest - more.size();
   while (is_continuation(line[end])) --end;
   return line.substr(0, end) + std::string(more);

@@ -16,7 +16,7 @@ std::string duration(double seconds);
 /// 123.4 MiB.
 std::string mebibytes(std::int64_t bytes);
 /// "error: " and the message as one line of at most 5000 bytes, whatever names and values it
-/// repeats: control characters are written as \n or \x1b, and a longer message is cut.
+/// repeats: a longer message is cut.
 std::string error_line(std::string_view message);
 /// A word as the shell reads it.
 std::string shell_word(const std::string& text);

@@ -149,7 +149,7 @@ TEST_CASE("memory plan: the table has a row for each mode and each K that divide
 
 TEST_CASE("memory plan: of networks larger than any machine's memory") {
   MemoryQuestion q = question(1024, 100, 1, RawOutputs::store);
-  q.batch_sizes = {65536};
+  q.batch_sizes = {16384};
   CHECK(plan_memory(q).peak > std::int64_t{1} << 40);
 }
 
