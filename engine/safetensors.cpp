@@ -14,6 +14,7 @@
 
 #include "engine/crc32c.h"
 #include "engine/files.h"
+#include "engine/parse_json.h"
 #include "kernels/core/error.h"
 
 namespace drnas {
@@ -133,6 +134,7 @@ class HeaderReader {
   void parse(std::span<const std::byte> text) {
     std::set<std::string> names;
     const auto refuse_repeated_names = [&](int depth, Json::parse_event_t event, Json& value) {
+      if (depth > deepest_json) fail("the header is nested too deep");
       if (depth == 1 && event == Json::parse_event_t::key)
         if (!names.insert(value.get<std::string>()).second)
           fail("the header names '" + value.get<std::string>() + "' twice");

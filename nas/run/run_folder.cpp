@@ -13,6 +13,7 @@
 
 #include "engine/descriptor.h"
 #include "engine/files.h"
+#include "engine/parse_json.h"
 #include "nas/run/machine.h"
 
 namespace drnas {
@@ -56,7 +57,7 @@ fs::path existing_parent(const fs::path& folder) {
 
 /// The record of a run's sessions; throws where the file holds something else.
 Json read_sessions(const fs::path& file) {
-  Json record = Json::parse(read_text_file(file));
+  Json record = parse_json<Json>(read_text_file(file));
   if (!record.at("sessions").is_array()) throw Error("sessions: expected an array");
   return record;
 }

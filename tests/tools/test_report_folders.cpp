@@ -64,6 +64,9 @@ TEST_CASE("report: errors name the file and the line, and leave an old page alon
   append(run + "/run.json", "{");
   fails({"run.json"});
   fs::remove(run + "/run.json");
+  append(run + "/run.json", std::string(200000, '[') + std::string(200000, ']'));
+  fails({"run.json", "64 levels"});
+  fs::remove(run + "/run.json");
   write_file_atomically(run + "/genotype.txt", std::string_view("what\n"));
   fails({"genotype.txt", "what"});
   fs::remove(run + "/genotype.txt");

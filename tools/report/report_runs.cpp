@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "engine/files.h"
+#include "engine/parse_json.h"
 #include "nas/options/option_check.h"
 #include "nas/options/train_options.h"
 #include "nas/search/search_inputs.h"
@@ -105,7 +106,7 @@ void read_log(RecordedRun& run, std::vector<std::string>& notes) {
       return;
     }
     try {
-      Json epoch = Json::parse(line);
+      Json epoch = parse_json<Json>(line);
       check_epoch(epoch, run.options, number - 1);
       run.epochs.push_back(std::move(epoch));
     } catch (const std::exception& failure) {
@@ -131,8 +132,8 @@ void read_machine(RecordedRun& run) {
   const fs::path file = run.folder / "run.json";
   if (!is_there(file)) return;
   try {
-    run.machine = Json::parse(read_text_file(file));
-  } catch (const Json::exception& failure) {
+    run.machine = parse_json<Json>(read_text_file(file));
+  } catch (const std::exception& failure) {
     throw Error(file.string() + ": no JSON: " + failure.what());
   }
 }

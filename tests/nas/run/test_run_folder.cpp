@@ -370,8 +370,11 @@ TEST_CASE("run directory: a broken run.json is kept beside a new one") {
   const TemporaryFolder folder;
   const SearchOptions options = options_in(folder.path / "run");
   const RunFolder run = RunFolder::open(options);
-  for (const char* broken : {"{\"sessions\": [", "{\"sessions\": 3}", "[]", ""}) {
-    drnas::write_file_atomically(run.session_path(), std::string_view(broken));
+  const std::string deep(200000, '['), closed(200000, ']');
+  for (const std::string& broken :
+       {std::string("{\"sessions\": ["), std::string("{\"sessions\": 3}"), std::string("[]"),
+        std::string(), "{\"sessions\": " + deep + closed + "}"}) {
+    drnas::write_file_atomically(run.session_path(), broken);
     const std::string warning =
         run.begin_session(SearchOptions::program, options.command, drnas::Device::cpu);
     CHECK(warning.find(run.session_path().string()) == 0);
