@@ -103,8 +103,12 @@ std::optional<SafetensorsParts> take_apart(Input file) {
 Bytes put_together(SafetensorsParts parts) {
   const auto metadata = parts.header.find(metadata_name);
   if (metadata != parts.header.end() && metadata->is_object() && metadata->contains(checksum_key)) {
+    (*metadata)[checksum_key] = "";
+    const std::string header = text_of(parts.header);
     char text[9];
-    std::snprintf(text, sizeof text, "%08x", crc32c(std::as_bytes(std::span(parts.data))));
+    std::snprintf(
+        text, sizeof text, "%08x",
+        crc32c(std::as_bytes(std::span(parts.data)), crc32c(std::as_bytes(std::span(header)))));
     (*metadata)[checksum_key] = text;
   }
   return with_length(text_of(parts.header), parts.data);
