@@ -12,7 +12,8 @@ import time
 
 FOLDER = pathlib.Path()  # of the programs
 SANITIZED = False  # sanitizers multiply time and memory: only hangs show there
-SECONDS, MEGABYTES = 10, 2048  # what a run may take
+SECONDS, MEGABYTES = 10, 2048  # what a run may take; seconds of a processor, so that a busy machine changes nothing
+PATIENCE = 20  # as many seconds of the clock for each of them, then it hangs
 LONGEST_LINE = 5000  # of an error, which may repeat a path
 
 
@@ -22,9 +23,9 @@ class Outcome:
     status: int  # of the process; minus the signal that ended it
     out: str
     err: str
-    seconds: float
+    seconds: float  # of a processor
     megabytes: float  # the most that was resident
-    late: bool  # ended by this test
+    late: bool  # took more, or was ended by this test
 
     def said(self):
         """All but the length of it."""
@@ -41,14 +42,14 @@ def path(name):
 def wait(process, seconds):
     """Status, resource use, and whether the process had to be ended."""
     deadline = time.monotonic() + seconds
-    late = False
+    ended = False
     while True:
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
         if pid:
             process.returncode = os.waitstatus_to_exitcode(status)
-            return process.returncode, usage, late
-        if not late and time.monotonic() > deadline:
-            late = True
+            return process.returncode, usage, ended
+        if not ended and time.monotonic() > deadline:
+            ended = True
             process.send_signal(signal.SIGKILL)
         time.sleep(0.002)
 
@@ -57,16 +58,16 @@ def run(command, folder, seconds=SECONDS):
     """The program in `folder`, with one thread unless the command says otherwise."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "LC_ALL": "C.UTF-8"}
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        start = time.monotonic()
         with subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
                               env=environment) as process:
-            status, usage, late = wait(process, seconds * (20 if SANITIZED else 1))
-        seconds = time.monotonic() - start
+            status, usage, ended = wait(process, seconds * PATIENCE)
+        taken = usage.ru_utime + usage.ru_stime
+        late = ended or (taken > seconds and not SANITIZED)
         texts = []
         for stream in (out, err):
             stream.seek(0)
             texts.append(stream.read().decode("utf-8", "replace"))
-    return Outcome(command, status, *texts, seconds, usage.ru_maxrss / 1024, late)
+    return Outcome(command, status, *texts, taken, usage.ru_maxrss / 1024, late)
 
 
 def run_all(commands, folder, seconds=SECONDS):

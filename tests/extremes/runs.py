@@ -15,7 +15,7 @@ ALL = False  # the longer tables
 SIDE = 8
 SMALL = ["--dataset", "image-folder", "--data", "few", "--image-size", str(SIDE), "--channels", "4", "--cells", "1",
          "--epochs", "1", "--batch-size", "4", "--quiet"]
-DARTS = ["--space", "darts", "--image-size", "32", "--cells", "3"]
+DARTS = ["--space", "darts", "--cells", "3"]
 DATA = {
     "few": {"classes": 2, "per_class": 4},
     "one-each": {"classes": 10},
@@ -32,7 +32,7 @@ ROWS = [
     ("one image per class", "train", "one-each", [], "finish"),
     ("one image per class, DARTS", "train", "one-each", DARTS_CELL, "finish"),
     ("1000 classes", "search", "thousand", ["--batch-size", "64"], "finish"),
-    ("1000 classes, DARTS", "search", "thousand", [*DARTS, "--image-size", "16", "--batch-size", "256"], "finish"),
+    ("1000 classes, DARTS", "search", "thousand", [*DARTS, "--batch-size", "256"], "finish"),
     ("1000 classes", "train", "thousand", ["--batch-size", "64"], "finish"),
     ("one class", "search", "one-class", ["--batch-size", "2"], "finish"),
     ("one class", "train", "one-class", [], "finish"),
@@ -41,7 +41,7 @@ ROWS = [
     ("batch of one", "search", "few", ["--batch-size", "1"], "finish"),
     ("batch of one, DARTS", "search", "few", [*DARTS, "--batch-size", "1"], "finish"),
     ("batch of one, ImageNet stem", "search", "few",
-     [*DARTS, "--stem", "imagenet", "--batch-size", "1"], "either"),
+     [*DARTS, "--image-size", "32", "--stem", "imagenet", "--batch-size", "1"], "either"),
     ("batch of one", "train", "few", ["--batch-size", "1"], "finish"),
     ("batch of one, DARTS", "train", "few", [*DARTS_CELL, "--batch-size", "1"], "finish"),
     ("batch of all", "search", "few", ["--batch-size", "4"], "finish"),
