@@ -56,9 +56,9 @@ test-sanitize: ## all tests with address, undefined-behaviour and leak sanitizer
 	@$(MAKE) --no-print-directory all PRESET=$(watched) BUILD=build-$(watched)
 	ctest --test-dir build-$(watched) --output-on-failure -j $(JOBS)
 
-test-sanitize-quick: deps ## of these what needs no search or training: minutes
-	@$(MAKE) --no-print-directory quick-sanitized PRESET=sanitize BUILD=build-sanitize
-	ctest --test-dir build-sanitize -L sanitize-quick --output-on-failure -j $(JOBS)
+test-sanitize-quick: deps ## readers, files, run folders, options and programs with address and undefined-behaviour sanitizers
+	@$(MAKE) --no-print-directory quick-sanitized PRESET=sanitize-quick BUILD=build-sanitize-quick
+	ctest --test-dir build-sanitize-quick -L sanitize-quick --output-on-failure -j $(JOBS)
 
 quick-sanitized:
 	@$(call configure,--preset $(PRESET))
@@ -112,8 +112,8 @@ lint: ## layout, include direction, vendor headers, length of files and function
 	@tools/lint.sh
 
 clean: ## remove build folders
-	rm -rf build build-cpu build-fuzz build-gpu build-sanitize build-thread build-valgrind build-release build-lint build-aarch64 \
-	  drnas_search drnas_train drnas_report
+	rm -rf build build-cpu build-fuzz build-gpu build-sanitize build-sanitize-quick build-thread build-valgrind build-release \
+	  build-lint build-aarch64 drnas_search drnas_train drnas_report
 
 help: ## this list
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-18s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-20s %s\n", $$1, $$2}'

@@ -6,6 +6,7 @@
 # report stands in tests/sanitizers/exceptions.cmake.
 set(DRNAS_SANITIZE OFF CACHE STRING "What watches the tests: OFF, address, thread, valgrind")
 set_property(CACHE DRNAS_SANITIZE PROPERTY STRINGS OFF address thread valgrind)
+option(DRNAS_SANITIZE_KERNELS "Sanitize kernels/ too; OFF compiles these three times as fast" ON)
 
 # What a test's program runs under, the settings of all tests, and what tests/sanitizers/planted.cpp must be caught at.
 set(DRNAS_TEST_LAUNCHER "")
@@ -66,6 +67,13 @@ if(DRNAS_FUZZ)
     $<${DRNAS_FUZZED}:-fsanitize=fuzzer-no-link,address,undefined;-fno-sanitize-recover=all>)
   target_link_options(drnas_flags INTERFACE -fsanitize=address,undefined)
 endif()
+
+# Sources that stay without, in the folder of the caller.
+function(drnas_do_not_sanitize)
+  if(DRNAS_SANITIZE_LINK)
+    set_source_files_properties(${ARGN} PROPERTIES COMPILE_OPTIONS -fno-sanitize=all)
+  endif()
+endfunction()
 
 # In exceptions.cmake: under TOOL the tests whose names match REGEX are not run. TARGETS: programs that none but these need.
 function(drnas_do_not_run TOOL REGEX REASON)
