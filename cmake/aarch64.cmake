@@ -12,3 +12,5 @@ set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
 set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64 -L ${DRNAS_SYSROOT})
 # The emulator finds libraries in the sysroot; a search path inside the programs would only hide them.
 set(CMAKE_SKIP_BUILD_RPATH ON)
+# libpng needs zlib's shared library, which lies outside usr.
+set(CMAKE_EXE_LINKER_FLAGS_INIT "-Wl,-rpath-link,${DRNAS_SYSROOT}/lib/aarch64-linux-gnu")
