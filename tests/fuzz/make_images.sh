@@ -35,5 +35,5 @@ make tga-palette tga -type Palette -colors 9
 make psd psd
 make ppm ppm
 make pgm pgm -colorspace Gray
-make webp webp
-mv "$out/good-webp" "$out/webp" # of no use where no decoder of WebP is built in
+make webp webp -quality 60
+make webp-lossless webp -define webp:lossless=true

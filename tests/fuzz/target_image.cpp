@@ -9,9 +9,8 @@ using namespace drnas::fuzz;
 
 namespace {
 
-bool read(Input input) {
-  static const Folder folder;
-  const fs::path file = folder.write("image", input);
+/// False where it is refused.
+bool decode(const fs::path& file) {
   return accepts([&] {
     constexpr int size = 24;
     const readers::DecodedImage image(file);
@@ -28,6 +27,12 @@ bool read(Input input) {
     readers::resize_to_square(view, size, part.data());
     require(sum != 0 || part == Bytes(part.size()), "a black image that is none when resized");
   });
+}
+
+/// TGA files are known by their names alone.
+bool read(Input input) {
+  static const Folder folder;
+  return decode(folder.write("image", input)) || decode(folder.write("image.tga", input));
 }
 
 }  // namespace
