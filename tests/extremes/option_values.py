@@ -42,7 +42,7 @@ def given(name, value):
 def names_of(name, kind, value):
     """What an error must hold one of: the option, or of a file the file."""
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-    files = [text[:40].replace("\n", "\\n").replace("\x01", "\\x01").replace("\x1b", "\\x1b")]
+    files = ["".join(c if c.isprintable() else " " for c in text[:40])]  # as an error shows it
     return [f"--{name}", *OTHER_NAMES.get(name, []), *(files if kind in ("FILE", "DIR", "CELL") and text else [])]
 
 
