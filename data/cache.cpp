@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <fstream>
@@ -14,6 +15,7 @@
 #include <span>
 
 #include "engine/files.h"
+#include "engine/parse_json.h"
 #include "kernels/core/error.h"
 
 namespace drnas::cache {
@@ -102,7 +104,7 @@ std::optional<Dataset> read_or_throw(const std::filesystem::path& file, const Ke
   std::vector<char> text;
   if (!read_values(in, text, prefix.header_bytes, crc)) return {};
   Dataset dataset;
-  if (!accept_header(Json::parse(text.begin(), text.end()), key, dataset)) return {};
+  if (!accept_header(parse_json<Json>({text.data(), text.size()}), key, dataset)) return {};
   std::uint64_t expected = sizeof(prefix) + prefix.header_bytes;
   for (const ImageSet* set : {&dataset.train, &dataset.test}) {
     if (set->count < 1 || set->count > static_cast<std::int64_t>(total)) return {};

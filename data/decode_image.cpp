@@ -39,10 +39,10 @@ std::uint8_t* Pixels::make(std::int64_t width, std::int64_t height) {
     throw Error("an image of " + std::to_string(width) + " x " + std::to_string(height) +
                 " pixels, expected sides of 1 to " + std::to_string(longest_side) + " and " +
                 std::to_string(most_pixels) + " pixels at most");
-  data_ =
-      std::make_unique_for_overwrite<std::uint8_t[]>(static_cast<std::size_t>(3 * width * height));
   width_ = width;
   height_ = height;
+  data_ =
+      std::make_unique_for_overwrite<std::uint8_t[]>(static_cast<std::size_t>(3 * width * height));
   return data_.get();
 }
 

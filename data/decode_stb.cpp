@@ -116,14 +116,14 @@ Promise tga_promise(ImageBytes bytes) {
 struct Reader {
   ImageBytes rest;
   bool overrun = false;
-  int refill = 0;  ///< size of its buffer, as the first call tells; only a refill may get less
+  const char* buffer = nullptr;  ///< stb's own, as the first call tells: what fills it may get less
 
   static int read(void* self, char* to, int wanted) {
     auto& reader = *static_cast<Reader*>(self);
-    if (reader.refill == 0) reader.refill = wanted;
+    if (reader.buffer == nullptr) reader.buffer = to;
     const std::size_t count = std::min(reader.rest.size(), static_cast<std::size_t>(wanted));
     const bool is_short = count < static_cast<std::size_t>(wanted);
-    reader.overrun |= is_short && (count == 0 || wanted != reader.refill);
+    reader.overrun |= is_short && (count == 0 || to != reader.buffer);
     if (count > 0) std::memcpy(to, reader.rest.data(), count);
     reader.rest = reader.rest.subspan(count);
     return static_cast<int>(count);

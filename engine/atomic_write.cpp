@@ -33,12 +33,16 @@ std::filesystem::path temporary_of(const std::filesystem::path& path) {
   return temporary;
 }
 
+}  // namespace
+
 bool is_temporary_of(std::string_view name, const std::string& file) {
   if (name.size() != file.size() + 1 + tag_length + temporary_end.size()) return false;
   if (!name.starts_with(file + ".") || !name.ends_with(temporary_end)) return false;
   const std::string_view tag = name.substr(file.size() + 1, tag_length);
   return tag.find_first_not_of("0123456789abcdef") == tag.npos;
 }
+
+namespace {
 
 /// Removes what processes that were killed have left. A writer holds a lock of its temporary file.
 void remove_leftovers(const std::filesystem::path& path) {
@@ -73,11 +77,8 @@ Descriptor create_temporary(const std::filesystem::path& path, std::filesystem::
 
 /// 0 or the errno of the first failure.
 int write_and_sync(const Descriptor& file, std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(file.number(), bytes.data(), bytes.size());
-    if (written < 0 && errno != EINTR) return errno;
-    if (written > 0) bytes = bytes.subspan(static_cast<std::size_t>(written));
-  }
+  const int code = write_all(file.number(), bytes);
+  if (code != 0) return code;
   return ::fsync(file.number()) == 0 ? 0 : errno;
 }
 

@@ -4,8 +4,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -31,6 +34,16 @@ class Descriptor {
  private:
   int number_;
 };
+
+/// Writes all of it; 0 or the errno of the failure.
+inline int write_all(int descriptor, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(descriptor, bytes.data(), bytes.size());
+    if (written < 0 && errno != EINTR) return errno;
+    if (written > 0) bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
+  return 0;
+}
 
 /// "cannot WHAT PATH: reason".
 [[noreturn]] inline void fail_with_errno(const char* what, const std::filesystem::path& path,

@@ -18,6 +18,9 @@ namespace drnas {
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
 
+/// Is `name` what a temporary file of write_file_atomically() for a file of the name `file` has?
+bool is_temporary_of(std::string_view name, const std::string& file);
+
 /// The whole file, which must be a regular one; throws Error naming it when it cannot be read or
 /// there is no memory for it.
 std::vector<std::byte> read_file(const std::filesystem::path& path);

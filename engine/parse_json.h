@@ -16,6 +16,13 @@ inline void require_shallow_json(int depth) {
     throw Error("nested in more than " + std::to_string(deepest_json) + " levels");
 }
 
+/// What was wrong, without the library's name and number of it.
+inline std::string json_reason(const std::exception& failure) {
+  const std::string what = failure.what();
+  const std::size_t end = what.starts_with("[json.") ? what.find("] ") : what.npos;
+  return end == what.npos ? what : what.substr(end + 2);
+}
+
 /// The text as JSON. Throws Error where it is nested deeper than any file of ours, and what `Json`
 /// throws where it is none.
 template <class Json>

@@ -85,6 +85,9 @@ int search_one(const SearchOptions& options) {
 /// OUT holds the configuration of all, so that --resume knows it for the seeds still to come.
 int search_seeds(const SearchOptions& options) {
   const RunFolder directory = RunFolder::open(options);
+  if (std::filesystem::exists(directory.checkpoint_path()))
+    throw Error(directory.checkpoint_path().string() +
+                ": belongs to one search, expected no seeds in the config.toml beside it");
   std::vector<SearchResult> results;
   for (const std::uint64_t seed : options.seeds) {
     results.push_back(search(options_for_seed(options, seed)));

@@ -178,7 +178,8 @@ DRNAS_HD inline double concentration_of(double alpha) {
   return alpha > 0.0 ? alpha + 1.0 : std::exp(alpha < least ? least : alpha);
 }
 
-/// dbeta/dalpha = 1 above zero, e^alpha = beta elsewhere.
+/// dbeta/dalpha = 1 above zero, e^alpha = beta elsewhere; below the least it stays at e^-350, so
+/// that alpha can come back.
 DRNAS_HD inline double concentration_slope(double alpha, double beta) {
   return alpha > 0.0 ? 1.0 : beta;
 }

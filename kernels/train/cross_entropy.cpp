@@ -18,8 +18,7 @@ double log_sum_exp(const float* logits, int classes) {
 /// Logits that rank before the label's.
 int rank_of(const float* logits, int classes, int label) {
   int rank = 0;
-  for (int k = 0; k < classes; ++k)
-    rank += logits[k] > logits[label] || (logits[k] == logits[label] && k < label);
+  for (int k = 0; k < classes; ++k) rank += ranks_before(logits[k], k, logits[label], label);
   return rank;
 }
 

@@ -33,7 +33,7 @@ __device__ void add_row(const CrossEntropy& p, const T* row, int label, int lane
   for (int k = lane; k < p.classes; k += warp_lanes) {
     const float logit = static_cast<float>(row[k]);
     logits += logit;
-    rank += logit > wanted || (logit == wanted && k < label);
+    rank += ranks_before(logit, k, wanted, label);
   }
   const double mean_logit = warp_sum(logits) / p.classes;
   rank = warp_sum(rank);

@@ -53,7 +53,7 @@ OptionRows<O> common_data_rows() {
   return {
       {"dataset", &O::dataset, data, "NAME", result, data_names},
       {"data", &O::data, data, "DIR", input, "folder of the data set"},
-      {"cache", &O::cache, data, "FILE", reporting,
+      {"cache", &O::cache, data, "FILE", place,
        "packed copy of the decoded data (default: beside the data)"},
       {"image-size", &O::image_size, data, "PIXELS", result,
        "side of synthetic images, and to which an image folder is resized"},

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "engine/crc32c.h"
+#include "engine/descriptor.h"
 #include "kernels/core/error.h"
 
 namespace drnas {
@@ -129,10 +130,6 @@ std::string next_name(const fs::path& folder) {
   return std::string(name_start) + std::to_string(seconds) + ".drnas-" + number;
 }
 
-[[noreturn]] void fail(const fs::path& path) {
-  throw Error("cannot write " + path.string() + ": " + std::strerror(errno));
-}
-
 }  // namespace
 
 std::uint32_t masked_crc32c(std::string_view bytes) {
@@ -167,7 +164,7 @@ EventFile::EventFile(const fs::path& folder) {
   if (code) throw Error("cannot create " + folder.string() + ": " + code.message());
   path_ = folder / next_name(folder);
   descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) fail(path_);
+  if (descriptor_ < 0) fail_with_errno("write", path_, errno);
   append(event(0).bytes(3, "brain.Event:2").text());  // file_version 3
 }
 
@@ -185,12 +182,8 @@ void EventFile::append(std::string_view event) {
   const std::string length = little_endian(static_cast<std::uint64_t>(event.size()));
   const std::string record = length + little_endian(masked_crc32c(length)) + std::string(event) +
                              little_endian(masked_crc32c(event));
-  std::string_view rest = record;
-  while (!rest.empty()) {
-    const ssize_t written = ::write(descriptor_, rest.data(), rest.size());
-    if (written < 0 && errno != EINTR) fail(path_);
-    if (written > 0) rest.remove_prefix(static_cast<std::size_t>(written));
-  }
+  const int code = write_all(descriptor_, std::as_bytes(std::span(record)));
+  if (code != 0) fail_with_errno("write", path_, code);
 }
 
 }  // namespace drnas

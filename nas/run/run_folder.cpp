@@ -28,8 +28,7 @@ constexpr const char* config_name = "config.toml";
 bool is_free(const fs::path& folder) {
   std::error_code code;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, code)) {
-    const std::string name = entry.path().filename().string();
-    if (!name.starts_with(config_name) || !name.ends_with(".tmp")) return false;
+    if (!is_temporary_of(entry.path().filename().native(), config_name)) return false;
   }
   return !code;
 }
@@ -72,22 +71,21 @@ std::shared_ptr<const Descriptor> lock_folder(const fs::path& folder) {
   return held;
 }
 
-/// All of the text at the end of the file, on the disk; 0 or the errno of the first failure.
-int append_and_sync(const Descriptor& file, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = ::write(file.number(), text.data(), text.size());
-    if (written < 0 && errno != EINTR) return errno;
-    if (written > 0) text.remove_prefix(static_cast<std::size_t>(written));
-  }
+/// The text at the end of the file, on the disk; 0 or the errno of the first failure.
+int append_and_sync(const Descriptor& file, const std::string& text) {
+  const int code = write_all(file.number(), std::as_bytes(std::span(text)));
+  if (code != 0) return code;
   return ::fsync(file.number()) == 0 ? 0 : errno;
 }
 
 /// The object of a line of the log is that of an epoch.
 bool is_of_epoch(std::string_view line, int epoch) {
-  const Json object = Json::parse(line, nullptr, false);
-  if (!object.is_object()) return false;
-  const auto number = object.find("epoch");
-  return number != object.end() && number->is_number_integer() && *number == epoch;
+  try {
+    const Json number = parse_json<Json>(line).at("epoch");
+    return number.is_number_integer() && number == epoch;
+  } catch (const std::exception&) {
+    return false;
+  }
 }
 
 /// With bytes that are no UTF-8, as a path may have, replaced.
@@ -171,9 +169,13 @@ std::string RunFolder::begin_session(const char* program, const std::vector<std:
       const fs::path kept = path_ / "run.json.broken";
       fs::rename(session_path(), kept, ignored);
       warning = session_path().string() + ": no record of a run's sessions, kept as " +
-                kept.filename().string() + ": " + failure.what();
+                kept.filename().string() + ": " + json_reason(failure);
     }
   }
+  const auto threads = record.find("threads");
+  if (warning.empty() && threads != record.end() && *threads != session["threads"])
+    warning = "threads: " + session["threads"].dump() + ", the run began with " + threads->dump() +
+              ": its sums are rounded differently from here on";
   record["sessions"].push_back(session);
   write_file_atomically(session_path(), json_text(record));
   return warning;

@@ -33,13 +33,15 @@ class RunFolder {
   std::filesystem::path genotype_path() const { return path_ / "genotype.txt"; }
   std::filesystem::path checkpoint_path() const { return path_ / "checkpoint.safetensors"; }
   std::filesystem::path weights_path() const { return path_ / "weights.safetensors"; }
-  /// The stored options that can change results, as TOML lines: what a checkpoint belongs to.
+  /// The stored options that can change results or say where the images lie, as TOML lines: what a
+  /// checkpoint belongs to.
   const std::string& configuration() const { return configuration_; }
 
   /// Adds this process to run.json: the program, what session_facts() says and the command; a new
   /// run's facts stand at the top as well as first in the list `sessions`, to which each resumed
   /// one is added. A run.json that cannot be understood is kept as run.json.broken, and a new one
-  /// begun: the results do not depend on it. Returns a line that says so, or an empty one.
+  /// begun: the results do not depend on it. Returns a line that says so, or that this session has
+  /// another number of threads than the first, or an empty one.
   std::string begin_session(const char* program, const std::vector<std::string>& command,
                             Device device) const;
   /// Appends one line, given without its end, to log.jsonl and waits until it is on the disk. Where

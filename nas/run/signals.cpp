@@ -6,13 +6,14 @@
 namespace drnas {
 namespace {
 
-volatile sig_atomic_t received = 0;
+volatile sig_atomic_t received = 0, hang_ups_ignored = 0;
 
 constexpr int stopping[] = {SIGINT, SIGTERM, SIGHUP};
 
 extern "C" void drnas_note_stop_signal(int number) {
   received = number;
-  for (const int each : stopping) signal(each, SIG_DFL);
+  for (const int each : stopping)
+    if (each != SIGHUP || !hang_ups_ignored) signal(each, SIG_DFL);
 }
 
 }  // namespace
@@ -23,11 +24,10 @@ void catch_stop_signals() {
   action.sa_handler = drnas_note_stop_signal;
   action.sa_flags = SA_RESTART;  // reads and writes in progress are not cut short
   sigemptyset(&action.sa_mask);
-  for (const int each : stopping) {
-    struct sigaction before {};
-    const bool ignored = sigaction(each, nullptr, &before) == 0 && before.sa_handler == SIG_IGN;
-    if (each != SIGHUP || !ignored) sigaction(each, &action, nullptr);
-  }
+  struct sigaction before {};
+  hang_ups_ignored = sigaction(SIGHUP, nullptr, &before) == 0 && before.sa_handler == SIG_IGN;
+  for (const int each : stopping)
+    if (each != SIGHUP || !hang_ups_ignored) sigaction(each, &action, nullptr);
   signal(SIGPIPE, SIG_IGN);
 }
 

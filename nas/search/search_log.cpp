@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/files.h"
+#include "engine/parse_json.h"
 #include "nas/search/search_events.h"
 
 namespace drnas {
@@ -110,7 +111,7 @@ std::vector<EpochSigns> logged_signs(const std::filesystem::path& log, const Sea
     const std::string_view object(text.data() + begin, end - begin);
     begin = end + 1;
     try {
-      const Json epoch = Json::parse(object);
+      const Json epoch = parse_json<Json>(object);
       const Architecture a = space.parse(epoch.at("genotype").get<std::string>(), "genotype");
       const Json& loss = epoch.at("val_loss");  // null where it was not finite
       EpochSigns signs{

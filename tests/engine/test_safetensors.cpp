@@ -303,7 +303,7 @@ TEST_CASE("safetensors: malformed headers are refused with what was expected") {
   CHECK(error_of_reading(temporary.path) == "");
   // The checksum is taken of a copy, which needs stack for every level.
   const std::string deep = std::string(200000, '[') + std::string(200000, ']');
-  write_by_hand(temporary.path, R"({"__metadata__":{"crc32c":"0"},"x":)" + deep + "}", 0);
+  write_by_hand(temporary.path, R"({"__metadata__":{"checksum":"0"},"x":)" + deep + "}", 0);
   CHECK(has(error_of_reading(temporary.path), "the header is nested too deep"));
   std::string huge(8, '\xff');
   drnas::write_file_atomically(temporary.path, huge + "{}");

@@ -12,7 +12,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::size_t prefix_bytes = 8;
-constexpr const char *metadata_name = "__metadata__", *checksum_key = "crc32c";
+constexpr const char *metadata_name = "__metadata__", *checksum_key = "checksum";
 
 Bytes with_length(std::string_view header, Input data) {
   const std::uint64_t length = header.size();

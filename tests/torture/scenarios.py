@@ -41,7 +41,6 @@ class Scenario:
     program: str
     arguments: tuple
     targets: tuple
-    unstored: tuple = ()  # arguments that --resume does not know from the folder
     images: bool = False
     many: bool = False  # several runs: the folder itself holds no log
 
@@ -52,7 +51,7 @@ class Scenario:
     def again(self, torture, folder, more=()):
         """The command that goes on with what is there: a folder without a configuration was not begun."""
         if (folder / "run" / "config.toml").exists():
-            return [torture.program(self.program), "--out", "run", "--resume", *self.unstored]
+            return [torture.program(self.program), "--out", "run", "--resume"]
         return self.first(torture, more)
 
     def prepare(self, torture, folder):
@@ -91,8 +90,7 @@ ALL = (
     Scenario("seeds", "drnas_search", searching("--limit-train", "320", "--epochs", "2", "--seeds", "1,2,3"),
              FILES + ("seed-2",), many=True),
     Scenario("then-train", "drnas_search", searching("--limit-train", "320", "--epochs", "2", "--then-train",
-                                                     "--train-epochs", "3"), FILES + ("weights", "train"),
-             unstored=("--then-train", "--train-epochs", "3")),
+                                                     "--train-epochs", "3"), FILES + ("weights", "train")),
     Scenario("training", "drnas_train", searching("--limit-train", "320", "--epochs", "4", threads=1),
              FILES + ("weights",)),
     Scenario("cache", "drnas_search", ("--dataset", "image-folder", "--data", "data", *searching(

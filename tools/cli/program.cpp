@@ -17,10 +17,12 @@ int run_program(int argc, char** argv, int (*run)(const std::vector<std::string>
   let_large_writes_fail();
   try {
     const int status = run({argv + 1, argv + argc});
-    if (!std::cout.flush()) throw Error("cannot write to standard output: full, or closed");
+    // A run that was stopped says so: its terminal may be gone.
+    if (status == 0 && !std::cout.flush())
+      throw Error("cannot write to standard output: full, or closed");
     return status;
   } catch (const std::bad_alloc&) {
-    std::cerr << "error: out of memory, expected more, or a smaller --batch-size" << std::endl;
+    std::cerr << "error: out of memory" << std::endl;
   } catch (const std::exception& error) {
     std::cerr << error_line(error.what()) << std::endl;
   }

@@ -43,19 +43,27 @@ fs::path free_run_directory(const TrainOptions& o) {
   return free_path(fs::path("runs") / ("train-" + o.dataset + "-seed" + std::to_string(o.seed)));
 }
 
-/// Of the file's training, with what was given.
+/// Of the file's training what describes its network and its images, and what was given: a file
+/// from elsewhere decides on nothing else.
 TrainOptions evaluation_options(const TrainOptions& options,
                                 const std::vector<GivenOption>& given) {
-  TrainOptions of_file = stored_train_options(options.evaluate);
-  // A file from elsewhere names neither a file to write nor what to compute on.
-  of_file.cache.clear();
-  of_file.device = TrainOptions{}.device;
-  apply_options(of_file, given);
-  of_file.out = options.evaluate.parent_path() / ".";  // nothing is written
-  return of_file;
+  const TrainOptions of_file = stored_train_options(options.evaluate);
+  TrainOptions chosen = train_preset_options(of_file.preset);
+  for (const char* name : {"genotype", "channels", "cells", "stem", "auxiliary-weight", "dataset",
+                           "data", "image-size", "augment"})
+    copy_option(chosen, of_file, *find_option_of<TrainOptions>(name));
+  chosen.colour_jitter = false;  // of training images, as is cutout
+  chosen.cutout = 0;
+  apply_options(chosen, given);
+  chosen.evaluate = options.evaluate;
+  chosen.out = options.evaluate.parent_path() / ".";  // nothing is written
+  return chosen;
 }
 
 void complete(TrainOptions& options, const std::vector<GivenOption>& given) {
+  for (const GivenOption& option : given)  // as of a shell's variable that is not set
+    if (option.name == "evaluate" && option.value.empty())
+      throw Error("--evaluate: expected a checkpoint or weights file");
   if (!options.evaluate.empty()) {
     options = evaluation_options(options, given);
   } else {

@@ -110,7 +110,7 @@ void read_log(RecordedRun& run, std::vector<std::string>& notes) {
       check_epoch(epoch, run.options, number - 1);
       run.epochs.push_back(std::move(epoch));
     } catch (const std::exception& failure) {
-      throw Error(where + ": no epoch of a search: " + failure.what());
+      throw Error(where + ": no epoch of a search: " + json_reason(failure));
     }
   }
 }
@@ -134,7 +134,7 @@ void read_machine(RecordedRun& run) {
   try {
     run.machine = parse_json<Json>(read_text_file(file));
   } catch (const std::exception& failure) {
-    throw Error(file.string() + ": no JSON: " + failure.what());
+    throw Error(file.string() + ": no JSON: " + json_reason(failure));
   }
 }
 

@@ -52,7 +52,11 @@ TEST_CASE("cuda: cross entropy of large logits is finite, equal logits rank by i
   c.scale = 1;
   for (int i = 0; i < 12; ++i) c.labels[i] = i;
   compare(c);
-  const Results got = OnDevice{}([&](auto& b) { return c.forward(b); });
+  Results got = OnDevice{}([&](auto& b) { return c.forward(b); });
   CHECK(got.at("result")[1] == 1);
   CHECK(got.at("result")[2] == 5);
+  c.logits.assign(c.logits.size(), std::numeric_limits<double>::quiet_NaN());
+  got = OnDevice{}([&](auto& b) { return c.forward(b); });
+  CHECK(got.at("result")[1] == 0);
+  CHECK(got.at("result")[2] == 0);
 }

@@ -191,6 +191,22 @@ TEST_CASE("cross_entropy: large logits stay finite, equal ones rank by index") {
   CHECK(r.at("result")[2] == 2);
 }
 
+TEST_CASE("cross_entropy: what is no number is no hit") {
+  auto rng = generator(19);
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  CrossEntropyCase c(rng, 3, 10, 0);
+  c.logits.assign(30, 0.0);
+  for (int k = 0; k < 10; ++k) c.logits[k] = nan;  // a network that has diverged
+  c.logits[10 + 2] = nan;                          // the label's
+  c.logits[20 + 7] = nan;                          // another one
+  c.logits[20 + 2] = 1;
+  c.labels = {0, 2, 2};
+  const Results r = OnCpu{}([&](auto& b) { return c.forward(b); });
+  CHECK(std::isnan(r.at("result")[0]));
+  CHECK(r.at("result")[1] == 0);
+  CHECK(r.at("result")[2] == 1);
+}
+
 TEST_CASE("cross_entropy: a batch of one image, with equal logits and with those of +-1e4") {
   auto rng = generator(18);
   for (const int classes : {1, 2, 1000})

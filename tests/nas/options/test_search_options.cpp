@@ -249,7 +249,6 @@ TEST_CASE("search options: validate names option, value and expectation") {
       {"stage-epochs", "0", {"1 to 100000 epochs a stage"}},
       {"stage-epochs", "2147483647,2147483647", {"1 to 100000 epochs a stage"}},
       {"data", "caf\xe9", {"UTF-8"}},
-      {"cache", "\xff", {"UTF-8"}},
       {"batch-size", "0", {"1 to"}},
       {"learning-rate", "0", {"above 0"}},
       {"learning-rate", "inf", {"finite"}},

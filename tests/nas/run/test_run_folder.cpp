@@ -263,7 +263,10 @@ TEST_CASE("signals: a closed pipe, and a SIGHUP that nohup ignores, end nothing"
     signal(SIGHUP, SIG_IGN);
     drnas::catch_stop_signals();
     for (const int number : {SIGPIPE, SIGHUP}) raise(number);
-    _exit(drnas::stop_signal());
+    if (drnas::stop_signal() != 0) _exit(1);
+    raise(SIGTERM);
+    raise(SIGHUP);  // while the checkpoint is written
+    _exit(drnas::stop_signal() == SIGTERM ? 0 : 2);
   }
   int status = 0;
   REQUIRE(waitpid(child, &status, 0) == child);
@@ -364,6 +367,13 @@ TEST_CASE("run directory: run.json says what ran, and a resumed run has both ses
   CHECK(second["sessions"][1]["command"] == nlohmann::json{"drnas_search", "--resume"});
   second["sessions"].erase(1);
   CHECK(second == first);
+  const int threads = omp_get_max_threads();
+  omp_set_num_threads(threads + 1);
+  const std::string note =
+      run.begin_session(SearchOptions::program, options.command, drnas::Device::cpu);
+  omp_set_num_threads(threads);
+  CHECK(note == "threads: " + std::to_string(threads + 1) + ", the run began with " +
+                    std::to_string(threads) + ": its sums are rounded differently from here on");
 }
 
 TEST_CASE("run directory: a broken run.json is kept beside a new one") {

@@ -3,9 +3,11 @@
 #include "nas/training/train.h"
 
 #include <doctest/doctest.h>
+#include <omp.h>
 
 #include <algorithm>
 #include <cmath>
+#include <sstream>
 
 #include "engine/gpu.h"
 #include "engine/parameters/checkpoint.h"
@@ -21,6 +23,7 @@
 #include "tests/parity/golden.h"
 #include "tests/support/change_tensor.h"
 #include "tests/support/option_files.h"
+#include "tools/cli/train_cli.h"
 
 namespace fs = std::filesystem;
 using namespace drnas;
@@ -169,8 +172,6 @@ TEST_CASE("training: a file that claims another network is refused before memory
     check_fails([&] { evaluate(file, "channels", "1024"); }, {file.string(), "shape"});
     CHECK(Allocator::of(Device::cpu).counters().peak < (1 << 20));
     check_fails([&] { evaluate(file, "cells", "2"); }, {file.string(), "found none"});
-    check_fails([&] { require_memory(machine_memory() + 1, Device::cpu); },
-                {"this machine has", "--batch-size"});
     // Fewer weights than the file has.
     std::string simple = cell;
     simple.replace(simple.find("|nor_conv_1x1~0"), 15, "|skip_connect~0");
@@ -178,6 +179,37 @@ TEST_CASE("training: a file that claims another network is refused before memory
                 {file.string(), "none of the network's"});
     CHECK_NOTHROW(evaluate(file, "channels", "4"));
   }
+}
+
+TEST_CASE("training: a file from elsewhere describes a network and its images, and nothing else") {
+  const TemporaryFolder scratch;
+  TrainOptions o = small_training(scratch.path / "run");
+  o.epochs = 1;
+  train(o);
+  const fs::path file = o.out / "weights.safetensors", crafted = scratch.path / "crafted";
+  std::string text = stored_configuration(file);
+  text.replace(text.find("batch-size = 16"), 15, "batch-size = 65536");
+  text +=
+      "threads = 999\nmemory-limit = 1048576\nquiet = true\nno-graph = true\n"
+      "cache = \"/tmp/thesis.txt\"\nout = \"/tmp/out\"\n";
+  test_files::change(file, crafted, "", std::vector<float>{}, {{"configuration", text}});
+  std::ostringstream output;
+  const TrainOptions found =
+      tools::parse_train_command_line({"--evaluate", crafted.string()}, output).options;
+  CHECK((found.genotype == o.genotype && found.channels == 4 && found.cells == 1));
+  CHECK((found.dataset == "synthetic" && found.image_size == 16));
+  const TrainOptions plain = train_preset_options(o.preset);
+  CHECK(found.batch_size == plain.batch_size);
+  CHECK(found.threads == omp_get_num_procs());
+  CHECK(found.memory_limit == 0);
+  CHECK((!found.quiet && !found.no_graph && found.cache.empty() && found.device == plain.device));
+  check_fails(
+      [&] {
+        tools::parse_train_command_line({"--evaluate", ""}, output);
+      },
+      {"--evaluate: expected a checkpoint"});
+  CHECK_THROWS_WITH_AS(require_memory(machine_memory() + 1, Device::cpu),
+                       doctest::Contains("this machine has"), Error);
 }
 
 TEST_CASE("training: data may move between sessions, but not change") {
