@@ -136,7 +136,9 @@ std::string fingerprint(const std::filesystem::path& folder,
     const std::string& name = file.native();
     text = name.starts_with(base) ? name.substr(base.size()) : name;
     text += '\n' + std::to_string(status.st_size) + ' ' + std::to_string(status.st_mtim.tv_sec) +
-            ' ' + std::to_string(status.st_mtim.tv_nsec) + '\n';
+            ' ' + std::to_string(status.st_mtim.tv_nsec) + ' ' +
+            std::to_string(status.st_ctim.tv_sec) + ' ' + std::to_string(status.st_ctim.tv_nsec) +
+            '\n';
     crc = checksum(std::as_bytes(std::span(text)), crc);
     bytes += static_cast<std::uint64_t>(status.st_size);
   }

@@ -20,8 +20,9 @@ struct Key {
   int classes = 0;      ///< 0: as many as it holds
 };
 
-/// Names (relative to `folder`), sizes and modification times of the source files, folded into one
-/// short line. Throws Error naming a file that cannot be examined.
+/// Names (relative to `folder`), sizes and times of the source files, folded into one short line:
+/// those of the last change of content, which copies may keep, and of anything, which they cannot.
+/// Throws Error naming a file that cannot be examined.
 std::string fingerprint(const std::filesystem::path& folder,
                         const std::vector<std::filesystem::path>& files);
 

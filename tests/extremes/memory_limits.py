@@ -3,7 +3,8 @@
 
 What is compared: the engine's peak bytes in log.jsonl with the limit, to the byte, and the most that was resident of the
 process (ru_maxrss of wait4) with the limit, the decoded images, which a CPU holds outside the engine, and 64 MiB for
-program, libraries, threads and what the pool keeps to be used again."""
+program, libraries and threads. The networks are small: on top of it a process holds a checkpoint while it writes one, about
+twice, and what the pool has reserved beyond the bytes in use."""
 
 import json
 import pathlib

@@ -70,8 +70,8 @@ LONG_ROWS = [
     ("most threads", "search", "few", ["--threads", "1024"], "finish"),
     ("1000 classes, DARTS", "train", "thousand", [*DARTS_CELL, "--batch-size", "64"], "finish"),
     ("largest images", "search", "few", ["--image-size", "512"], "finish"),
-    ("most cells", "search", "few", ["--cells", "100"], "finish"),
-    ("most channels", "search", "few", ["--channels", "512"], "either"),
+    ("most cells", "search", "few", ["--cells", "100"], "either"),
+    ("many channels", "search", "few", ["--channels", "128"], "finish"),
     ("long trajectory", "search", "few", ["--trajectory", "100000"], "finish"),
 ]
 MANY_THREADS = ("1000 threads", "search", "few", ["--threads", "1000"], "finish")

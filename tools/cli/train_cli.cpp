@@ -65,6 +65,10 @@ void complete(TrainOptions& options, const std::vector<GivenOption>& given) {
     if (option.name == "evaluate" && option.value.empty())
       throw Error("--evaluate: expected a checkpoint or weights file");
   if (!options.evaluate.empty()) {
+    for (const GivenOption& option : given)
+      for (const char* other : {"resume", "dry-run", "describe", "tensorboard"})
+        if (option.name == other)
+          throw Error(option.where + ": expected without --evaluate, which only tests");
     options = evaluation_options(options, given);
   } else {
     if (options.resume && options.out.empty())

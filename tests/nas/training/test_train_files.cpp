@@ -208,6 +208,11 @@ TEST_CASE("training: a file from elsewhere describes a network and its images, a
         tools::parse_train_command_line({"--evaluate", ""}, output);
       },
       {"--evaluate: expected a checkpoint"});
+  check_fails(
+      [&] {
+        tools::parse_train_command_line({"--evaluate", crafted.string(), "--resume"}, output);
+      },
+      {"--resume: expected without --evaluate"});
   CHECK_THROWS_WITH_AS(require_memory(machine_memory() + 1, Device::cpu),
                        doctest::Contains("this machine has"), Error);
 }
