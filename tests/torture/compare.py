@@ -4,6 +4,8 @@
 import json
 import pathlib
 import re
+import struct
+import zlib
 
 import tensors
 
@@ -13,6 +15,17 @@ CLOCK = {"step_ms", "phase_ms", "images_per_second", "seconds"}
 FREE_OPTIONS = re.compile(r"^(checkpoint-every|log-every|quiet) = .*\n", re.MULTILINE)
 # A session's record, events with the time in them, what the programs printed, a sweep's lock.
 LEFT_OUT = re.compile(r"(^|/)(run\.json|tensorboard/.*|sweep\.lock|seed\d+\.(out|err))$")
+
+
+def cache_content(path):
+    """What a packed data set holds, but for the times of its sources; None where it is damaged."""
+    packed = path.read_bytes()
+    magic, _, crc, length = struct.unpack("<8sIIQ", packed[:24])
+    if magic != b"DRNASSET" or crc != zlib.crc32(packed[16:]):
+        return None
+    header = json.loads(packed[24:24 + length])
+    del header["sources"]
+    return header, packed[24 + length:]
 
 
 def is_temporary(name):

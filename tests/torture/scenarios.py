@@ -129,7 +129,7 @@ def make_images(folder):
 
 
 def copy_images(torture, target):
-    """The same images, times of change too: a cache beside one copy fits the other."""
+    """The same images."""
     source = torture.work / "images"
     if not source.exists():
         make_images(source)
