@@ -183,7 +183,9 @@ kernels::NodeMixOf<T> describe(const std::string& name, const NodeMixInputs& inp
       throw Error(name + ": expected a mixing weight or -1 for each of " +
                   std::to_string(state.shape.sizes) + " kernel sizes");
     for (int s = 0; s < state.shape.sizes; ++s) {
-      if ((edge.conv_theta[s] >= 0) != state.shape.has(s, edge.edge))
+      // Not one expression: GCC 12 at -O1 forgets the weight in `(weight >= 0) != bit`.
+      const bool lacks = edge.conv_theta[s] < 0;
+      if (state.shape.has(s, edge.edge) ? lacks : !lacks)
         throw Error(name + ": an edge and its bundle disagree about a convolution");
       if (edge.conv_theta[s] < 0) continue;
       if (mix.terms == kernels::NodeMix::max_terms)
