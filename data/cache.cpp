@@ -13,6 +13,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <span>
+#include <utility>
 
 #include "engine/files.h"
 #include "engine/parse_json.h"
@@ -83,8 +84,10 @@ bool accept_header(const Json& header, const Key& key, Dataset& dataset) {
   header.at("classes").get_to(dataset.classes);
   header.at("mean").get_to(dataset.mean);
   header.at("deviation").get_to(dataset.deviation);
-  header.at("train").get_to(dataset.train.count);
-  header.at("test").get_to(dataset.test.count);
+  for (const auto& [name, set] : {std::pair{"train", &dataset.train}, {"test", &dataset.test}}) {
+    if (!header.at(name).is_number_integer()) return false;
+    header.at(name).get_to(set->count);
+  }
   const bool counted =
       key.classes == 0 ? !dataset.classes.empty() : std::ssize(dataset.classes) == key.classes;
   return counted && is_normal(dataset);

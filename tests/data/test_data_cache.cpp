@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include <chrono>
 #include <cmath>
+#include <cstring>
+#include <span>
 
 #include "data/cache.h"
+#include "engine/files.h"
 #include "tests/data/data_files.h"
 
 namespace drnas {
@@ -29,6 +32,20 @@ void check_rebuilt(const DatasetOptions& options, const Bytes& damaged, const By
   write_bytes(options.cache, damaged);
   check_equal(read_dataset(options), expected);
   CHECK(load_bytes(options.cache) == whole);
+}
+
+/// A cache whose header gives another number of training images than 2; length and checksum fit.
+Bytes with_train_count(const Bytes& file, const std::string& count) {
+  std::string text(file.begin(), file.end());
+  const std::size_t before = text.size();
+  text.replace(text.find("\"train\":2") + 8, 1, count);
+  std::uint64_t header_bytes = 0;
+  std::memcpy(&header_bytes, text.data() + 16, sizeof header_bytes);
+  header_bytes += text.size() - before;
+  std::memcpy(text.data() + 16, &header_bytes, sizeof header_bytes);
+  const std::uint32_t crc = checksum(std::as_bytes(std::span(text)).subspan(16));
+  std::memcpy(text.data() + 12, &crc, sizeof crc);
+  return {text.begin(), text.end()};
 }
 
 }  // namespace
@@ -133,6 +150,12 @@ TEST_CASE("data cache: with the right checksum it still may not hold what no dat
     dataset.deviation[2] = value;
     CHECK_FALSE(is_read());
     dataset.deviation[2] = 0.2f;
+  }
+  CHECK(is_read());
+  for (const char* count : {"2.5", "1e49", "-2"}) {  // of images, where 2 stood
+    write_bytes(file, with_train_count(load_bytes(file), count));
+    CHECK_FALSE(cache::read(file, key).has_value());
+    cache::write(file, key, dataset);
   }
   dataset.classes.clear();
   CHECK_FALSE(is_read());
