@@ -89,8 +89,10 @@ Promise promise_of(ImageBytes bytes) {
     // A code of 12 bits stands for 4096 pixels at most, and the picture may be a small part.
     case Kind::gif:
       return {header.little(6, 2), header.little(8, 2), 1e9};
-    // Runs of 128 samples in two bytes.
+    // Runs of 128 samples in two bytes. Of four channels stb_image divides colours by the fourth,
+    // without looking whether the result is one.
     case Kind::psd:
+      if (header.big(12, 2) > 3) fail_decoding("a PSD image with transparency");
       return {header.big(18, 4), header.big(14, 4), 64};
     // Runs of 65535 pixels.
     default:

@@ -253,6 +253,10 @@ TEST_CASE("decode image: sizes are refused by the header") {
 }
 
 TEST_CASE("decode image: what is not read is named") {
+  Bytes psd = psd_file(2, 2, Bytes(12, 5));  // colours that no matte of the fourth plane gives
+  psd[13] = 4;
+  psd.resize(psd.size() + 4, 1);
+  check_refused("a.psd", psd, "PSD image with transparency");
   check_refused("a.jpg", random_bytes(100, 1), "of no known format");
   check_refused("a.jpg", {}, "of no known format");
   check_refused("a.jpg", {'R', 'I', 'F', 'F'}, "of no known format");

@@ -32,7 +32,7 @@ make bmp-alpha bmp -alpha on
 make tga tga
 make tga-rle tga -compress RLE
 make tga-palette tga -type Palette -colors 9
-make psd psd
+make psd psd -alpha off
 make ppm ppm
 make pgm pgm -colorspace Gray
 make webp webp -quality 60
