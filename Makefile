@@ -62,7 +62,7 @@ test-sanitize-quick: deps ## readers, files, run folders, options and programs w
 
 quick-sanitized:
 	@$(call configure,--preset $(PRESET))
-	@cmake --build $(BUILD) -j $(JOBS) --target quick_tests planted
+	@cmake --build $(BUILD) -j $(JOBS) --target quick_tests fuzz_corpora planted
 
 test-torture: deps ## randomised tests with 20 seeds; kills, signals, full disks, two at once: a quarter of an hour
 	@$(MAKE) --no-print-directory all
