@@ -62,7 +62,14 @@ class Run:
         return bool(log) and (log[-1]["epoch"] >= self.epochs or "stopped_on" in log[-1])
 
     def finished(self):
-        return self.ended(self.log())
+        return self.ended(self.log()) and self.settled()
+
+    def settled(self):
+        """The checkpoint came after the log: a run that was killed between the two is resumed."""
+        with contextlib.suppress(FileNotFoundError):
+            written = [(self.path / name).stat().st_mtime_ns for name in ("log.jsonl", "checkpoint.safetensors")]
+            return written[0] <= written[1]
+        return True
 
     def epochs_left(self):
         log = self.log()
