@@ -18,8 +18,8 @@ namespace drnas {
 enum class OptionRole {
   result,     ///< can change results: fixed for a run
   input,      ///< where images lie: may differ when a run is resumed, what lies there may not
-  reporting,  ///< cannot: may differ when a run is resumed
-  place,      ///< where the run lies; not compared
+  reporting,  ///< cannot change results: may differ when a run is resumed
+  place,      ///< where files are written: given anew when a run is resumed
   action,     ///< what to do now: not stored
 };
 

@@ -11,14 +11,14 @@ TrainingTask::TrainingTask(const TrainOptions& options, const TrainInputs& input
                            const TrainMemory& memory, const RunFolder& folder,
                            TrainObserver& observer, Device device)
     : options_(options),
+      inputs_(inputs),
       memory_(memory),
       folder_(folder),
       observer_(observer),
       network_(
           make_derived_network(derived_options(options, inputs.classes()), options.seed, device)),
       trainer_(*network_, network_trainer_options(options)),
-      batches_(inputs.batch_sources(options, device, memory)),
-      data_checksum_(content_checksum(inputs.dataset)) {}
+      batches_(inputs.batch_sources(options, device, memory)) {}
 
 double TrainingTask::epoch_steps() const {
   return static_cast<double>(steps()) + static_cast<double>(batches_.evaluation->batches()) / 3;

@@ -36,20 +36,20 @@ class TrainingTask final : public RunTask {
   bool evaluate(RunLoop& loop, const RunProgress& progress) override;
   void log_epoch(RunLoop& loop, const EpochBasics& basics) override;
   bool untouched() const override { return trainer_.steps() == 0; }
-  std::uint32_t data_checksum() const override { return data_checksum_; }
+  std::uint32_t data_checksum() const override { return content_checksum(inputs_.dataset); }
   void archive(StateArchive& archive, RunProgress& progress) override;
 
   TrainResult result(const RunLoop& loop) const;
 
  private:
   const TrainOptions& options_;
+  const TrainInputs& inputs_;
   const TrainMemory& memory_;
   const RunFolder& folder_;
   TrainObserver& observer_;
   std::unique_ptr<DerivedNetwork> network_;
   NetworkTrainer trainer_;
   BatchSources batches_;
-  std::uint32_t data_checksum_;
   TestResult test_;  // of the last epoch that ended
   double best_top1_ = 0;
   double learning_rate_ = 0, drop_path_ = 0, step_ms_ = 0;  // of the current epoch
