@@ -63,10 +63,12 @@ class Header {
   ImageBytes bytes_;
 };
 
-/// What a header promises: its size, and how many pixels a byte of the file can stand for.
+/// What a header promises: its size, how many pixels a byte of the file can stand for, and how many
+/// need none.
 struct Promise {
   std::int64_t width, height;
   double pixels_a_byte;
+  double background = 0;
 };
 
 Promise bmp_promise(const Header& header) {
@@ -86,9 +88,10 @@ Promise promise_of(ImageBytes bytes) {
   switch (kind_of(bytes)) {
     case Kind::bmp:
       return bmp_promise(header);
-    // A code of 12 bits stands for 4096 pixels at most, and the picture may be a small part.
+    // A code of 12 bits stands for 4096 pixels at most. The picture may be a small part, for which
+    // stb_image takes ten bytes a pixel.
     case Kind::gif:
-      return {header.little(6, 2), header.little(8, 2), 1e9};
+      return {header.little(6, 2), header.little(8, 2), 4096 / 1.5, 1 << 24};
     // Runs of 128 samples in two bytes. Of four channels stb_image divides colours by the fourth,
     // without looking whether the result is one.
     case Kind::psd:
@@ -143,7 +146,8 @@ struct Reader {
 void decode_promised(ImageBytes bytes, const Promise& promise, Pixels& out) {
   std::uint8_t* const pixels = out.make(promise.width, promise.height);
   const auto count = static_cast<double>(promise.width * promise.height);
-  if (count > promise.pixels_a_byte * static_cast<double>(bytes.size())) fail_decoding("cut short");
+  if (count > promise.background + promise.pixels_a_byte * static_cast<double>(bytes.size()))
+    fail_decoding("cut short");
   Reader reader{.rest = bytes};
   const stbi_io_callbacks callbacks = {Reader::read, Reader::skip, Reader::at_end};
   int width = 0, height = 0, channels = 0;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <functional>
 #include <random>
 #include <utility>
 
@@ -75,10 +76,12 @@ Descriptor create_temporary(const std::filesystem::path& path, std::filesystem::
   }
 }
 
+using Piece = std::function<std::span<const std::byte>(std::size_t)>;
+
 /// 0 or the errno of the first failure.
-int write_and_sync(const Descriptor& file, std::span<const std::byte> bytes) {
-  const int code = write_all(file.number(), bytes);
-  if (code != 0) return code;
+int write_and_sync(const Descriptor& file, std::size_t count, const Piece& piece) {
+  for (std::size_t i = 0; i < count; ++i)
+    if (const int code = write_all(file.number(), piece(i)); code != 0) return code;
   return ::fsync(file.number()) == 0 ? 0 : errno;
 }
 
@@ -90,11 +93,11 @@ int sync_directory(const std::filesystem::path& directory) {
 }
 
 /// The lock ends with the rename: a temporary name never stands without it.
-int write_and_rename(const std::filesystem::path& path, std::span<const std::byte> bytes) {
+int write_and_rename(const std::filesystem::path& path, std::size_t count, const Piece& piece) {
   std::filesystem::path temporary;
   const Descriptor file = create_temporary(path, temporary);
   if (!file.valid()) return errno;
-  int code = write_and_sync(file, bytes);
+  int code = write_and_sync(file, count, piece);
   if (code == 0 && ::rename(temporary.c_str(), path.c_str()) != 0) code = errno;
   if (code != 0) ::unlink(temporary.c_str());
   return code;
@@ -102,12 +105,17 @@ int write_and_rename(const std::filesystem::path& path, std::span<const std::byt
 
 }  // namespace
 
-void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes) {
+void write_file_atomically(const std::filesystem::path& path, std::size_t count,
+                           const Piece& piece) {
   remove_leftovers(path);
-  int code = write_and_rename(path, bytes);
+  int code = write_and_rename(path, count, piece);
   if (code != 0) fail_with_errno("write", path, code);
   code = sync_directory(directory_of(path));
   if (code != 0) fail_with_errno("sync the directory of", path, code);
+}
+
+void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes) {
+  write_file_atomically(path, 1, [&](std::size_t) { return bytes; });
 }
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view text) {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <span>
 #include <string>
@@ -17,6 +18,9 @@ namespace drnas {
 /// killed writers of `path` have left. Throws Error naming the file.
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
+/// `count` pieces one after another; piece(i) has to stay until the next is asked for.
+void write_file_atomically(const std::filesystem::path& path, std::size_t count,
+                           const std::function<std::span<const std::byte>(std::size_t)>& piece);
 
 /// Is `name` what a temporary file of write_file_atomically() for a file of the name `file` has?
 bool is_temporary_of(std::string_view name, const std::string& file);

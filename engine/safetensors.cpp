@@ -235,17 +235,45 @@ std::vector<T> SafetensorsFile::values(const std::string& name) const {
 }
 
 template <class T>
-void SafetensorsWriter::add(const std::string& name, std::vector<std::int64_t> shape,
-                            std::span<const T> values) {
+SafetensorsWriter::Item& SafetensorsWriter::add_item(const std::string& name,
+                                                     std::vector<std::int64_t> shape) {
   const auto is_taken = [&](const Item& item) { return item.name == name; };
   if (name == metadata_name || std::any_of(items_.begin(), items_.end(), is_taken))
     throw Error("tensor '" + name + "': the name is already taken");
   const auto count = product(shape);
-  if (!count || static_cast<std::size_t>(*count) != values.size())
+  if (!count) throw Error("tensor '" + name + "': shape " + to_text(shape) + " holds no tensor");
+  const std::size_t bytes = static_cast<std::size_t>(*count) * sizeof(T);
+  return items_.emplace_back(Item{name, dtype_of<T>(), std::move(shape), bytes, {}});
+}
+
+template <class T>
+void SafetensorsWriter::add_computed(const std::string& name, std::vector<std::int64_t> shape,
+                                     std::function<void(std::span<T>)> fill) {
+  Item& item = add_item<T>(name, std::move(shape));
+  item.data = [bytes = item.bytes, fill = std::move(fill)](std::vector<std::byte>& scratch) {
+    scratch.resize(bytes);
+    fill({reinterpret_cast<T*>(scratch.data()), bytes / sizeof(T)});
+    return std::span<const std::byte>(scratch);
+  };
+}
+
+template <class T>
+void SafetensorsWriter::add_view(const std::string& name, std::vector<std::int64_t> shape,
+                                 std::span<const T> values) {
+  if (const auto count = product(shape); !count || std::cmp_not_equal(*count, values.size()))
     throw Error("tensor '" + name + "': shape " + to_text(shape) + " does not hold " +
                 std::to_string(values.size()) + " values");
-  const auto bytes = std::as_bytes(values);
-  items_.push_back({name, dtype_of<T>(), std::move(shape), {bytes.begin(), bytes.end()}});
+  add_item<T>(name, std::move(shape)).data = [values](std::vector<std::byte>&) {
+    return std::as_bytes(values);
+  };
+}
+
+template <class T>
+void SafetensorsWriter::add(const std::string& name, std::vector<std::int64_t> shape,
+                            std::span<const T> values) {
+  add_view(name, std::move(shape), values);
+  items_.back().data = [copy = std::vector<T>(values.begin(), values.end())](
+                           std::vector<std::byte>&) { return std::as_bytes(std::span(copy)); };
 }
 
 void SafetensorsWriter::write(const std::filesystem::path& path) const {
@@ -259,33 +287,37 @@ void SafetensorsWriter::write(const std::filesystem::path& path) const {
   std::size_t end = 0;
   for (const Item* item : order) {
     const std::size_t begin = end;
-    end += item->data.size();
+    end += item->bytes;
     header[item->name] = {
         {"dtype", item->dtype}, {"shape", item->shape}, {"data_offsets", {begin, end}}};
   }
   std::string text;
+  std::vector<std::byte> scratch;
   try {
     std::uint32_t checksum = header_checksum(header);
-    for (const Item* item : order) checksum = crc32c(item->data, checksum);
+    for (const Item* item : order) checksum = crc32c(item->data(scratch), checksum);
     header[metadata_name][checksum_key] = hexadecimal(checksum);
     text = header.dump();
   } catch (const Json::exception&) {
     throw Error("cannot write " + path.string() + ": expected names and metadata in UTF-8");
   }
   text.resize((text.size() + 7) / 8 * 8, ' ');
-  std::vector<std::byte> bytes(prefix_bytes + text.size() + end);
   const std::uint64_t length = text.size();
-  std::memcpy(bytes.data(), &length, prefix_bytes);
-  std::memcpy(bytes.data() + prefix_bytes, text.data(), text.size());
-  auto to = bytes.begin() + static_cast<std::ptrdiff_t>(prefix_bytes + text.size());
-  for (const Item* item : order) to = std::copy(item->data.begin(), item->data.end(), to);
-  write_file_atomically(path, bytes);
+  write_file_atomically(path, 2 + order.size(), [&](std::size_t i) {
+    if (i == 0) return std::as_bytes(std::span(&length, 1));
+    return i == 1 ? std::as_bytes(std::span<const char>(text)) : order[i - 2]->data(scratch);
+  });
 }
 
-#define DRNAS_INSTANTIATE(T)                                                         \
-  template std::vector<T> SafetensorsFile::values<T>(const std::string& name) const; \
-  template void SafetensorsWriter::add<T>(                                           \
-      const std::string& name, std::vector<std::int64_t> shape, std::span<const T> values);
+#define DRNAS_INSTANTIATE(T)                                                                \
+  template std::vector<T> SafetensorsFile::values<T>(const std::string& name) const;        \
+  template void SafetensorsWriter::add<T>(                                                  \
+      const std::string& name, std::vector<std::int64_t> shape, std::span<const T> values); \
+  template void SafetensorsWriter::add_view<T>(                                             \
+      const std::string& name, std::vector<std::int64_t> shape, std::span<const T> values); \
+  template void SafetensorsWriter::add_computed<T>(const std::string& name,                 \
+                                                   std::vector<std::int64_t> shape,         \
+                                                   std::function<void(std::span<T>)> fill);
 DRNAS_INSTANTIATE(float)
 DRNAS_INSTANTIATE(double)
 DRNAS_INSTANTIATE(std::int64_t)

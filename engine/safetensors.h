@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -62,6 +63,14 @@ class SafetensorsWriter {
   /// does not hold as many elements.
   template <class T>
   void add(const std::string& name, std::vector<std::int64_t> shape, std::span<const T> values);
+  /// The same without a copy: `values` have to stay where and as they are until write().
+  template <class T>
+  void add_view(const std::string& name, std::vector<std::int64_t> shape,
+                std::span<const T> values);
+  /// The same with values that write() asks for, twice: fill(values) sets all of them.
+  template <class T>
+  void add_computed(const std::string& name, std::vector<std::int64_t> shape,
+                    std::function<void(std::span<T>)> fill);
   void set_metadata(const std::string& key, const std::string& value) { metadata_[key] = value; }
   void write(const std::filesystem::path& path) const;
 
@@ -69,8 +78,14 @@ class SafetensorsWriter {
   struct Item {
     std::string name, dtype;
     std::vector<std::int64_t> shape;
-    std::vector<std::byte> data;
+    std::size_t bytes;
+    /// The data, in `scratch` where they lie in no other place.
+    std::function<std::span<const std::byte>(std::vector<std::byte>& scratch)> data;
   };
+  /// Adds an item without data.
+  template <class T>
+  Item& add_item(const std::string& name, std::vector<std::int64_t> shape);
+
   std::vector<Item> items_;
   std::map<std::string, std::string> metadata_;
 };

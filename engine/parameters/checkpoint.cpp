@@ -14,13 +14,20 @@ constexpr const char *weights_prefix = "weights.", *velocity_prefix = "velocity.
 
 std::vector<std::int64_t> extents(const Shape& s) { return {s.n, s.h, s.w, s.c}; }
 
+/// On the CPU without a copy.
 void save_slices(SafetensorsWriter& writer, const std::string& prefix,
                  const std::vector<NamedSlice>& slices, const Tensor& buffer) {
-  const std::vector<float> values = download<float>(buffer);
-  for (const NamedSlice& slice : slices)
-    writer.add<float>(
-        prefix + slice.name, extents(slice.shape),
-        {values.data() + slice.offset, static_cast<std::size_t>(slice.shape.elements())});
+  const bool here = buffer.device() == Device::cpu;
+  const std::vector<float> downloaded = here ? std::vector<float>() : download<float>(buffer);
+  const float* const values = here ? buffer.data<float>() : downloaded.data();
+  for (const NamedSlice& slice : slices) {
+    const std::span<const float> part(values + slice.offset,
+                                      static_cast<std::size_t>(slice.shape.elements()));
+    if (here)
+      writer.add_view(prefix + slice.name, extents(slice.shape), part);
+    else
+      writer.add(prefix + slice.name, extents(slice.shape), part);
+  }
 }
 
 void require_shape(const SafetensorsFile& file, const std::string& name, const Shape& shape) {

@@ -8,6 +8,7 @@ namespace drnas {
 
 /// Puts a network's weights, momentum and running statistics into a checkpoint: "weights.NAME",
 /// "velocity.NAME" (float32, convolutions [c_out, kernel, kernel, c_in]) and "statistics.NAME".
+/// Of a store on the CPU the writer keeps no copy: nothing may change before it writes.
 void save_parameters(SafetensorsWriter& writer, const ParameterStore& store);
 /// Throws Error naming file and tensor where one of the store's is missing or has another shape, or
 /// the file has weights of a larger network. Reads no values: the store may be a planned one.

@@ -52,7 +52,8 @@ class StateArchive {
   void list(const std::string& name, std::vector<std::int64_t>& values);
   /// Tensors on any device, float64 or int64; their shape stays.
   void table(const std::string& name, const Tensor& tensor);
-  /// A network's weights, momentum and running statistics: see save_parameters().
+  /// A network's weights, momentum and running statistics: see save_parameters(). Saving on the CPU
+  /// refers to them until write().
   void parameters(const ParameterStore& store);
 
   /// Atomically: the file is as before or complete.

@@ -2,6 +2,7 @@
 #include "engine/parameters/torch_layout.h"
 
 #include <algorithm>
+#include <memory>
 #include <set>
 
 #include "engine/stream.h"
@@ -47,18 +48,23 @@ class TorchLayout {
   std::set<std::string> names_;
 };
 
-void export_slices(SafetensorsWriter& writer, const TorchLayout& layout,
+/// Slice by slice while the writer writes: a second copy of all weights can be what memory lacks.
+void export_slices(SafetensorsWriter& writer, const std::shared_ptr<const TorchLayout>& layout,
                    const std::vector<NamedSlice>& slices, const Tensor& buffer) {
-  const std::vector<float> values = download<float>(buffer);
+  const auto downloaded = buffer.device() == Device::cpu
+                              ? nullptr
+                              : std::make_shared<std::vector<float>>(download<float>(buffer));
   for (const NamedSlice& slice : slices) {
-    const std::vector<std::int64_t> places = layout.places(slice);
-    std::vector<float> there(places.size());
-    for (std::size_t i = 0; i < places.size(); ++i)
-      there[static_cast<std::size_t>(places[i])] =
-          values[static_cast<std::size_t>(slice.offset) + i];
-    writer.add<float>(slice.name, layout.extents(slice), there);
+    const auto fill = [layout, slice, downloaded, &buffer](std::span<float> there) {
+      const float* values = downloaded ? downloaded->data() : buffer.data<float>();
+      const std::vector<std::int64_t> places = layout->places(slice);
+      for (std::size_t i = 0; i < places.size(); ++i)
+        there[static_cast<std::size_t>(places[i])] =
+            values[static_cast<std::size_t>(slice.offset) + i];
+    };
+    writer.add_computed<float>(slice.name, layout->extents(slice), fill);
     for (const std::string& alias : slice.aliases)
-      writer.add<float>(alias, layout.extents(slice), there);
+      writer.add_computed<float>(alias, layout->extents(slice), fill);
   }
 }
 
@@ -79,7 +85,7 @@ std::vector<float> import_slices(const SafetensorsFile& file, const TorchLayout&
 }  // namespace
 
 void export_weights(SafetensorsWriter& writer, const ParameterStore& store) {
-  const TorchLayout layout(store);
+  const auto layout = std::make_shared<const TorchLayout>(store);
   export_slices(writer, layout, store.parameters(), store.weights());
   export_slices(writer, layout, store.statistics(), store.statistics_buffer());
 }

@@ -20,12 +20,13 @@ void batched_product(const char* name, const BatchedProduct& p, Stream stream) {
   const cublasMath_t math =
       conv_math() == ConvMath::tf32 ? CUBLAS_TF32_TENSOR_OP_MATH : cublas_float32;
   // out^T [columns x rows] = right^T left^T
-  CublasLibrary::get().run(math, stream, describe, [&](cublasHandle_t handle) {
-    return cublasSgemmStridedBatched(
+  const auto multiply = [&](const CublasFunctions& cublas, cublasHandle_t handle) {
+    return cublas.multiply_batched(
         handle, operation(p.right), operation(p.left), p.columns, p.rows, p.depth, &one,
         p.right.data, p.right.row_stride, p.right.batch_stride, p.left.data, p.left.row_stride,
         p.left.batch_stride, &beta, p.out, p.columns, p.out_stride, p.batch);
-  });
+  };
+  CublasLibrary::get().run(math, stream, describe, multiply);
 }
 
 }  // namespace drnas::kernels

@@ -22,10 +22,11 @@ void multiply(const char* name, const Linear& p, int rows, int columns, int inne
            std::to_string(p.out) + ", " + std::to_string(p.in) + "]";
   };
   const float one = 1.0f;
-  CublasLibrary::get().run(cublas_float32, stream, describe, [&](cublasHandle_t handle) {
-    return cublasSgemm(handle, a.operation, b.operation, rows, columns, inner, &one, a.data,
-                       a.stride, b.data, b.stride, &beta, c, rows);
-  });
+  CublasLibrary::get().run(
+      cublas_float32, stream, describe, [&](const CublasFunctions& cublas, cublasHandle_t handle) {
+        return cublas.multiply(handle, a.operation, b.operation, rows, columns, inner, &one, a.data,
+                               a.stride, b.data, b.stride, &beta, c, rows);
+      });
 }
 
 }  // namespace

@@ -91,7 +91,14 @@ TEST_CASE_TEMPLATE("safetensors: random tensors come back bit for bit", T, float
     std::size_t count = 1;
     for (const std::int64_t dimension : shapes[i]) count *= static_cast<std::size_t>(dimension);
     expected.push_back(random_values<T>(count, random));
-    writer.add<T>("t" + std::to_string(i), shapes[i], expected[i]);
+    const std::string name = "t" + std::to_string(i);
+    const std::span<const T> values = expected[i];
+    if (i % 3 == 0) writer.add<T>(name, shapes[i], values);
+    if (i % 3 == 1) writer.add_view<T>(name, shapes[i], values);
+    if (i % 3 == 2)
+      writer.add_computed<T>(name, shapes[i], [values](std::span<T> to) {
+        std::copy(values.begin(), values.end(), to.begin());
+      });
   }
   writer.write(temporary.path);
   const SafetensorsFile file(temporary.path);
@@ -208,6 +215,8 @@ TEST_CASE("safetensors: misuse names the file and what was expected") {
   CHECK_THROWS_AS(writer.add<float>("v", {-1, -2}, two), drnas::Error);
   CHECK_THROWS_AS(writer.add<float>("v", {std::int64_t{1} << 62, 4}, std::span<const float>()),
                   drnas::Error);
+  CHECK_THROWS_AS(writer.add_view<float>("v", {3}, two), drnas::Error);
+  CHECK_THROWS_AS(writer.add_computed<float>("w", {2}, [](std::span<float>) {}), drnas::Error);
   writer.write(temporary.path);
   const SafetensorsFile file(temporary.path);
   const std::string where = temporary.path.string();

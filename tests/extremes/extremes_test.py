@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Extremes of options, data, batches, threads and memory: a program ends with a result or with one line of error.
 
-extremes_test.py FOLDER_OF_PROGRAMS [--all] [--sanitized]; --all: longer tables of the same."""
+extremes_test.py FOLDER_OF_PROGRAMS [--all] [--sanitized] [CLASS[.TEST]...]; --all: longer tables of the same."""
 
 import pathlib
 import sys

@@ -219,9 +219,11 @@ class GpuCheck(unittest.TestCase):
             (carried / name).write_text("")
         used = self.folder / "used"
         with unittest.mock.patch.dict(os.environ, {"PATH": f"{self.folder / 'path'}:{os.environ['PATH']}"}):
-            environment, missing = gpu_programs.complete_libraries(["program"], str(carried), str(used))
+            environment, missing = gpu_programs.complete_libraries(
+                ["program"], ["libc.so.6", "libunopened.so.1"], str(carried), str(used)
+            )
         self.assertEqual(sorted(path.name for path in used.iterdir()), ["libnew.so.1", "libold.so.1"])
-        self.assertEqual(missing, ["libgone.so.1"])
+        self.assertEqual(missing, ["libgone.so.1", "libunopened.so.1"])
         self.assertEqual(environment["LD_LIBRARY_PATH"].split(":")[0], str(used))
 
     def test_a_command_past_its_limit_is_ended_with_its_children(self):

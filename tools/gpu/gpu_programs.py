@@ -98,9 +98,12 @@ def unpack(archive, folder, limit=120):
         raise CheckError(f"{archive}: cannot be unpacked: {error}") from None
 
 
-def missing_libraries(programs, environment):
-    """Names that the dynamic linker does not find, or finds too old."""
+def missing_libraries(programs, opened, environment):
+    """Names that the dynamic linker does not find, or finds too old, for the programs or when they open them."""
     missing = set()
+    for name in opened:
+        if run([sys.executable, "-c", f"import ctypes; ctypes.CDLL({name!r})"], 30, environment).code != 0:
+            missing.add(name)
     for program in programs:
         done = run(["ldd", program], 30, environment)
         missing.update(re.findall(r"^\s*(\S+) => not found", done.output, re.MULTILINE))
@@ -119,16 +122,17 @@ def library_folders():
     return [folder for pattern in patterns for folder in sorted(glob.glob(pattern))]
 
 
-def complete_libraries(programs, carried, used):
-    """LD_LIBRARY_PATH under which the programs start: carried libraries only where this machine
-    lacks them, then folders of CUDA. Returns the environment and what is still missing."""
+def complete_libraries(programs, opened, carried, used):
+    """LD_LIBRARY_PATH under which the programs start and find the libraries that they open: carried
+    libraries only where this machine lacks them, then folders of CUDA. Returns the environment and
+    what is still missing."""
     before = [path for path in os.environ.get("LD_LIBRARY_PATH", "").split(":") if path]
     folders = library_folders()
     added = []
     os.makedirs(used, exist_ok=True)
     while True:
         environment = {"LD_LIBRARY_PATH": ":".join([used] + added + before)}
-        missing = missing_libraries(programs, environment)
+        missing = missing_libraries(programs, opened, environment)
         progress = False
         for name in missing:
             source, target = os.path.join(carried, name), os.path.join(used, name)
@@ -181,7 +185,8 @@ def carried_programs(pack, capability, scratch):
     archive = os.path.join(pack, "lib.tar.xz")
     if os.path.exists(archive):
         unpack(archive, libraries)
-    environment, missing = complete_libraries(paths.values(), libraries, os.path.join(scratch, "lib"))
+    used = os.path.join(scratch, "lib")
+    environment, missing = complete_libraries(paths.values(), about.get("needs", []), libraries, used)
     if missing:
         raise CheckError(f"the carried build lacks {', '.join(missing)}")
     for name in ("bench_step", "bench_device", "drnas_search"):
