@@ -219,7 +219,12 @@ void RunFolder::truncate_log(int epochs) const {
 }
 
 void RunFolder::write_genotype(const std::string& genotype) const {
-  write_file_atomically(genotype_path(), genotype + "\n");
+  const std::string text = genotype + "\n";
+  std::error_code ignored;
+  // Most epochs, and the end of a search after its last one, change nothing.
+  if (fs::is_regular_file(genotype_path(), ignored) && read_text_file(genotype_path()) == text)
+    return;
+  write_file_atomically(genotype_path(), text);
 }
 
 }  // namespace drnas
