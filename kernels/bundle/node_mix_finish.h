@@ -80,7 +80,6 @@ __device__ inline ColumnSums add_columns(const double* first, const double* seco
     const int from = k * count + column;
     sum = {sum.first + parts[from], sum.second + parts[threads + from]};
   }
-  __syncthreads();
   return sum;
 }
 

@@ -14,10 +14,31 @@ struct alignas(V * sizeof(T)) Vector {
   T element[V];
 };
 
+/// A whole vector by one instruction: a compiler may take a plain copy apart. The host executor
+/// sees one access.
+template <class Packed>
+__device__ inline Packed load_packed(const Packed* from) {
+#ifdef DRNAS_SIMT
+  Packed result;
+  simt::load_packed(&result, from, sizeof result);
+  return result;
+#else
+  return *from;
+#endif
+}
+template <class Packed>
+__device__ inline void store_packed(Packed* to, const Packed& value) {
+#ifdef DRNAS_SIMT
+  simt::store_packed(to, &value, sizeof value);
+#else
+  *to = value;
+#endif
+}
+
 /// V elements at `from`, a multiple of V elements from an address aligned for Vector, as floats.
 template <int V, class T>
 __device__ inline void load_vector(const T* from, float (&to)[V]) {
-  const auto vector = *reinterpret_cast<const Vector<T, V>*>(from);
+  const auto vector = load_packed(reinterpret_cast<const Vector<T, V>*>(from));
   for (int v = 0; v < V; ++v) to[v] = static_cast<float>(vector.element[v]);
 }
 
@@ -25,7 +46,7 @@ template <int V, class T>
 __device__ inline void store_vector(T* to, const float (&from)[V]) {
   Vector<T, V> vector;
   for (int v = 0; v < V; ++v) vector.element[v] = static_cast<T>(from[v]);
-  *reinterpret_cast<Vector<T, V>*>(to) = vector;
+  store_packed(reinterpret_cast<Vector<T, V>*>(to), vector);
 }
 
 /// True where every pointer is aligned for vectors of V elements, or null.

@@ -150,7 +150,6 @@ __global__ void __launch_bounds__(plane_threads) finish_kernel(PlaneMixBackward 
     if (first_lane) in.total[job] = sum;
   }
   if (!b.dtheta) return;
-  __threadfence();
   if (!last_to_arrive(in.arrived, gridDim.x)) return;
   add_to_weights(b, in.total);
 }

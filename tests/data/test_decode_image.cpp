@@ -129,22 +129,23 @@ TEST_CASE("decode image: colours of JPEG") {
 }
 
 TEST_CASE("decode image: depths and colours of PNG, interlaced or not") {
-  for (const auto& [type, depth] : {std::pair{0, 1},
-                                    {0, 2},
-                                    {0, 4},
-                                    {0, 8},
-                                    {0, 16},
-                                    {2, 8},
-                                    {2, 16},
-                                    {3, 1},
-                                    {3, 2},
-                                    {3, 4},
-                                    {3, 8},
-                                    {4, 8},
-                                    {4, 16},
-                                    {6, 8},
-                                    {6, 16}})
+  for (const auto& kind : {std::pair{0, 1},
+                           {0, 2},
+                           {0, 4},
+                           {0, 8},
+                           {0, 16},
+                           {2, 8},
+                           {2, 16},
+                           {3, 1},
+                           {3, 2},
+                           {3, 4},
+                           {3, 8},
+                           {4, 8},
+                           {4, 16},
+                           {6, 8},
+                           {6, 16}})
     for (const bool interlaced : {false, true}) {
+      const int type = kind.first, depth = kind.second;
       CAPTURE(type);
       CAPTURE(depth);
       CAPTURE(interlaced);

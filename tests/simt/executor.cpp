@@ -10,6 +10,7 @@
 #include <random>
 #include <stdexcept>
 
+#include "check/watch.h"
 #include "cuda_runtime.h"
 #include "fiber.h"
 #include "guarded_memory.h"
@@ -28,7 +29,7 @@ namespace simt {
 namespace {
 
 constexpr int warp_size = 32;
-constexpr std::size_t guard_bytes = 256, max_shared = 48 * 1024;
+constexpr std::size_t guard_bytes = 256;
 constexpr unsigned char guard_value = 0xa5, poison_value = 0xff;
 
 enum class State { ready, at_barrier, exchanging, ended };
@@ -37,15 +38,16 @@ struct Thread {
   Fiber fiber;
   uint3 index{};
   State state = State::ended;
+  check::Place waits_at;  // where it is not ready
   // Two slots in turn: a lane may give its next value while another still reads the last one.
   unsigned char given[2][8];
   unsigned exchanges = 0;
-  unsigned mask = 0;
+  bool is_barrier = false;  // exchanges nothing
 };
 
 /// Guard zone, shared memory, guard zone; the second one follows the last byte that was asked for.
 struct Shared {
-  alignas(64) unsigned char bytes[guard_bytes + max_shared + guard_bytes];
+  alignas(64) unsigned char bytes[guard_bytes + max_shared_bytes + guard_bytes];
   std::size_t size = 0;
 
   unsigned char* begin() { return bytes + guard_bytes; }
@@ -93,9 +95,10 @@ void thread_main() {
   }
 }
 
-void wait_as(State state) {
+void wait_as(State state, const check::Place& place) {
   Thread& self = *threads[running];
   self.state = state;
+  self.waits_at = place;
   Fiber::suspend(false);
 }
 
@@ -124,16 +127,44 @@ void make_ready(int first, int last, State from) {
     if (threads[t]->state == from) threads[t]->state = State::ready;
 }
 
+/// Are the lanes, which all wait for each other, at a barrier?
+const check::Place* warp_barrier_place(int first, int last) {
+  int at_barrier = 0;
+  for (int t = first; t < last; ++t) at_barrier += threads[t]->is_barrier;
+  if (at_barrier > 0 && at_barrier < last - first)
+    report_fault("lanes of a warp wait at a barrier, others exchange values");
+  return at_barrier > 0 ? &threads[first]->waits_at : nullptr;
+}
+
 /// Lets warps go on whose lanes have all given a value. False: a lane is missing.
 bool finish_exchanges(bool& any) {
   for (int first = 0; first < block_threads; first += warp_size) {
     const int last = std::min(first + warp_size, block_threads);
     if (all_of_state(first, last, State::exchanging)) {
+      if (const check::Place* place = warp_barrier_place(first, last))
+        check::warp_barrier(first / warp_size, *place);
       make_ready(first, last, State::exchanging);
       any = true;
     }
   }
   return any;
+}
+
+/// A barrier counts the threads that have not ended, which have to wait at one place.
+void pass_barrier() {
+  const check::Place* place = nullptr;
+  for (int t = 0; t < block_threads; ++t) {
+    if (threads[t]->state != State::at_barrier) continue;
+    const check::Place& here = threads[t]->waits_at;
+    if (place == nullptr) place = &here;
+    if (place->line() == here.line()) continue;
+    report_fault("block (" + std::to_string(blockIdx.x) + ", " + std::to_string(blockIdx.y) +
+                 ") waits at different barriers, on line " + std::to_string(place->line()) +
+                 " and on line " + std::to_string(here.line()));
+    break;
+  }
+  check::barrier(*place);
+  make_ready(0, block_threads, State::at_barrier);
 }
 
 void describe_deadlock() {
@@ -149,7 +180,8 @@ void describe_deadlock() {
                " have ended");
 }
 
-void run_block(const std::vector<int>& sequence) {
+/// The threads of a block to their end.
+void run_threads(const std::vector<int>& sequence) {
   for (;;) {
     bool any = false;
     for (const int t : sequence) {
@@ -157,17 +189,32 @@ void run_block(const std::vector<int>& sequence) {
       any = true;
       running = t;
       threadIdx = threads[t]->index;
+      check::run_thread(t);
       threads[t]->fiber.resume();
+      check::pause();
     }
     if (any) continue;
     if (finish_exchanges(any)) continue;
     if (all_of_state(0, block_threads, State::ended)) return;
-    // A barrier counts the threads that have not ended.
     int exchanging = 0;
     for (int t = 0; t < block_threads; ++t) exchanging += threads[t]->state == State::exchanging;
     if (exchanging > 0) return describe_deadlock();
-    make_ready(0, block_threads, State::at_barrier);
+    pass_barrier();
   }
+}
+
+void run_block(const cudaLaunchConfig_t& config, unsigned block, const std::vector<int>& sequence) {
+  blockIdx = {block % gridDim.x, block / gridDim.x % gridDim.y, block / gridDim.x / gridDim.y};
+  prepare_threads(blockDim);
+  totals.threads += block_threads;
+  shared.open(config.dynamicSmemBytes);
+  check::begin_block(block, shared.begin(), config.dynamicSmemBytes);
+  run_threads(sequence);
+  check::end_block();
+  if (!shared.intact())
+    report_fault("block (" + std::to_string(blockIdx.x) + ", " + std::to_string(blockIdx.y) +
+                 ") wrote outside its shared memory of " + std::to_string(config.dynamicSmemBytes) +
+                 " bytes");
 }
 
 }  // namespace
@@ -178,21 +225,50 @@ void report_fault(const std::string& what) {
   if (faults.size() < 100) faults.push_back(what);
 }
 
-std::vector<std::string> take_faults() { return std::exchange(faults, {}); }
+std::vector<std::string> take_faults() {
+  check::forget_findings();
+  return std::exchange(faults, {});
+}
 
 Counts counts() { return totals; }
 void count_graph_launch() { ++totals.graph_launches; }
 
 void* shared_memory() { return shared.begin(); }
 int lane() { return running % warp_size; }
-void block_barrier() { wait_as(State::at_barrier); }
+void block_barrier(const check::Place& place) { wait_as(State::at_barrier, place); }
+
+void warp_barrier(unsigned mask, const check::Place& place) {
+  if (mask != 0xffffffffu) report_fault("a warp barrier with a partial mask");
+  threads[running]->is_barrier = true;
+  wait_as(State::exchanging, place);
+  threads[running]->is_barrier = false;
+}
+
+void load_packed(void* to, const void* from, std::size_t bytes) {
+  check::packed(from, bytes, false, __builtin_return_address(0));
+  std::memcpy(to, from, bytes);
+}
+void store_packed(void* to, const void* from, std::size_t bytes) {
+  check::packed(to, bytes, true, __builtin_return_address(0));
+  std::memcpy(to, from, bytes);
+}
+
+std::uint64_t atomic_add(void* where, std::uint64_t value, std::size_t bytes,
+                         const check::Place& place) {
+  check::atomic(where, bytes, place);
+  std::uint64_t before = 0;  // the host is little-endian
+  std::memcpy(&before, where, bytes);
+  value += before;
+  std::memcpy(where, &value, bytes);
+  return before;
+}
 
 void exchange(const void* value, void* result, std::size_t bytes, unsigned mask, int from) {
   Thread& self = *threads[running];
   if (mask != 0xffffffffu) report_fault("a warp exchange with a partial mask");
   const unsigned slot = self.exchanges++ % 2;
   std::memcpy(self.given[slot], value, bytes);
-  wait_as(State::exchanging);
+  wait_as(State::exchanging, {});
   const int source = running / warp_size * warp_size + from;
   if (source >= block_threads) {
     report_fault("a warp exchange reads lane " + std::to_string(from) + " of a partial warp");
@@ -201,27 +277,22 @@ void exchange(const void* value, void* result, std::size_t bytes, unsigned mask,
   std::memcpy(result, threads[source]->given[slot], bytes);
 }
 
-void run_kernel(const cudaLaunchConfig_t& config, const std::function<void()>& thread) {
+void run_kernel(const cudaLaunchConfig_t& config, const std::function<void()>& thread,
+                check::Launch launch) {
   const AccessWatch watch;
   ++totals.kernels;
   gridDim = config.gridDim;
   blockDim = config.blockDim;
   body = &thread;
-  const int blocks = static_cast<int>(gridDim.x * gridDim.y * gridDim.z);
-  const std::vector<int> sequence =
-      permutation(static_cast<int>(blockDim.x * blockDim.y * blockDim.z), order.threads);
-  for (const int b : permutation(blocks, order.blocks)) {
-    const unsigned u = static_cast<unsigned>(b);
-    blockIdx = {u % gridDim.x, u / gridDim.x % gridDim.y, u / gridDim.x / gridDim.y};
-    prepare_threads(blockDim);
-    totals.threads += block_threads;
-    shared.open(config.dynamicSmemBytes);
-    run_block(sequence);
-    if (!shared.intact())
-      report_fault("block (" + std::to_string(blockIdx.x) + ", " + std::to_string(blockIdx.y) +
-                   ") wrote outside its shared memory of " +
-                   std::to_string(config.dynamicSmemBytes) + " bytes");
-  }
+  launch.call = &thread;
+  launch.call_bytes = sizeof thread;
+  launch.threads = blockDim.x * blockDim.y * blockDim.z;
+  launch.blocks = std::int64_t{gridDim.x} * gridDim.y * gridDim.z;
+  const std::vector<int> sequence = permutation(static_cast<int>(launch.threads), order.threads);
+  check::begin_launch(launch);
+  for (const int b : permutation(static_cast<int>(launch.blocks), order.blocks))
+    run_block(config, static_cast<unsigned>(b), sequence);
+  check::end_launch();
 }
 
 }  // namespace simt

@@ -37,6 +37,9 @@ void set_card(Card card);
 /// Live bytes from cudaHostAlloc.
 std::size_t pinned_bytes();
 
+/// Most bytes of shared memory of a block.
+inline constexpr std::size_t max_shared_bytes = 48 * 1024;
+
 /// Kernels, copies and fills run so far.
 struct Counts {
   std::int64_t kernels = 0, threads = 0, graph_launches = 0;

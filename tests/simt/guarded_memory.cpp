@@ -10,6 +10,8 @@
 #include <cstring>
 #include <string>
 
+#include "address_range.h"
+#include "check/watch.h"
 #include "executor.h"
 
 namespace simt {
@@ -44,11 +46,11 @@ void on_violation(int, siginfo_t* info, void*) {
 
 GuardedMemory::Pages GuardedMemory::map(std::size_t bytes) {
   const std::size_t inner = round_up(bytes, page_bytes()), all = inner + 2 * guard_bytes();
-  void* const mapped = ::mmap(nullptr, all, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (mapped == MAP_FAILED) return {nullptr, 0};
-  const Pages pages{static_cast<std::byte*>(mapped) + guard_bytes(), inner};
+  std::byte* const taken = address_range().take(all);
+  if (taken == nullptr) return {nullptr, 0};
+  const Pages pages{taken + guard_bytes(), inner};
   if (::mprotect(pages.begin, inner, PROT_READ | PROT_WRITE) == 0) return pages;
-  ::munmap(mapped, all);
+  address_range().give(taken, all);
   return {nullptr, 0};
 }
 
@@ -68,6 +70,7 @@ void* GuardedMemory::allocate(std::size_t bytes) {
   std::fill(pages.begin, pages.begin + pages.bytes, guard_value);
   std::fill(data, data + bytes, poison_value);
   blocks_[data] = {bytes, pages};
+  check::allocated(data, bytes, host_writes_);
   return data;
 }
 
@@ -76,7 +79,8 @@ bool GuardedMemory::free(void* data) {
   if (found == blocks_.end()) return false;
   check(found->first, found->second);
   const Pages& pages = found->second.pages;
-  ::munmap(pages.begin - guard_bytes(), pages.bytes + 2 * guard_bytes());
+  check::freed(found->first, found->second.bytes);
+  address_range().give(pages.begin - guard_bytes(), pages.bytes + 2 * guard_bytes());
   blocks_.erase(found);
   return true;
 }
@@ -108,11 +112,11 @@ bool GuardedMemory::forgive(const void* address) {
 
 // Never destroyed: static tensors give their memory back late.
 GuardedMemory& device_memory() {
-  static auto* memory = new GuardedMemory;
+  static auto* memory = new GuardedMemory(false);
   return *memory;
 }
 GuardedMemory& pinned_memory() {
-  static auto* memory = new GuardedMemory;
+  static auto* memory = new GuardedMemory(true);
   return *memory;
 }
 

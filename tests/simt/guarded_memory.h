@@ -12,6 +12,8 @@ namespace simt {
 /// access. What the block leaves of its pages is checked for writes.
 class GuardedMemory {
  public:
+  /// `host_writes`: the host may write to it at any time.
+  explicit GuardedMemory(bool host_writes) : host_writes_(host_writes) {}
   /// Null where there is no memory. An access outside faults: on the side of the block's end of its
   /// pages at once but for 15 bytes (kernels read whole 16-byte words), on the other side from the
   /// next page on. Blocks take ends in an irregular order.
@@ -42,6 +44,7 @@ class GuardedMemory {
   static Pages map(std::size_t bytes);
   static void check(const std::byte* data, const Block& block);
 
+  bool host_writes_;
   std::map<const std::byte*, Block> blocks_;
 };
 

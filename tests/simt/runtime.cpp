@@ -137,7 +137,9 @@ cudaError_t cudaHostGetDevicePointer(void** device, void* host, unsigned flags) 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
                             cudaStream_t stream) {
   return simt::enqueue(stream, [=] {
-    if (bytes) std::memcpy(to, from, bytes);
+    if (bytes == 0) return;
+    std::memcpy(to, from, bytes);
+    simt::check::written(to, bytes);
   });
 }
 cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
@@ -145,7 +147,14 @@ cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpy
   return cudaMemcpyAsync(to, from, bytes, kind, nullptr);
 }
 cudaError_t cudaMemsetAsync(void* pointer, int value, std::size_t bytes, cudaStream_t stream) {
-  return simt::enqueue(stream, [=] { std::memset(pointer, value, bytes); });
+  return simt::enqueue(stream, [=] {
+    std::memset(pointer, value, bytes);
+    // NaN patterns stand for memory without a value.
+    if (value == 0xff)
+      simt::check::poisoned(pointer, bytes);
+    else
+      simt::check::written(pointer, bytes);
+  });
 }
 cudaError_t cudaMemset(void* pointer, int value, std::size_t bytes) {
   if (simt::forbidden()) return cudaErrorStreamCaptureInvalidated;

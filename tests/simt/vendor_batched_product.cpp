@@ -13,7 +13,9 @@ float element(const BatchedOperand& operand, int matrix, int row, int column) {
 }
 
 void multiply(const BatchedProduct& p) {
-  for (int i = 0; i < p.batch; ++i)
+  for (int i = 0; i < p.batch; ++i) {
+    simt::check::written(p.out + i * p.out_stride,
+                         sizeof(float) * static_cast<std::size_t>(p.rows) * p.columns);
     for (int row = 0; row < p.rows; ++row)
       for (int column = 0; column < p.columns; ++column) {
         float sum = 0.0f;
@@ -22,6 +24,7 @@ void multiply(const BatchedProduct& p) {
         float& out = p.out[i * p.out_stride + std::int64_t{row} * p.columns + column];
         out = p.accumulate ? out + sum : sum;
       }
+  }
 }
 
 }  // namespace

@@ -13,10 +13,11 @@ namespace {
 
 constexpr std::size_t alignment = 256;
 
-/// Calls body(workspace) of the CPU twin when the stream comes to it.
+/// Calls body(workspace) of the CPU twin, which writes `out`, when the stream comes to it.
 template <class Body>
-void enqueue(const Conv2d& p, ConvPass pass, Stream stream, const Body& body) {
-  simt::enqueue(static_cast<cudaStream_t>(stream), [p, pass, body] {
+void enqueue(const Conv2d& p, ConvPass pass, const void* out, Stream stream, const Body& body) {
+  simt::enqueue(static_cast<cudaStream_t>(stream), [p, pass, out, body] {
+    simt::check::written_to_end(out);
     std::vector<unsigned char> memory(conv2d_workspace<Device::cpu>(p, pass) + alignment);
     const auto address = reinterpret_cast<std::uintptr_t>(memory.data());
     body(memory.data() + (alignment - address % alignment) % alignment);
@@ -36,7 +37,7 @@ using Function = void (*)(const Conv2d&, const float*, const float*, float*, voi
 void enqueue_bfloat16(const Conv2d& p, ConvPass pass, Stored<const bfloat16> a,
                       Stored<const bfloat16> b, Stored<bfloat16> out, Function twin,
                       Stream stream) {
-  enqueue(p, pass, stream, [=](void* memory) {
+  enqueue(p, pass, out.data, stream, [=](void* memory) {
     std::vector<float> result(out.count);
     twin(p, a.widened().data(), b.widened().data(), result.data(), memory, nullptr);
     for (std::int64_t i = 0; i < out.count; ++i) out.data[i] = bfloat16(result[i]);
@@ -58,21 +59,21 @@ std::size_t conv2d_workspace<Device::cuda>(const Conv2d&, ConvPass) {
 template <>
 void conv2d_forward<Device::cuda>(const Conv2d& p, const float* x, const float* w, float* y, void*,
                                   Stream stream) {
-  enqueue(p, ConvPass::forward, stream,
+  enqueue(p, ConvPass::forward, y, stream,
           [=](void* memory) { conv2d_forward<Device::cpu>(p, x, w, y, memory, nullptr); });
 }
 
 template <>
 void conv2d_backward_data<Device::cuda>(const Conv2d& p, const float* dy, const float* w, float* dx,
                                         void*, Stream stream) {
-  enqueue(p, ConvPass::backward_data, stream,
+  enqueue(p, ConvPass::backward_data, dx, stream,
           [=](void* memory) { conv2d_backward_data<Device::cpu>(p, dy, w, dx, memory, nullptr); });
 }
 
 template <>
 void conv2d_backward_weight<Device::cuda>(const Conv2d& p, const float* x, const float* dy,
                                           float* dw, void*, Stream stream) {
-  enqueue(p, ConvPass::backward_weight, stream, [=](void* memory) {
+  enqueue(p, ConvPass::backward_weight, dw, stream, [=](void* memory) {
     conv2d_backward_weight<Device::cpu>(p, x, dy, dw, memory, nullptr);
   });
 }

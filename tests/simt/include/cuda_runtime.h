@@ -95,7 +95,9 @@ namespace simt {
 /// Runs `work` now, or records it where the stream is being captured. Stand-ins of vendor calls use
 /// it as well.
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);
-void run_kernel(const cudaLaunchConfig_t& config, const std::function<void()>& thread);
+/// `launch` says which kernel it is and where its arguments lie.
+void run_kernel(const cudaLaunchConfig_t& config, const std::function<void()>& thread,
+                check::Launch launch);
 }  // namespace simt
 
 template <class... Params, class... Args>
@@ -106,7 +108,11 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
     return cudaErrorInvalidValue;
   return simt::enqueue(
       config->stream,
-      [config = *config, kernel, arguments = std::tuple<Params...>(std::forward<Args>(args)...)] {
-        simt::run_kernel(config, [&] { std::apply(kernel, arguments); });
+      [config = *config,
+       call = std::pair(kernel, std::tuple<Params...>(std::forward<Args>(args)...))] {
+        simt::run_kernel(config, [&call] { std::apply(call.first, call.second); },
+                         {.kernel = reinterpret_cast<const void*>(call.first),
+                          .arguments = &call,
+                          .argument_bytes = sizeof call});
       });
 }

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <type_traits>
 
+#include "../check/watch.h"
+
 #define __global__
 #define __device__
 #define __host__
@@ -37,7 +39,11 @@ extern dim3 blockDim, gridDim;
 
 namespace simt {
 void* shared_memory();
-void block_barrier();
+void block_barrier(const check::Place& place);
+void warp_barrier(unsigned mask, const check::Place& place);
+/// Bytes that one instruction moves, from or to memory of the device.
+void load_packed(void* to, const void* from, std::size_t bytes);
+void store_packed(void* to, const void* from, std::size_t bytes);
 /// Gives `bytes` bytes to the warp and takes those of lane `from`. Every lane of the warp must call
 /// it: a lane that has ended, or waits elsewhere, is an error.
 void exchange(const void* value, void* result, std::size_t bytes, unsigned mask, int from);
@@ -52,9 +58,16 @@ T shuffle(unsigned mask, T value, int from) {
 }
 }  // namespace simt
 
-inline void __syncthreads() { simt::block_barrier(); }
-inline void __syncwarp(unsigned mask = 0xffffffffu) { simt::shuffle(mask, 0, simt::lane()); }
-inline void __threadfence() {}
+inline void __syncthreads(const simt::check::Place& place = simt::check::Place::current()) {
+  simt::block_barrier(place);
+}
+inline void __syncwarp(unsigned mask = 0xffffffffu,
+                       const simt::check::Place& place = simt::check::Place::current()) {
+  simt::warp_barrier(mask, place);
+}
+inline void __threadfence(const simt::check::Place& place = simt::check::Place::current()) {
+  simt::check::fence(place);
+}
 
 template <class T>
 T __shfl_sync(unsigned mask, T value, int from) {
@@ -71,13 +84,18 @@ T __shfl_down_sync(unsigned mask, T value, unsigned delta) {
   return simt::shuffle(mask, value, from < 32 ? from : simt::lane());
 }
 
-/// Threads take turns, so a plain addition is atomic. Integers only: float atomics have no order.
+namespace simt {
+/// Threads take turns, so a plain addition is atomic.
+std::uint64_t atomic_add(void* where, std::uint64_t value, std::size_t bytes,
+                         const check::Place& place);
+}  // namespace simt
+
+/// Integers only: float atomics have no order.
 template <class T>
-T atomicAdd(T* where, T value) {
-  static_assert(std::is_integral_v<T>);
-  const T before = *where;
-  *where = static_cast<T>(before + value);
-  return before;
+T atomicAdd(T* where, T value, const simt::check::Place& place = simt::check::Place::current()) {
+  static_assert(std::is_integral_v<T> && (sizeof(T) == 4 || sizeof(T) == 8));
+  return static_cast<T>(
+      simt::atomic_add(where, static_cast<std::uint64_t>(value), sizeof(T), place));
 }
 
 template <class T>
