@@ -109,6 +109,15 @@ void add_layer_families(KernelBenchmarks<D>& list, const NodeSize& node) {
            [](auto& k, auto& b) { return k.pass(b, Pass::backward_data); });
   list.add("conv2d", "backward_weight", node, convolution,
            [](auto& k, auto& b) { return k.pass(b, Pass::backward_weight); });
+  if (node.channels == 16) {  // the stem, before the first section
+    const auto stem = [=](test::Rng& rng) {
+      return test::Conv2dCase(rng, {n, side, side, 3, c, 3, 1, 1});
+    };
+    list.add("conv2d", "stem_forward", node, stem,
+             [](auto& k, auto& b) { return k.pass(b, Pass::forward); });
+    list.add("conv2d", "stem_backward_weight", node, stem,
+             [](auto& k, auto& b) { return k.pass(b, Pass::backward_weight); });
+  }
   const auto pool = [=](test::Rng& rng) {
     return test::Pool2dCase(rng, {n, side, side, c, 2, 2, 0, false});
   };

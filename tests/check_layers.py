@@ -28,7 +28,7 @@ VENDOR = {
     r"j(peglib|error)\.h": {"data/decode_jpeg.cpp"},
     r"png.*\.h": {"data/decode_png.cpp", "bench"},
     r"webp/.*": {"data/decode_webp.cpp", "tests", "bench"},
-    r"cudnn.*": {"kernels/layers/conv2d.cu"},
+    r"cudnn.*": {"kernels/layers/cudnn_conv2d.cu"},
     r"cublas.*": {"kernels/layers/cublas_library.h"},
     r"cuda_runtime.*": {"engine/memory/native_memory.cpp", "kernels/core/launch.h", "tests", ".cu"},
     r"CLI/.*": {"tools", "tests", "bench"},

@@ -13,6 +13,7 @@
 #include "tests/nas/space/pruned.h"
 #include "tests/support/reference.h"
 #include "tests/support/trainer.h"
+#include "vendor_conv2d.h"
 
 using namespace drnas;
 using namespace drnas::test;
@@ -299,7 +300,34 @@ TEST_CASE("simt step: weights are kept in bfloat16 too, and the plan counts them
   expect_no_faults();
 }
 
-TEST_CASE("simt step: planned memory of the published supernet in bfloat16") {
+TEST_CASE("simt step: images are convolved by kernels of our own, and refusals name the option") {
+  auto& library = simt::vendor_convolutions();
+  library.asked.clear();
+  for (const DType storage : {DType::f32, DType::bf16}) {
+    Setup s(Device::cuda, {8, 1, 1, 2, 8, RawOutputs::store, storage});
+    s.trainer.architecture_step(s.batch);
+    s.trainer.weight_step(s.batch, 0.025);
+    s.trainer.evaluate(s.batch);
+  }
+  CHECK(library.asked.size() > 10);
+  for (const auto& request : library.asked) CHECK(request.shape.c_in != 3);
+  library.refuses = [](const auto& r) { return r.pass == kernels::ConvPass::backward_weight; };
+  std::string message;
+  try {
+    Setup s(Device::cuda, {8, 1, 1, 2, 8});
+    s.trainer.weight_step(s.batch, 0.025);
+  } catch (const Error& error) {
+    message = error.what();
+  }
+  library.refuses = nullptr;
+  CAPTURE(message);
+  CHECK(message.find("conv2d backward_weight, fp32, x [2, 2, 2, 32]") == 0);
+  CHECK(message.ends_with("; --precision tf32 may have one"));
+  expect_no_faults();
+}
+
+TEST_CASE("simt step: planned memory of the published supernet in bfloat16, without scratch") {
+  simt::vendor_convolutions().wants_workspace = false;
   MemoryQuestion q;
   q.device = Device::cuda;
   q.supernet.storage = DType::bf16;
@@ -313,6 +341,7 @@ TEST_CASE("simt step: planned memory of the published supernet in bfloat16") {
       if (parts == 1 && mode == RawOutputs::store) CHECK(mebibytes <= 320);
       if (parts == 1 && mode == RawOutputs::rebuild) CHECK(mebibytes <= 130);
     }
+  simt::vendor_convolutions().wants_workspace = true;
 }
 
 TEST_CASE("simt step: what is not finite is named and changes nothing") {

@@ -1,33 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include <optional>
 
-#include "tests/cases/conv2d.h"
+#include "tests/kernels/layers/conv2d_reference.h"
 #include "tests/support/calls.h"
-#include "tests/support/reference.h"
 
 using namespace drnas;
 using namespace drnas::test;
 using kernels::Conv2d;
 
 namespace {
-
-/// Calls body(x index, weight index, y index) for every product of the convolution.
-template <class Body>
-void each_product(const Conv2d& p, const Body& body) {
-  for (int n = 0; n < p.n; ++n)
-    for (int i = 0; i < p.out_h(); ++i)
-      for (int j = 0; j < p.out_w(); ++j)
-        for (int a = 0; a < p.kernel; ++a)
-          for (int b = 0; b < p.kernel; ++b) {
-            const int u = i * p.stride + a - p.padding, v = j * p.stride + b - p.padding;
-            if (u < 0 || v < 0 || u >= p.h || v >= p.w) continue;
-            for (int o = 0; o < p.c_out; ++o)
-              for (int k = 0; k < p.c_in; ++k)
-                body(((std::size_t(n) * p.h + u) * p.w + v) * p.c_in + k,
-                     ((std::size_t(o) * p.kernel + a) * p.kernel + b) * p.c_in + k,
-                     ((std::size_t(n) * p.out_h() + i) * p.out_w() + j) * p.c_out + o);
-          }
-}
 
 /// y, dx and dw, each in a workspace of exactly the size it asks for.
 Results passes(const Conv2dCase& c) {
@@ -59,19 +40,13 @@ TEST_CASE("conv2d: the three passes against float64") {
     CAPTURE(p.c_out);
     CAPTURE(p.stride);
     const Conv2dCase c(rng, p);
-    Bounded y(static_cast<std::int64_t>(c.dy.size())), dx(static_cast<std::int64_t>(c.x.size())),
-        dw(p.weight_count());
-    each_product(p, [&](std::size_t at_x, std::size_t at_w, std::size_t at_y) {
-      y.add(at_y, c.x[at_x] * c.w[at_w]);
-      dx.add(at_x, c.dy[at_y] * c.w[at_w]);
-      dw.add(at_w, c.dy[at_y] * c.x[at_x]);
-    });
+    const Conv2dReference expected(c);
     const Results got = passes(c);
     CHECK(got == passes(c));
     // One rounding a product and one an addition.
-    CHECK(roundings(got.at("y"), y) <= c.terms(Conv2dCase::Pass::forward) + 1);
-    CHECK(roundings(got.at("dx"), dx) <= c.terms(Conv2dCase::Pass::backward_data) + 1);
-    CHECK(roundings(got.at("dw"), dw) <= c.terms(Conv2dCase::Pass::backward_weight) + 1);
+    CHECK(roundings(got.at("y"), expected.y) <= c.terms(Conv2dCase::Pass::forward) + 1);
+    CHECK(roundings(got.at("dx"), expected.dx) <= c.terms(Conv2dCase::Pass::backward_data) + 1);
+    CHECK(roundings(got.at("dw"), expected.dw) <= c.terms(Conv2dCase::Pass::backward_weight) + 1);
   }
 }
 

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+// How the stand-in of the vendor's convolutions behaves, for tests.
+#pragma once
+
+#include <functional>
+#include <set>
+
+#include "kernels/layers/vendor_conv2d.h"
+
+namespace simt {
+
+struct VendorConvolutions {
+  /// Calls ask for scratch whose size depends on the request, and overwrite all of it.
+  bool wants_workspace = true;
+  /// What the library says it cannot do; empty: it does all.
+  std::function<bool(const drnas::kernels::ConvRequest&)> refuses;
+  /// What it was asked for so far.
+  std::set<drnas::kernels::ConvRequest> asked;
+};
+VendorConvolutions& vendor_convolutions();
+
+}  // namespace simt
