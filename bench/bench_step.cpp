@@ -48,6 +48,10 @@ const SearchSpace& space_of(const Options& o) {
   return search_space(o.space == imagenet_name ? "darts" : o.space);
 }
 
+Precision precision_of(const Options& o) {
+  return choose_precision(space_of(o).facts(), o.precision, o.device, o.channels);
+}
+
 Options parse(int argc, char** argv) {
   Options o;
   CLI::App app("Times both search steps on random images", "bench_step");
@@ -62,7 +66,7 @@ Options parse(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--image-size", o.image_size, "pixels; 0: 32, with the ImageNet stem 224");
   app.add_option("--precision", o.precision,
-                 "fp32, tf32, bf16 or auto: bf16 on CUDA in NAS-Bench-201, else fp32")
+                 "fp32, tf32, bf16 or auto: on CUDA bf16 in NAS-Bench-201, tf32 in the DARTS space")
       ->check(CLI::IsMember({"auto", "fp32", "tf32", "bf16"}));
   app.add_option("--raw-outputs", o.raw_outputs, "store, rebuild-1x1, rebuild or auto")
       ->check(CLI::IsMember({"auto", "store", "rebuild-1x1", "rebuild"}))
@@ -70,9 +74,7 @@ Options parse(int argc, char** argv) {
   bench::add_common_options(app, o);
   bench::parse_options(app, argc, argv, o);
   if (o.image_size <= 0) o.image_size = o.space == imagenet_name ? 224 : 32;
-  if (o.precision == "auto" && !space_of(o).facts().half_storage) o.precision = "fp32";
-  if (choose_precision(o.precision, o.device, o.channels).tf32)
-    kernels::set_conv_math(kernels::ConvMath::tf32);
+  if (precision_of(o).tf32) kernels::set_conv_math(kernels::ConvMath::tf32);
   return o;
 }
 
@@ -85,7 +87,7 @@ MemoryQuestion question_of(const Options& o) {
                        .space = &space_of(o),
                        .imagenet_stem = o.space == imagenet_name};
   question.image_size = o.image_size;
-  question.supernet.storage = choose_precision(o.precision, o.device, o.channels).storage;
+  question.supernet.storage = precision_of(o).storage;
   question.batch_sizes = {o.batch_size};
   question.device = o.device;
   question.trainer.capture = !o.no_graph;

@@ -123,7 +123,7 @@ OptionRows<O> machine_rows() {
       {"precision", &O::precision, machine, "NAME", result,
        "fp32, tf32 (convolutions round their inputs) or bf16 (activations are stored in 16 bits), "
        "the latter two on CUDA; auto: bf16 on CUDA for NAS-Bench-201 "
-       "networks with a multiple of 8 channels, else fp32"},
+       "networks with a multiple of 8 channels, tf32 on CUDA in the DARTS space, else fp32"},
   };
 }
 

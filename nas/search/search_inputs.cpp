@@ -80,13 +80,18 @@ LoaderOptions evaluation_loader_options(const SearchOptions& o) {
   return l;
 }
 
-Precision choose_precision(const SearchOptions& o, Device device) {
-  const SpaceFacts& space = search_space(o.space).facts();
-  if (space.half_storage) return choose_precision(o.precision, device, o.channels);
-  if (o.precision == "bf16")
+Precision choose_precision(const SpaceFacts& space, const std::string& name, Device device,
+                           int channels) {
+  if (space.half_storage) return choose_precision(name, device, channels);
+  if (name == "bf16")
     throw Error("--precision bf16: the " + std::string(space.title) +
                 " stores float32, expected fp32, tf32 or auto");
-  return choose_precision(o.precision == "auto" ? "fp32" : o.precision, device, o.channels);
+  return choose_precision(name == "auto" && device == Device::cuda ? "tf32" : name, device,
+                          channels);
+}
+
+Precision choose_precision(const SearchOptions& o, Device device) {
+  return choose_precision(search_space(o.space).facts(), o.precision, device, o.channels);
 }
 
 Precision apply_precision(const SearchOptions& o, Device device) {

@@ -25,7 +25,10 @@ LoaderOptions alpha_loader_options(const SearchOptions& options);
 /// its own; images on disk at their centre.
 LoaderOptions evaluation_loader_options(const SearchOptions& options);
 
-/// What --precision asks for in this space. Throws Error where the device or the space cannot.
+/// What --precision `name` asks for in this space: on CUDA auto is tf32 where it has no half
+/// storage. Throws Error where the device or the space cannot.
+Precision choose_precision(const SpaceFacts& space, const std::string& name, Device device,
+                           int channels);
 Precision choose_precision(const SearchOptions& options, Device device);
 /// The same, and set_convolution_math().
 Precision apply_precision(const SearchOptions& options, Device device);

@@ -9,6 +9,7 @@
 
 #include "nas/options/option_check.h"
 #include "nas/options/option_table.h"
+#include "nas/search/search_inputs.h"
 #include "tests/support/option_files.h"
 
 namespace {
@@ -49,6 +50,34 @@ TEST_CASE("search options: nb201 is the published recipe and the default") {
   CHECK((o.weight_decay == 3e-4 && o.grad_clip == 5 && o.cutout == 0));
   CHECK((o.alpha_learning_rate == 3e-4 && o.alpha_beta1 == 0.5 && o.alpha_beta2 == 0.999));
   CHECK(o.checkpoint_every == 10);
+}
+
+TEST_CASE("search options: what precision auto is, by space and device, and what may be chosen") {
+  using drnas::Device;
+  const auto chosen = [](const std::string& space, const std::string& precision, Device device,
+                         int channels = 16) {
+    SearchOptions o = valid_options();
+    o.space = space;
+    o.precision = precision;
+    o.channels = channels;
+    const drnas::Precision p = drnas::choose_precision(o, device);
+    return std::string(p.storage == drnas::DType::bf16 ? "bf16" : p.tf32 ? "tf32" : "fp32");
+  };
+  CHECK(chosen("nas-bench-201", "auto", Device::cuda) == "bf16");
+  CHECK(chosen("nas-bench-201", "auto", Device::cuda, 12) == "fp32");
+  CHECK(chosen("darts", "auto", Device::cuda) == "tf32");
+  CHECK(chosen("darts", "auto", Device::cuda, 36) == "tf32");
+  CHECK(chosen("darts", "fp32", Device::cuda) == "fp32");
+  CHECK(chosen("darts", "tf32", Device::cuda) == "tf32");
+  for (const char* space : {"nas-bench-201", "darts"}) {
+    CHECK(chosen(space, "auto", Device::cpu) == "fp32");
+    CHECK(chosen(space, "fp32", Device::cpu) == "fp32");
+    CHECK_THROWS_AS(chosen(space, "tf32", Device::cpu), drnas::Error);
+  }
+  CHECK_THROWS_WITH_AS(
+      chosen("darts", "bf16", Device::cuda),
+      "--precision bf16: the DARTS space stores float32, expected fp32, tf32 or auto",
+      drnas::Error);
 }
 
 TEST_CASE("search options: each preset keeps its name and is valid") {
