@@ -11,14 +11,11 @@
 
 #include "bench/bench_report.h"
 #include "bench/machine.h"
+#include "bench/step_setup.h"
 #include "engine/files.h"
 #include "engine/gpu.h"
 #include "engine/version.h"
-#include "kernels/layers/conv2d.h"
 #include "kernels/layers/conv2d_plan.h"
-#include "nas/search/memory_plan.h"
-#include "nas/search/search_inputs.h"
-#include "nas/space/search_space.h"
 #include "nas/step/supernet_trainer.h"
 
 namespace {
@@ -26,73 +23,25 @@ namespace {
 using namespace drnas;
 using nlohmann::ordered_json;
 
-constexpr const char* imagenet_name = "darts-imagenet";
-
-/// Names of --space: the spaces, and the DARTS space with the ImageNet stem.
-std::vector<std::string> space_names() {
-  std::vector<std::string> names{imagenet_name};
-  for (const SearchSpace* space : search_spaces()) names.emplace_back(space->facts().name);
-  return names;
-}
-
-struct Options {
-  std::string space = "nas-bench-201", json, device_name = "cpu", raw_outputs = "auto",
-              precision = "auto";
-  int channels = 16, cells = 5, batch_size = 64, partial_channels = 1, steps = 9, threads = 0,
-      image_size = 0;
+struct Options : bench::NetworkOptions {
+  std::string json, device_name = "cpu";
+  int steps = 9, threads = 0;
   bool no_graph = false;
   Device device = Device::cpu;  ///< what device_name stands for
 };
 
-const SearchSpace& space_of(const Options& o) {
-  return search_space(o.space == imagenet_name ? "darts" : o.space);
-}
-
-Precision precision_of(const Options& o) {
-  return choose_precision(space_of(o).facts(), o.precision, o.device, o.channels);
-}
-
 Options parse(int argc, char** argv) {
   Options o;
   CLI::App app("Times both search steps on random images", "bench_step");
-  app.add_option("--space", o.space)->check(CLI::IsMember(space_names()))->capture_default_str();
-  app.add_option("--channels", o.channels)->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--cells", o.cells, "of a section; in the DARTS space in all")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  app.add_option("--batch-size", o.batch_size)->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--partial-channels", o.partial_channels)
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  app.add_option("--image-size", o.image_size, "pixels; 0: 32, with the ImageNet stem 224");
-  app.add_option("--precision", o.precision,
-                 "fp32, tf32, bf16 or auto: on CUDA bf16 in NAS-Bench-201, tf32 in the DARTS space")
-      ->check(CLI::IsMember({"auto", "fp32", "tf32", "bf16"}));
-  app.add_option("--raw-outputs", o.raw_outputs, "store, rebuild-1x1, rebuild or auto")
-      ->check(CLI::IsMember({"auto", "store", "rebuild-1x1", "rebuild"}))
-      ->capture_default_str();
+  bench::add_network_options(app, o);
   bench::add_common_options(app, o);
   bench::parse_options(app, argc, argv, o);
-  if (o.image_size <= 0) o.image_size = o.space == imagenet_name ? 224 : 32;
-  if (precision_of(o).tf32) kernels::set_conv_math(kernels::ConvMath::tf32);
   return o;
 }
 
 MemoryQuestion question_of(const Options& o) {
-  MemoryQuestion question;
-  question.supernet = {.channels = o.channels,
-                       .cells = o.cells,
-                       .classes = 10,
-                       .partial_channels = o.partial_channels,
-                       .space = &space_of(o),
-                       .imagenet_stem = o.space == imagenet_name};
-  question.image_size = o.image_size;
-  question.supernet.storage = precision_of(o).storage;
-  question.batch_sizes = {o.batch_size};
-  question.device = o.device;
+  MemoryQuestion question = bench::question_of(o, o.device);
   question.trainer.capture = !o.no_graph;
-  question.trainer.clip_with_alpha = space_of(o).facts().clips_with_alpha;  // as published
-  question.supernet.raw_outputs = choose_raw_outputs(o.raw_outputs, question, 0);
   return question;
 }
 
@@ -132,22 +81,20 @@ ordered_json measure(const Options& o) {
                       {"channels", o.channels},
                       {"cells", o.cells},
                       {"batch_size", o.batch_size},
-                      {"image_size", o.image_size},
+                      {"image_size", o.pixels()},
                       {"partial_channels", o.partial_channels},
                       {"threads", o.threads},
                       {"device", cuda ? "cuda" : "cpu"},
-                      {"precision", question.supernet.storage == DType::bf16          ? "bf16"
-                                    : kernels::conv_math() == kernels::ConvMath::tf32 ? "tf32"
-                                                                                      : "fp32"},
+                      {"precision", bench::precision_name(o, o.device)},
                       {"raw_outputs", to_string(question.supernet.raw_outputs)}};
   if (cuda) report["gpu"] = describe_gpu();
   const bench::CardMemory card = cuda ? bench::card_memory() : bench::CardMemory{};
   report["process_start_bytes"] = bench::process_bytes("VmRSS");
   const std::unique_ptr<Supernet> supernet = make_supernet(question.supernet, 1, o.device);
-  const auto [edges, operations] = theta_shape(space_of(o));
+  const auto [edges, operations] = theta_shape(o.search_space());
   const auto method = question.method->make({edges, operations, 1, o.device});
   SupernetTrainer trainer(*supernet, method->law(), &method->alpha_update(), question.trainer);
-  const DeviceBatch batch = bench::random_batch(o.batch_size, o.image_size, o.device);
+  const DeviceBatch batch = bench::random_batch(o.batch_size, o.pixels(), o.device);
   // On CUDA the first step builds plans, the second is recorded, the third replayed.
   const Timed timed(trainer, batch, o.device, cuda ? 4 : 1, o.steps);
   const MemoryCounters counters = Allocator::of(o.device).counters();
@@ -169,7 +116,7 @@ ordered_json measure(const Options& o) {
 
 void add_rates(ordered_json& report, const Options& o) {
   const double forward =
-      2.0 * o.batch_size * space_of(o).multiply_adds(question_of(o).supernet, o.image_size);
+      2.0 * o.batch_size * o.search_space().multiply_adds(question_of(o).supernet, o.pixels());
   const auto rate = [&](const char* step, double passes) {
     return passes * forward / report[step]["median"].get<double>() / 1e6;
   };

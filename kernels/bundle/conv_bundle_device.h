@@ -10,7 +10,7 @@
 #include <type_traits>
 
 #include "kernels/bundle/conv_bundle.h"
-#include "kernels/core/launch.h"
+#include "kernels/core/cuda_vector.h"
 #include "kernels/layers/conv2d.h"
 
 /// Before loops over edges that would take too many registers if they were unrolled further.
@@ -109,7 +109,7 @@ struct alignas(V * sizeof(T)) StoredChannels {
 };
 template <int V, class T>
 __device__ inline Channels<V> load_channels(const T* from) {
-  const auto stored = *reinterpret_cast<const StoredChannels<T, V>*>(from);
+  const auto stored = load_packed(reinterpret_cast<const StoredChannels<T, V>*>(from));
   Channels<V> out;
   for (int i = 0; i < V; ++i) out.v[i] = static_cast<float>(stored.v[i]);
   return out;
@@ -118,7 +118,7 @@ template <class T, int V>
 __device__ inline void store_channels(T* to, const Channels<V>& from) {
   StoredChannels<T, V> stored;
   for (int i = 0; i < V; ++i) stored.v[i] = static_cast<T>(from.v[i]);
-  *reinterpret_cast<StoredChannels<T, V>*>(to) = stored;
+  store_packed(reinterpret_cast<StoredChannels<T, V>*>(to), stored);
 }
 
 /// Calls body.template operator()<V>() with the widest V of `most`, 4, 2, 1 that divides c.

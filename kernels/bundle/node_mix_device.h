@@ -8,7 +8,7 @@
 #include <string>
 
 #include "kernels/bundle/node_mix.h"
-#include "kernels/core/launch.h"
+#include "kernels/core/cuda_vector.h"
 
 /// Before loops over arrays that must stay in registers, and before loops that would take too many
 /// registers if they were unrolled.
@@ -52,7 +52,7 @@ __device__ Floats<V> load(const T* from) {
   Floats<V> values;
   DRNAS_MIX_UNROLL
   for (int first = 0; first < V; first += piece) {
-    const auto packed = *reinterpret_cast<const Packed<T, piece>*>(from + first);
+    const auto packed = load_packed(reinterpret_cast<const Packed<T, piece>*>(from + first));
     DRNAS_MIX_UNROLL
     for (int k = 0; k < piece; ++k) values.lane[first + k] = static_cast<float>(packed.lane[k]);
   }
@@ -66,7 +66,7 @@ __device__ void store(T* to, const Floats<V>& values) {
     Packed<T, piece> packed;
     DRNAS_MIX_UNROLL
     for (int k = 0; k < piece; ++k) packed.lane[k] = static_cast<T>(values.lane[first + k]);
-    *reinterpret_cast<Packed<T, piece>*>(to + first) = packed;
+    store_packed(reinterpret_cast<Packed<T, piece>*>(to + first), packed);
   }
 }
 template <int V>

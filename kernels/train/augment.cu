@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/core/launch.h"
+#include "kernels/core/cuda_vector.h"
 #include "kernels/train/augment_math.h"
 
 namespace drnas::kernels {
@@ -13,12 +13,6 @@ namespace {
 constexpr unsigned threads = 256;
 /// Values that a block makes, about.
 constexpr int tile_values = 2048;
-
-/// Neighbouring values that are stored at once.
-template <class T, int V>
-struct alignas(V * sizeof(T)) Pack {
-  T value[V];
-};
 
 /// Source bytes that are loaded at once: a warp asks for four lines of 128.
 using Word = uint4;
@@ -36,7 +30,7 @@ __device__ const std::uint8_t* load_bytes(const std::uint8_t* from, int count,
 #pragma unroll 1  // it runs once or twice: no registers for more
 #endif
   for (int i = static_cast<int>(threadIdx.x); i < end; i += static_cast<int>(threads))
-    reinterpret_cast<Word*>(shared)[i] = words[i];
+    store_packed(reinterpret_cast<Word*>(shared) + i, load_packed(words + i));
   return shared + skipped;
 }
 
@@ -84,16 +78,16 @@ __global__ void __launch_bounds__(threads)
   const int values = (last - first) * row;
   for (int at = V * thread; at < values; at += V * static_cast<int>(threads)) {
     int y = first + at / row, x = at % row / 3, c = at % 3;
-    Pack<T, V> pack;
+    Vector<T, V> pack;
     for (int i = 0; i < V; ++i) {
-      pack.value[i] = static_cast<T>(pixel_value(pixels, rows, n, plan, p.size, y, x, c));
+      pack.element[i] = static_cast<T>(pixel_value(pixels, rows, n, plan, p.size, y, x, c));
       if (++c < 3) continue;
       c = 0;
       if (++x < p.size) continue;
       x = 0;
       ++y;
     }
-    *reinterpret_cast<Pack<T, V>*>(to + at) = pack;
+    store_packed(reinterpret_cast<Vector<T, V>*>(to + at), pack);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <initializer_list>
 
+#include "kernels/core/cuda_vector.h"
 #include "kernels/core/warp_reduce.h"
 #include "kernels/train/optimizer_math.h"
 
@@ -49,7 +50,8 @@ __global__ void __launch_bounds__(threads)
   for (std::int64_t first = global_thread(); first < quads; first += norm_quads * all_threads) {
     float4 v[norm_quads];
     for (int k = 0; k < norm_quads; ++k)
-      v[k] = first + k * all_threads < quads ? quad[first + k * all_threads] : float4{0, 0, 0, 0};
+      v[k] = first + k * all_threads < quads ? load_packed(quad + first + k * all_threads)
+                                             : float4{0, 0, 0, 0};
     float squares = 0;
     for (int k = 0; k < norm_quads; ++k)
       squares += v[k].x * v[k].x + v[k].y * v[k].y + v[k].z * v[k].z + v[k].w * v[k].w;
@@ -74,25 +76,21 @@ __global__ void __launch_bounds__(threads)
 
 /// Item `item` of a buffer: a quad, or a single value after the quads with zeros.
 __device__ float4 load_item(const float* buffer, std::int64_t quads, std::int64_t item) {
-  if (item < quads) return reinterpret_cast<const float4*>(buffer)[item];
+  if (item < quads) return load_packed(reinterpret_cast<const float4*>(buffer) + item);
   return {buffer[3 * quads + item], 0, 0, 0};
 }
 
 __device__ void store_item(float* buffer, std::int64_t quads, std::int64_t item, float4 value) {
   if (item < quads)
-    reinterpret_cast<float4*>(buffer)[item] = value;
+    store_packed(reinterpret_cast<float4*>(buffer) + item, value);
   else
     buffer[3 * quads + item] = value.x;
 }
 
 /// The same item rounded to bfloat16.
 __device__ void store_item(bfloat16* buffer, std::int64_t quads, std::int64_t item, float4 value) {
-  struct alignas(8) Quad {
-    bfloat16 v[4];
-  };
   if (item < quads)
-    reinterpret_cast<Quad*>(buffer)[item] = {
-        {bfloat16(value.x), bfloat16(value.y), bfloat16(value.z), bfloat16(value.w)}};
+    store_vector(buffer + 4 * item, {value.x, value.y, value.z, value.w});
   else
     buffer[3 * quads + item] = bfloat16(value.x);
 }

@@ -2,6 +2,9 @@
 // Does the meter count what a GPU would move? Kernels whose requests can be counted by hand.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <string>
+
 #include "check/meter.h"
 #include "tests/simt/metered_kernels.h"
 
@@ -17,8 +20,9 @@ KernelCount counted(const char* kernel, const Body& body) {
   meter().start();
   body();
   const auto counts = meter().stop();
-  REQUIRE(counts.contains(kernel));
-  return counts.at(kernel);
+  const std::string name = std::string("metered_kernels::") + kernel;
+  REQUIRE(counts.contains(name));
+  return counts.at(name);
 }
 
 }  // namespace

@@ -13,6 +13,11 @@ float element(const BatchedOperand& operand, int matrix, int row, int column) {
 }
 
 void multiply(const BatchedProduct& p) {
+  const auto count = [&](std::int64_t a, std::int64_t b) { return p.batch * a * b; };
+  const std::int64_t out = count(p.rows, p.columns), size = sizeof(float);
+  const std::int64_t read = count(p.rows, p.depth) + count(p.depth, p.columns);
+  simt::check::vendor_call("cuBLAS batched product", (read + (p.accumulate ? out : 0)) * size,
+                           out * size, out * p.depth);
   for (int i = 0; i < p.batch; ++i) {
     simt::check::written(p.out + i * p.out_stride,
                          sizeof(float) * static_cast<std::size_t>(p.rows) * p.columns);

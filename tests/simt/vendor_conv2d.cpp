@@ -39,6 +39,11 @@ struct Counts {
   }
 };
 
+const char* name_of(ConvPass pass) {
+  if (pass == ConvPass::forward) return "cuDNN forward";
+  return pass == ConvPass::backward_data ? "cuDNN data gradient" : "cuDNN weight gradient";
+}
+
 void run_twin(const ConvRequest& r, const float* a, const float* b, float* out) {
   const Conv2d& p = r.shape;
   std::vector<unsigned char> memory(conv2d_workspace<Device::cpu>(p, r.pass) + alignment);
@@ -87,7 +92,12 @@ void vendor_conv2d(const ConvRequest& r, const void* a, const void* b, void* out
   simt::enqueue(static_cast<cudaStream_t>(stream), [=] {
     overwrite();  // an operand that lies there
     const std::size_t size = r.numbers == ConvNumbers::bf16 ? sizeof(bfloat16) : sizeof(float);
-    simt::check::written(out, static_cast<std::size_t>(Counts(r).out) * size);
+    const Counts counts(r);
+    simt::check::written(out, static_cast<std::size_t>(counts.out) * size);
+    const auto bytes = static_cast<std::int64_t>(size);
+    const Conv2d& p = r.shape;
+    simt::check::vendor_call(name_of(r.pass), (counts.a + counts.b) * bytes, counts.out * bytes,
+                             y_count(p) * p.weight_count() / p.c_out);
     if (r.numbers == ConvNumbers::bf16)
       run_rounded(r, a, b, out);
     else

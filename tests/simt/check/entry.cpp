@@ -138,6 +138,11 @@ void packed(const void* address, std::size_t bytes, bool write, const void* site
   aligned(address, bytes, write, site);
 }
 
+void vendor_call(const char* name, std::int64_t bytes_read, std::int64_t bytes_written,
+                 std::int64_t multiply_adds) {
+  meter().vendor_call(name, bytes_read, bytes_written, multiply_adds);
+}
+
 void allocated(const void* address, std::size_t bytes, bool has_value) {
   state().shadow.allocated(address, bytes, has_value);
 }

@@ -65,6 +65,7 @@ void KernelCount::add(const KernelCount& other) {
   threads += other.threads;
   bytes_read += other.bytes_read;
   bytes_written += other.bytes_written;
+  multiply_adds += other.multiply_adds;
   read.add(other.read);
   write.add(other.write);
   shared_read.add(other.shared_read);
@@ -76,11 +77,12 @@ Meter::Meter() : sectors_(reserve<Sector>(AddressRange::bytes / sector_bytes)) {
 void Meter::start() {
   on_ = true;
   counts_.clear();
+  vendors_.clear();
 }
 
 KernelCounts Meter::stop() {
   on_ = false;
-  KernelCounts result;
+  KernelCounts result = vendors_;
   for (const auto& [kernel, count] : counts_) result[Symbols::function(kernel)].add(count);
   return result;
 }
@@ -93,6 +95,17 @@ void Meter::begin_launch(const Launch& launch) {
   current_->blocks += launch.blocks;
   current_->threads += launch.blocks * launch.threads;
   logs_.resize(launch.threads);
+}
+
+void Meter::vendor_call(const char* name, std::int64_t bytes_read, std::int64_t bytes_written,
+                        std::int64_t multiply_adds) {
+  if (!on_) return;
+  KernelCount call;
+  call.launches = 1;
+  call.bytes_read = bytes_read;
+  call.bytes_written = bytes_written;
+  call.multiply_adds = multiply_adds;
+  vendors_[name].add(call);
 }
 
 void Meter::end_launch() { current_ = nullptr; }

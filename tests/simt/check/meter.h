@@ -26,13 +26,14 @@ struct Traffic {
   void add(const Traffic& other);
 };
 
-/// All launches of a kernel, whatever its template arguments.
+/// All launches of a kernel, whatever its template arguments, or all calls of a vendor's function.
 struct KernelCount {
   std::int64_t launches = 0, blocks = 0, threads = 0;
   Traffic read, write;                ///< global memory, in sectors
   Traffic shared_read, shared_write;  ///< in wavefronts
   /// Different bytes that each launch reads and writes, which no cache can save.
   std::int64_t bytes_read = 0, bytes_written = 0;
+  std::int64_t multiply_adds = 0;  ///< of vendors' calls, whose requests are not known
 
   void add(const KernelCount& other);
 };
@@ -47,6 +48,8 @@ class Meter {
 
   void begin_launch(const Launch& launch);
   void end_launch();
+  void vendor_call(const char* name, std::int64_t bytes_read, std::int64_t bytes_written,
+                   std::int64_t multiply_adds);
   void begin_block(const void* shared);
   void access(const Access& access, int thread, Space space);
   /// Nothing joins the requests so far: the block is at a barrier or at its end.
@@ -82,6 +85,7 @@ class Meter {
   std::vector<const std::byte*> touched_;
   KernelCount* current_ = nullptr;
   std::map<const void*, KernelCount> counts_;  // by the kernel's address
+  KernelCounts vendors_;
 };
 
 Meter& meter();

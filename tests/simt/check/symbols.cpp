@@ -73,7 +73,8 @@ std::string Symbols::function(const void* address) {
     name.erase(at, nameless.size());
   if (const std::size_t end = name.find_first_of("(<"); end != name.npos) name.resize(end);
   name.erase(0, name.find_last_of(": ") + 1);
-  return found->second = name;
+  if (lines.size() > 1) name.insert(0, lines[1].substr(0, lines[1].rfind('.')) + "::");
+  return found->second = name.substr(name.rfind('/') + 1);
 }
 
 }  // namespace simt::check

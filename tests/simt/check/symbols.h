@@ -13,7 +13,8 @@ class Symbols {
   /// "node_mix_backward.cu:93": of the instruction before a return address, seen through what is
   /// inlined from the executor's own headers.
   static std::string line(const void* site);
-  /// A function's own name, without its namespaces, arguments and template arguments.
+  /// A function's file and own name, without namespaces, arguments and template arguments:
+  /// "node_mix_backward::reduce_kernel".
   static std::string function(const void* address);
 
   /// An address of the program's code in four bytes, and back.

@@ -47,6 +47,10 @@ void packed(const void* address, std::size_t bytes, bool write, const void* site
 /// Findings reported so far may be reported again.
 void forget_findings();
 
+/// A call of a vendor's library, of which only the least it can do is known.
+void vendor_call(const char* name, std::int64_t bytes_read, std::int64_t bytes_written,
+                 std::int64_t multiply_adds);
+
 /// New device memory, or memory that no longer is.
 void allocated(const void* address, std::size_t bytes, bool written);
 void freed(const void* address, std::size_t bytes);
@@ -71,6 +75,7 @@ inline void fence(const Place&) {}
 inline void atomic(const void*, std::size_t, const Place&) {}
 inline void packed(const void*, std::size_t, bool, const void*) {}
 inline void forget_findings() {}
+inline void vendor_call(const char*, std::int64_t, std::int64_t, std::int64_t) {}
 inline void allocated(const void*, std::size_t, bool) {}
 inline void freed(const void*, std::size_t) {}
 inline void written(const void*, std::size_t) {}
