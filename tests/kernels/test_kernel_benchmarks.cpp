@@ -1,6 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include "tests/kernels/kernel_benchmark_checks.h"
 
+TEST_CASE("kernel benchmarks: large random arrays repeat a block where that is asked for") {
+  using drnas::test::normals, drnas::test::Rng, drnas::test::random_block;
+  Rng rng(3), same(3);
+  const auto drawn = normals(rng, 12);
+  random_block() = 5;
+  const auto blocks = normals(same, 12), small = normals(same, 4);
+  random_block() = 0;
+  for (int i = 0; i < 12; ++i) CHECK(blocks[i] == drawn[i % 5]);
+  for (int i = 0; i < 4; ++i) CHECK(small[i] == drawn[5 + i]);
+}
+
 TEST_CASE("kernel benchmarks: every call runs") {
   drnas::test::check_kernel_benchmarks<drnas::Device::cpu>(drnas::test::OnCpu{}, 4);
 }

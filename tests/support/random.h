@@ -2,6 +2,7 @@
 // Random inputs.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <initializer_list>
@@ -23,11 +24,20 @@ inline int pick(Rng& rng, std::initializer_list<int> choices) {
   return choices.begin()[rng() % choices.size()];
 }
 
+/// Where not 0, larger arrays of normal values repeat a block of so many: for benchmarks, which
+/// need numbers of the usual sizes but no draws.
+inline std::int64_t& random_block() {
+  static std::int64_t values = 0;
+  return values;
+}
+
 /// Normal values that float32 holds exactly, so that both sides see the same numbers.
 inline Doubles normals(Rng& rng, std::int64_t count, double scale = 1.0) {
   std::normal_distribution<double> normal(0.0, scale);
   Doubles values(static_cast<std::size_t>(count));
-  for (double& v : values) v = static_cast<float>(normal(rng));
+  const std::int64_t drawn = random_block() > 0 ? std::min(count, random_block()) : count;
+  for (std::int64_t i = 0; i < drawn; ++i) values[i] = static_cast<float>(normal(rng));
+  for (std::int64_t i = drawn; i < count; ++i) values[i] = values[i - drawn];
   return values;
 }
 

@@ -23,6 +23,7 @@ sys.dont_write_bytecode = True
 
 import gpu_check  # noqa: E402  pylint: disable=wrong-import-position
 import gpu_programs  # noqa: E402  pylint: disable=wrong-import-position
+import gpu_steps  # noqa: E402  pylint: disable=wrong-import-position
 
 # One program under many names; FAKE_FAIL lists what fails: programs, each with words of its arguments.
 STAND_IN = r'''#!PYTHON
@@ -30,6 +31,8 @@ import json, os, pathlib, sys, time
 name, words = os.path.basename(sys.argv[0]), sys.argv[1:]
 given = {pathlib.Path(word).stem for word in words}
 failing = [entry.split() for entry in os.environ.get("FAKE_FAIL", "").split(";") if entry]
+if "--count" not in words and name == "cuda_tests":
+    given.add("vendor" if any(word.startswith("--source-file=") for word in words) else "own")
 fails = "--count" not in words and any(f[0] == name and set(f[1:]) <= given for f in failing)
 def value(option):
     return words[words.index(option) + 1]
@@ -48,6 +51,15 @@ elif name in ("cuda_tests", "drnas_tests"):
     if fails:
         print("TEST CASE:  adds up\n  wrong")
     print(f"[doctest] test cases:  30 |  {29 if fails else 30} passed | {int(fails)} failed | 0 skipped")
+elif name == "compute-sanitizer" and "--help" not in words and os.environ.get("FAKE_SANITIZER") and (
+        os.environ.get("FAKE_SANITIZER_TOOL", "memcheck") in words):
+    known = ["--report-api-errors", "no", "--kernel-regex", "kns=drnas"]
+    assert all(word in words for word in known), words
+    first = int(next(word for word in words if word.startswith("--first=")).split("=")[1])
+    print(os.environ["FAKE_SANITIZER"] if first > int(os.environ.get("FAKE_SANITIZER_AFTER", "0"))
+          else "========= ERROR SUMMARY: 0 errors", flush=True)
+    if "late" in os.environ and first > int(os.environ.get("FAKE_SANITIZER_AFTER", "0")):
+        time.sleep(60)
 elif name == "compute-sanitizer" and "racecheck" in words:
     print(f"========= RACECHECK SUMMARY: {int(fails)} hazards displayed (0 errors, 0 warnings)")
 elif name == "compute-sanitizer":
@@ -58,6 +70,8 @@ elif name == "bench_device" and "--json" in words and not fails:
     report({"copy": {"best_gb_per_s": 3000.0}, "matrix": {"tflops_fp32": 50.0}, "launch": {"microseconds_per_node": 1.0}})
 elif name == "bench_step" and "--json" in words:
     report({**steps, "card_bytes": {"used_at_end": 300 << 20}, "launches": {"architecture": 400, "weight": 500}})
+elif name == "bench_train" and "--json" in words:
+    report({"training_step_ms": times(7.0), "launches": 900})
 elif name == "drnas_search" and "--epochs" in words:
     out = pathlib.Path(value("--out"))
     out.mkdir()
@@ -110,11 +124,11 @@ class GpuCheck(unittest.TestCase):
         """A GPU machine of stand-ins."""
         for name in ("nvidia-smi", "ldd", "compute-sanitizer", "python-with-torch"):
             self.stand_in(f"path/{name}")
-        for name in ("cuda_tests", "parity", "bench_device", "bench_step", "drnas_search"):
+        for name in ("cuda_tests", "parity", "bench_device", "bench_step", "bench_train", "drnas_search"):
             self.stand_in(f"pack/bin/{name}")
         about = {"commit": "abc", "architecture": 90}
         (self.folder / "pack" / "pack.json").write_text(json.dumps(about))
-        (self.folder / "data").mkdir()
+        (self.folder / "data").mkdir(exist_ok=True)
         return {"DRNAS_CIFAR10_DIR": str(self.folder / "data"), "PATH": str(self.folder / "path")}
 
     def collected(self, code, **environment):
@@ -147,7 +161,12 @@ class GpuCheck(unittest.TestCase):
         self.machine()
         done = self.check("--dry-run")
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("cuda_tests", done.stdout)
+        limits = dict(line.rsplit(None, 1) for line in done.stdout.splitlines()[3:])
+        limits = {name.strip(): float(limit) for name, limit in limits.items()}
+        self.assertEqual(list(limits)[: len(gpu_steps.VERDICT)], list(gpu_steps.VERDICT))
+        self.assertLessEqual(sum(limits[name] for name in gpu_steps.VERDICT), 90)
+        for name in ("vendor calls", "bench_step DARTS K 6", "bench_train CIFAR-10", "bench_train ImageNet"):
+            self.assertIn(name, limits)
         self.assertFalse(self.json.parent.exists())
 
     def test_everything_passes(self):
@@ -158,7 +177,13 @@ class GpuCheck(unittest.TestCase):
         steps = report["steps"]
         others = {name: entry for name, entry in steps.items() if entry["status"] != "passed"}
         self.assertEqual({name: entry["status"] for name, entry in others.items()}, {"drnas_tests": "skipped"})
-        self.assertEqual(steps["cuda_tests"]["passed"], 30)
+        self.assertEqual(steps["kernels"]["passed"], 30)
+        self.assertEqual(steps["vendor calls"]["passed"], 30)
+        self.assertEqual(len(steps["one step"]["files"]), 1)
+        self.assertEqual(steps["bench_train ImageNet"]["bench_train"]["launches"], 900)
+        self.assertTrue(report["first_verdict"]["good"])
+        self.assertIn("kernels right, one step right, 2.00 + 3.00 ms", text)
+        self.assertEqual(steps["memcheck vendor calls"]["cases_checked"], 30)
         self.assertEqual(steps["memcheck"]["cases_checked"], 30)
         self.assertEqual(steps["bench_step K 8"]["process_device_bytes"], 200 << 20)
         self.assertEqual(steps["bench_step K 2"]["bench_step"]["launches"]["weight"], 500)
@@ -174,7 +199,7 @@ class GpuCheck(unittest.TestCase):
 
     def test_goes_on_after_failures(self):
         cases = {
-            "cuda_tests": ("cuda_tests", "1 test cases failed: adds up"),
+            "kernels": ("cuda_tests own", "1 test cases failed: adds up"),
             "parity": ("parity nb201_c4_n1_k1 fp32", "1 of 2 files: nb201_c4_n1_k1.safetensors"),
             "bench_device": ("bench_device --json", "exit code 3"),
             "bench_step K 4": ("bench_step --json 4", "exit code 3"),
@@ -186,8 +211,53 @@ class GpuCheck(unittest.TestCase):
         for failure in report["failures"]:
             self.assertIn(cases[failure["step"]][1], failure["why"])
             self.assertIn(f"FAILED {failure['step']}", text)
+        self.assertEqual(report["first_verdict"]["good"], False)
+        self.assertIn("kernels failed", report["first_verdict"]["text"])
         self.assertEqual(report["steps"]["memcheck"]["status"], "passed")
+        self.assertEqual(report["steps"]["vendor calls"]["status"], "passed")
         self.assertEqual(report["steps"]["PyTorch published float32 K 8"]["status"], "passed")
+
+    def memcheck(self, output, limit=30, after=0, late=False):
+        """What the step makes of a sanitizer that prints this for test cases beyond `after`."""
+        self.machine()
+        programs = gpu_programs.Programs({"cuda_tests": str(self.folder / "pack/bin/cuda_tests")}, {}, "carried", "abc")
+        context = gpu_steps.Context(None, programs, str(self.folder), str(ROOT), None, None)
+        variables = {"FAKE_SANITIZER": output, "FAKE_SANITIZER_AFTER": str(after), "PATH": str(self.folder / "path")}
+        if late:
+            variables["late"] = "1"
+        with unittest.mock.patch.dict(os.environ, variables):
+            return gpu_steps.sanitizer(context, "memcheck", "ERROR SUMMARY", gpu_steps.WITHOUT_VENDOR, limit)
+
+    def test_a_sanitizer_step_cut_by_time_is_clean_as_far_as_it_came(self):
+        with self.assertRaisesRegex(gpu_steps.Partial, "6 of 30 test cases within the time, nothing found") as caught:
+            self.memcheck("========= COMPUTE-SANITIZER", limit=4.5, after=6, late=True)
+        self.assertEqual(caught.exception.figures["cases_checked"], 6)
+        report = gpu_check.Report(str(self.json), {}, time.monotonic() + 100)
+
+        def cut(limit):
+            raise gpu_steps.Partial("6 of 30", {"cases_checked": 6})
+
+        with contextlib.redirect_stdout(io.StringIO()):
+            report.step("memcheck", 10, cut)
+            self.assertTrue(report.finish())
+        entry = json.loads(self.json.read_text())["steps"]["memcheck"]
+        self.assertEqual((entry["status"], entry["cases_checked"]), ("partial, clean", 6))
+
+    def test_a_finding_counts_also_where_time_ends_the_step(self):
+        finding = "========= Invalid __global__ read of size 4 bytes\n=========     at fill_kernel"
+        with self.assertRaisesRegex(gpu_steps.Failed, "test cases 1 to 3: cut by time after a finding"):
+            self.memcheck(finding, limit=4, late=True)
+        with self.assertRaisesRegex(gpu_steps.Failed, "test cases 7 to 9: ERROR SUMMARY: 2 errors"):
+            self.memcheck(finding + "\n========= ERROR SUMMARY: 2 errors", after=6)
+
+    def test_a_sanitizer_that_cannot_work_is_skipped(self):
+        for line in ("========= Error: No attachable process found. compute-sanitizer timed-out.",
+                     "========= Internal Sanitizer Error: cannot patch\n========= ERROR SUMMARY: 1 error",
+                     "========= Error: device not supported. Please refer to the list"):
+            with self.assertRaisesRegex(gpu_steps.Skipped, "does not work here: .*" + line[10:30].strip()):
+                self.memcheck(line)
+        with self.assertRaisesRegex(gpu_steps.Failed, "no summary in its output"):
+            self.memcheck("nothing to say")
 
     def test_only_tests_must_be_reached(self):
         report = gpu_check.Report(str(self.json), {}, time.monotonic() - 1)

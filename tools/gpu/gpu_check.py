@@ -93,6 +93,9 @@ class Report:
                 entry.update(body(limit))
             except gpu_steps.Skipped as reason:
                 entry = {"status": "skipped", "why": str(reason)}
+            except gpu_steps.Partial as cut:
+                entry.update(cut.figures)
+                entry.update(status="partial, clean", why=str(cut))
             except gpu_steps.Failed as failure:
                 entry.update(failure.figures)
                 entry.update(status="failed", why=str(failure))
@@ -103,8 +106,17 @@ class Report:
         if entry["status"] == "failed" or (must and entry["status"] == "not reached"):
             self.data["failures"].append({"step": name, "why": entry["why"]})
         self.write()
-        print(f"{name:<30} {entry['status']:<12} {entry['seconds']:>7.1f} s  {headline(entry)}", flush=True)
+        print(f"{name:<30} {entry['status']:<14} {entry['seconds']:>7.1f} s  {headline(entry)}", flush=True)
         return entry
+
+    def verdict(self, names, seconds):
+        """Whether the first steps passed, and what the last of them measured."""
+        steps = self.data["steps"]
+        wrong = [f"{name} {steps[name]['status']}" for name in names if steps[name]["status"] != "passed"]
+        text = ", ".join(wrong) if wrong else f"kernels right, one step right, {headline(steps[names[-1]])}"
+        self.data["first_verdict"] = {"good": not wrong, "text": text, "seconds": round(seconds, 1)}
+        self.write()
+        print(f"first verdict after {seconds:.0f} s: {text}", flush=True)
 
     def finish(self):
         self.data["finished"] = True
@@ -156,8 +168,11 @@ def check(options, card, scratch):
     report.step("programs", 400, prepare, must=True)
     if programs.paths:
         context = gpu_steps.Context(options, programs, scratch, ROOT, used_bytes, report.left)
+        begin = time.monotonic()
         for name, limit, must, body in gpu_steps.steps(context):
             report.step(name, limit, body, must)
+            if name == gpu_steps.VERDICT[-1]:
+                report.verdict(gpu_steps.VERDICT, time.monotonic() - begin)
     good = report.finish()
     print_table(report.data)
     print(f"written: {report.path}")

@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 import time
 
-PROGRAMS = ("cuda_tests", "parity", "bench_device", "bench_step", "drnas_search")
+PROGRAMS = ("cuda_tests", "parity", "bench_device", "bench_step", "bench_train", "drnas_search")
 OPTIONAL = ("drnas_tests",)
 BUILT_AT = {
     "cuda_tests": "tests",
@@ -21,6 +21,7 @@ BUILT_AT = {
     "parity": "tests",
     "bench_device": "bench",
     "bench_step": "bench",
+    "bench_train": "bench",
     "drnas_search": ".",
 }
 TAIL = 4000  # characters of a failed command's output that are kept

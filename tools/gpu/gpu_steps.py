@@ -15,7 +15,24 @@ PARTS = (1, 2, 4, 8)  # K
 # Layout and number type of the peer's convolutions.
 PEERS = (("published", "default"), ("channels_last", "default"), ("published", "off"))
 SANITIZERS = (("memcheck", "ERROR SUMMARY"), ("racecheck", "RACECHECK SUMMARY"))
+# Probes inside vendor libraries are errors of the API to it, and their kernels are not ours to check.
+SANITIZER_OPTIONS = ("--error-exitcode", "99", "--report-api-errors", "no", "--kernel-regex", "kns=drnas")
+FINDING = re.compile(r"^=+ +(Invalid |Misaligned |(Error|Warning): Race )", re.MULTILINE)
+# Containers without the right to debug, drivers or cards that do not fit the tool.
+NOT_WORKING = re.compile(r"^=+ .*(Internal Sanitizer Error|No attachable process|not supported).*$", re.MULTILINE)
+# Test files of cuda_tests that make plans of cuDNN for hundreds of shapes, which takes most of the time.
+VENDOR_FILES = "*/test_cuda_vendor.cpp,*/test_cuda_conv_bundle*.cpp,*/test_cuda_kernel_benchmarks.cpp"
+WITHOUT_VENDOR, VENDOR_ONLY = f"--source-file-exclude={VENDOR_FILES}", f"--source-file={VENDOR_FILES}"
+# The steps after which there is a first verdict: their limits are 90 s together.
+VERDICT = ("kernels", "one step", "bench_step K 1")
 SANITIZER_CHUNKS = 12  # test cases are handed over in so many groups, so that what was reached is known
+# The published search of the DARTS space (K 6), and trainings of what it finds.
+DARTS = ["--space", "darts", "--channels", "36", "--cells", "20"]
+DARTS_STEPS = (("DARTS K 6", DARTS), ("DARTS K 6 fp32", DARTS + ["--precision", "fp32"]))
+TRAININGS = (
+    ("CIFAR-10", ["--channels", "36", "--layers", "20", "--batch-size", "64"]),
+    ("ImageNet", ["--imagenet", "--channels", "48", "--layers", "14", "--batch-size", "128"]),
+)
 EPOCHS, SHORT_EPOCHS = 100, 2
 NO_LIMIT = 6 * 3600.0
 
@@ -30,6 +47,14 @@ class Failed(Exception):
     def __init__(self, why, figures=None):
         super().__init__(why)
         self.figures = figures or {}
+
+
+class Partial(Exception):
+    """The step ran out of time, and nothing was wrong in what it reached."""
+
+    def __init__(self, why, figures):
+        super().__init__(why)
+        self.figures = figures
 
 
 class Context:
@@ -80,8 +105,8 @@ class Context:
 # Tests
 
 
-def doctest(context, name, limit, more=None):
-    done = context.run([context.program(name), "--no-colors=true"], limit, more)
+def doctest(context, name, limit, more=None, words=()):
+    done = context.run([context.program(name), "--no-colors=true", *words], limit, more)
     found = re.search(r"test cases:\s*(\d+)\s*\|\s*(\d+) passed\s*\|\s*(\d+) failed", done.output)
     figures = {}
     if found:
@@ -98,8 +123,8 @@ def doctest(context, name, limit, more=None):
     return figures
 
 
-def cuda_tests(context, limit):
-    return doctest(context, "cuda_tests", limit)
+def cuda_tests(context, selection, limit):
+    return doctest(context, "cuda_tests", limit, words=[selection])
 
 
 def cpu_tests(context, limit):
@@ -125,8 +150,14 @@ def golden_files(context):
 TOLERANCES = {"fp32": "1e-3", "tf32": "0.3", "bf16": "1.0"}
 
 
-def parity(context, precision, limit):
-    files = golden_files(context)
+def one_step(context, limit):
+    """The smallest reference: a step of a network as PyTorch does it."""
+    sizes = {name: os.path.getsize(path) for name, path in golden_files(context).items() if name.startswith("nb201")}
+    return parity(context, "fp32", limit, sorted(sizes, key=sizes.get)[:1])
+
+
+def parity(context, precision, limit, names=None):
+    files = {name: path for name, path in golden_files(context).items() if names is None or name in names}
     if not files:
         raise Failed("no reference files found")
     end = time.monotonic() + limit
@@ -148,36 +179,48 @@ def parity(context, precision, limit):
     return {"headline": f"{len(files)} files, largest error {worst:.1e}", "files": figures}
 
 
-def sanitizer(context, tool, summary, limit):
+def sanitizer_command():
     command = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
     if not os.path.exists(command):
         raise Skipped("compute-sanitizer is not installed")
-    end = time.monotonic() + limit
+    return command
+
+
+def count_cases(context, selection):
     tests = context.program("cuda_tests")
-    counted = context.must([tests, "--count", "--no-colors=true"], 30).output
+    counted = context.must([tests, "--count", "--no-colors=true", selection], 30).output
     found = re.search(r"(\d+)\s*$", counted.strip())
-    cases = int(found.group(1)) if found else 0
-    if cases == 0:
+    if not found or int(found.group(1)) == 0:
         raise Failed("cuda_tests does not say how many test cases it has", {"output_tail": counted[-TAIL:]})
+    return int(found.group(1))
+
+
+def sanitizer(context, tool, summary, selection, limit):
+    """Test cases in groups, so that a step that time ends says how far it came."""
+    command, end = sanitizer_command(), time.monotonic() + limit
+    cases = count_cases(context, selection)
     size = -(-cases // SANITIZER_CHUNKS)
-    figures, done_cases = {"cases": cases, "cases_checked": 0, "summaries": []}, 0
+    figures = {"cases": cases, "cases_checked": 0, "summaries": []}
     for first in range(1, cases + 1, size):
-        left = end - time.monotonic()
-        if left < 3:
-            raise Failed(f"{done_cases} of {cases} test cases within the time, no error in these", figures)
-        chunk = [tests, f"--first={first}", f"--last={first + size - 1}"]
-        done = context.run([command, "--tool", tool, "--error-exitcode", "99"] + chunk, left)
-        lines = [line.strip("= ") for line in done.output.splitlines() if summary in line]
+        last, left = min(first + size - 1, cases), end - time.monotonic()
+        words = [context.program("cuda_tests"), selection, f"--first={first}", f"--last={last}"]
+        done = context.run([command, "--tool", tool, *SANITIZER_OPTIONS, *words], left) if left >= 3 else None
+        output = done.output if done else ""
+        broken = NOT_WORKING.search(output)
+        if broken and not figures["summaries"]:
+            raise Skipped("compute-sanitizer does not work here: " + broken.group(0).strip("= "))
+        lines = [line.strip("= ") for line in output.splitlines() if summary in line]
         figures["summaries"] += lines
-        if done.over:
-            raise Failed(f"{done_cases} of {cases} test cases within the time, no error in these", figures)
-        clean = lines and all(re.search(r"SUMMARY: 0 (errors|hazards)", line) for line in lines)
-        if done.code != 0 or not clean:
-            figures["output_tail"] = done.output[-TAIL:]
-            why = lines[-1] if lines else done.problem(left) or "no summary in its output"
-            raise Failed(f"test cases {first} to {first + size - 1}: {why}", figures)
-        done_cases = min(first + size - 1, cases)
-        figures["cases_checked"] = done_cases
+        dirty = [line for line in lines if not re.search(r"SUMMARY: 0 (errors|hazards)", line)]
+        finding = FINDING.search(output)
+        cut = done is None or done.over
+        if cut and not finding:
+            raise Partial(f"{figures['cases_checked']} of {cases} test cases within the time, nothing found", figures)
+        if cut or dirty or not lines or done.code != 0:
+            why = dirty[-1] if dirty else "cut by time after a finding" if cut else done.problem(left)
+            why = f"test cases {first} to {last}: {why or 'no summary in its output'}"
+            raise Failed(why, {**figures, "output_tail": output[-TAIL:]})
+        figures["cases_checked"] = last
     return {**figures, "headline": f"{cases} test cases, nothing found"}
 
 
@@ -222,6 +265,16 @@ def step_times(context, k, more, limit):
         "row": row(name, k, figures, launches, process),
         "process_device_bytes": process,
         "bench_step": figures,
+    }
+
+
+def training_times(context, more, limit):
+    """The training step of a derived network."""
+    figures = context.run_json([context.program("bench_train"), "--device", "cuda", "--steps", "20"] + more, limit)
+    launches = figures["launches"]
+    return {
+        "headline": f"{figures['training_step_ms']['median']:.2f} ms a step, {launches} launches",
+        "bench_train": figures,
     }
 
 
@@ -343,22 +396,31 @@ def steps(context):
         return lambda limit: function(context, *arguments, limit)
 
     found = [
-        ("cuda_tests", 120, True, bound(cuda_tests)),
+        ("kernels", 45, True, bound(cuda_tests, WITHOUT_VENDOR)),
+        ("one step", 15, True, bound(one_step)),
+        ("bench_step K 1", 30, True, bound(step_times, 1, [])),
+        ("vendor calls", 120, True, bound(cuda_tests, VENDOR_ONLY)),
         ("drnas_tests", 90, True, bound(cpu_tests)),
         ("parity", 90, True, bound(parity, "fp32")),
         ("parity tf32", 60, True, bound(parity, "tf32")),
         ("parity bf16", 60, True, bound(parity, "bf16")),
-        ("bench_device", 120, False, bound(device)),
+        ("bench_device", 60, False, bound(device)),
     ]
-    found += [(f"bench_step K {k}", 40, False, bound(step_times, k, [])) for k in PARTS]
+    found += [(f"bench_step K {k}", 40, False, bound(step_times, k, [])) for k in PARTS[1:]]
     found.append(("bench_step K 1 no-graph", 40, False, bound(step_times, 1, ["--no-graph"])))
     for precision in ("tf32", "fp32"):
         found.append((f"bench_step K 1 {precision}", 40, False, bound(step_times, 1, ["--precision", precision])))
     found.append(("bench_step K 1 rebuild", 40, False, bound(step_times, 1, ["--raw-outputs", "rebuild"])))
+    for name, more in DARTS_STEPS:
+        found.append((f"bench_step {name}", 40, False, bound(step_times, 6, more)))
+    for name, more in TRAININGS:
+        found.append((f"bench_train {name}", 40, False, bound(training_times, more)))
     found.append(("evidence", 60, True, bound(evidence)))
     found.append(("CIFAR-10 search", NO_LIMIT if full else 180, False, bound(search)))
     for tool, summary in SANITIZERS:
-        found.append((tool, NO_LIMIT if full else 100, True, bound(sanitizer, tool, summary)))
+        found.append((tool, NO_LIMIT if full else 100, False, bound(sanitizer, tool, summary, WITHOUT_VENDOR)))
+    tool, summary = SANITIZERS[0]
+    found.append((f"{tool} vendor calls", NO_LIMIT if full else 60, False, bound(sanitizer, tool, summary, VENDOR_ONLY)))
     for layout, tf32 in PEERS:
         numbers = "" if tf32 == "default" else " float32"
         for k in PARTS:

@@ -10,7 +10,7 @@ usage="usage: tools/gpu/pack_for_gpu.sh [--architecture 90] [--out gpu-pack] [--
 fail() { echo "error: $1" >&2; exit 2; }
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
-architecture=90 out="$root/gpu-pack" limit_mb=60 jobs=$(nproc) programs="cuda_tests parity bench_step bench_device drnas_search"
+architecture=90 out="$root/gpu-pack" limit_mb=60 jobs=$(nproc) programs="cuda_tests parity bench_step bench_train bench_device drnas_search"
 while [ $# -gt 0 ]; do
   case "$1" in
     --architecture | --out | --limit-mb | --jobs) [ $# -ge 2 ] || fail "$1: expected a value" ;;
