@@ -90,6 +90,8 @@ ordered_json measure(const Options& o) {
   if (cuda) report["gpu"] = describe_gpu();
   const bench::CardMemory card = cuda ? bench::card_memory() : bench::CardMemory{};
   report["process_start_bytes"] = bench::process_bytes("VmRSS");
+  const MemoryCounters planned = plan_memory(question);
+  Allocator::of(o.device).prepare(planned.extents);
   const std::unique_ptr<Supernet> supernet = make_supernet(question.supernet, 1, o.device);
   const auto [edges, operations] = theta_shape(o.search_space());
   const auto method = question.method->make({edges, operations, 1, o.device});
@@ -110,7 +112,7 @@ ordered_json measure(const Options& o) {
     report["launches"] = {{"architecture", trainer.launches(passes::architecture, batch)},
                           {"weight", trainer.launches(passes::weights, batch)}};
   }
-  report["planned_bytes"] = plan_memory(question).peak;
+  report["planned_bytes"] = planned.peak;
   return report;
 }
 

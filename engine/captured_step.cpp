@@ -33,6 +33,18 @@ class CapturedMemory {
 
 }  // namespace
 
+/// While it lives, memory of captured steps is theirs.
+struct CapturedStep::MemoryUse {
+  explicit MemoryUse(Device device) : allocator(Allocator::of(device)) {
+    allocator.count_captured(1);
+  }
+  ~MemoryUse() { allocator.count_captured(-1); }
+  MemoryUse(const MemoryUse&) = delete;
+  MemoryUse& operator=(const MemoryUse&) = delete;
+
+  Allocator& allocator;
+};
+
 #ifdef DRNAS_WITH_CUDA
 using kernels::require_cuda;
 
@@ -80,8 +92,10 @@ CapturedStep::CapturedStep(CapturedStep&&) noexcept = default;
 CapturedStep& CapturedStep::operator=(CapturedStep&&) noexcept = default;
 
 void CapturedStep::run(const std::function<void()>& work) {
-  if (!capture_ || planning()) return work();
+  if (!capture_) return work();
   const CapturedMemory memory(device_);
+  if (planning()) return work();
+  if (!memory_) memory_ = std::make_unique<MemoryUse>(device_);
   if (!warm_) {
     work();
     warm_ = true;

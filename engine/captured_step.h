@@ -16,7 +16,7 @@ namespace drnas {
 ///
 /// The work must always be the same: same shapes, same addresses; what changes is read from device
 /// memory. It neither waits for the device nor reads results. Its temporary tensors live in
-/// reservations that only captured steps use.
+/// reservations that only captured steps use and that go back to the system with the last of them.
 class CapturedStep {
  public:
   explicit CapturedStep(Device device = Device::cpu, bool capture = true);
@@ -30,9 +30,11 @@ class CapturedStep {
 
  private:
   struct Graph;
+  struct MemoryUse;
   Device device_;
   bool capture_;
-  bool warm_ = false;  // one run has ended well
+  bool warm_ = false;                  // one run has ended well
+  std::unique_ptr<MemoryUse> memory_;  // outlives the graph
   std::unique_ptr<Graph> graph_;
 };
 

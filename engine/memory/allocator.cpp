@@ -16,6 +16,8 @@ namespace drnas {
 namespace {
 
 constexpr std::size_t smallest_reservation = std::size_t{4} << 20;
+/// Of imaginary memory: more than any plan fills.
+constexpr std::size_t endless = std::size_t{1} << 40;
 constexpr std::size_t guard_bytes = 64;
 constexpr std::byte guard_value{0xc3};
 constexpr std::byte poison_value{0xff};  // 0xff everywhere is a NaN as float, double and bfloat16
@@ -70,8 +72,16 @@ std::byte* Allocator::Block::address() const {
   return home == nullptr ? nullptr : home->base + offset;
 }
 
+/// The end of an arena counts as larger than all: it is taken last, so that an arena of the planned
+/// size hands out what the endless one of the plan did.
+std::size_t Allocator::FreeOrder::size(const Block& block) {
+  const bool end =
+      block.home != nullptr && block.home->arena && block.offset + block.bytes == block.home->bytes;
+  return end ? std::numeric_limits<std::size_t>::max() : block.bytes;
+}
+
 bool Allocator::FreeOrder::operator()(const Block* a, const Block* b) const {
-  if (a->bytes != b->bytes) return a->bytes < b->bytes;
+  if (size(*a) != size(*b)) return size(*a) < size(*b);
   return std::less<const std::byte*>()(a->address(), b->address());
 }
 
@@ -185,9 +195,32 @@ bool Allocator::set_captured(bool on) {
   return std::exchange(captured_, on);
 }
 
+void Allocator::count_captured(int change) {
+  const std::lock_guard lock(mutex_);
+  captured_steps_ += change;
+  if (captured_steps_ == 0) release_unused();
+}
+
 void Allocator::trim() {
   const std::lock_guard lock(mutex_);
   release_unused();
+}
+
+void Allocator::prepare(const MemoryExtents& planned) {
+  const std::lock_guard lock(mutex_);
+  if (fenced_ || planned == MemoryExtents{}) return;
+  release_unused();
+  const bool before = captured_;
+  for (const bool captured : {false, true}) {
+    captured_ = captured;
+    const auto bytes = static_cast<std::size_t>(captured ? planned.captured : planned.ordinary);
+    const bool fresh =
+        std::none_of(reservations_.begin(), reservations_.end(),
+                     [&](const auto& reservation) { return reservation->captured == captured; });
+    if (fresh && bytes > 0)
+      reserve_arena(round_up(bytes, native::reservation_step), MemoryTag::workspace);
+  }
+  captured_ = before;
 }
 
 void Allocator::check_budget(std::size_t bytes, MemoryTag tag) const {
@@ -203,7 +236,7 @@ Allocator::Block& Allocator::take(std::size_t bytes, MemoryTag tag) {
   least.bytes = bytes;
   FreeBlocks& free = free_blocks_[captured_];
   auto found = free.lower_bound(&least);
-  if (found == free.end()) {
+  if (found == free.end() || (*found)->bytes < bytes) {
     reserve(bytes, tag);
     found = free.lower_bound(&least);
   }
@@ -218,6 +251,8 @@ Allocator::Block& Allocator::take(std::size_t bytes, MemoryTag tag) {
     block.bytes = bytes;
     free.insert(&rest);
   }
+  std::int64_t& extent = captured_ ? counters_.extents.captured : counters_.extents.ordinary;
+  if (block.home->arena) extent = std::max(extent, static_cast<std::int64_t>(block.offset + bytes));
   return block;
 }
 
@@ -263,7 +298,19 @@ void Allocator::give(Block& block) {
   }
 }
 
+bool Allocator::reserve_arena(std::size_t bytes, MemoryTag tag) {
+  void* base = native_allocate(bytes);
+  if (base == nullptr) return false;
+  Block& block = enter(base, bytes, tag);
+  block.home->arena = true;
+  free_blocks(block).insert(&block);
+  return true;
+}
+
 void Allocator::reserve(std::size_t bytes, MemoryTag tag) {
+  const bool plans = memory_ == Memory::imaginary && device_ == Device::cuda;
+  if (plans && free_blocks_[captured_].empty() && bytes < endless && reserve_arena(endless, tag))
+    return;
   const std::size_t size =
       std::max(smallest_reservation, round_up(bytes, native::reservation_step));
   // Each replaced reservation is too small for this request, hence smaller than the new one: sizes
@@ -296,12 +343,24 @@ Allocator::Block& Allocator::enter(void* base, std::size_t size, MemoryTag tag) 
   return block;
 }
 
+void Allocator::forget(Block& free_block) {
+  const std::size_t fenced = free_block.home->fenced;
+  if (!fenced) {
+    free_blocks(free_block).erase(&free_block);
+    return;
+  }
+  const auto [first, last] = fenced_blocks_.equal_range(fenced);
+  const auto found =
+      std::find_if(first, last, [&](const auto& entry) { return entry.second == &free_block; });
+  if (found != last) fenced_blocks_.erase(found);  // else it was just freed
+}
+
 void Allocator::release_unused() {
   std::erase_if(reservations_, [this](const std::unique_ptr<Reservation>& reservation) {
     Block& first = reservation->blocks.begin()->second;
     if (first.used || first.bytes != reservation->bytes) return false;
-    if (reservation->captured) return false;  // recorded steps know its addresses
-    if (!reservation->fenced) free_blocks(first).erase(&first);
+    if (reservation->captured && captured_steps_ > 0) return false;  // they know its addresses
+    forget(first);
     native::release(native_device(), reservation->base, reservation->bytes);
     counters_.reserved -= static_cast<std::int64_t>(reservation->bytes);
     return true;

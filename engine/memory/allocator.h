@@ -20,6 +20,12 @@ enum class MemoryTag { weights, gradients, optimizer, activations, statistics, w
 inline constexpr int memory_tag_count = 7;
 const char* to_string(MemoryTag tag);
 
+/// Bytes of two arenas: for memory of captured steps, and for all other.
+struct MemoryExtents {
+  std::int64_t ordinary = 0, captured = 0;
+  bool operator==(const MemoryExtents&) const = default;
+};
+
 /// Byte counts, by tag and in total. `live` and `peak` count the 256-byte rounded blocks handed out
 /// (guards included).
 struct MemoryCounters {
@@ -30,6 +36,7 @@ struct MemoryCounters {
   std::int64_t peak = 0;
   std::int64_t reserved = 0;            ///< obtained from the system
   std::int64_t native_allocations = 0;  ///< calls to the system (or CUDA) so far
+  MemoryExtents extents;                ///< of a plan on CUDA: see Allocator::prepare()
 };
 
 /// One pool of device memory: best fit over large reservations, split and coalesce, 256-byte blocks
@@ -73,11 +80,19 @@ class Allocator {
   /// on a GPU, the pages of the tests' host executor). Slow; live and peak bytes are the same.
   /// Returns the old value.
   bool set_fenced(bool on);
-  /// Gives reservations without live blocks back to the system, but for those of captured steps.
+  /// Gives reservations without live blocks back to the system, but for those of captured steps
+  /// while there are any.
   void trim();
+  /// trim(), then one reservation each of the sizes that a plan found (MemoryCounters::extents),
+  /// where there are none yet: the run that was planned will need no others. What the system does
+  /// not have is left to later requests.
+  void prepare(const MemoryExtents& planned);
   /// While on, memory comes from reservations that nothing else uses: the addresses that a captured
   /// step knows stay its own when it is replayed. Returns the old value.
   bool set_captured(bool on);
+  /// One more or one fewer captured step that may be replayed. With the last one their reservations
+  /// go back to the system, as far as they have no live blocks.
+  void count_captured(int change);
 
   Device device() const { return device_; }
 
@@ -98,10 +113,12 @@ class Allocator {
     std::byte* base = nullptr;
     std::size_t bytes = 0;
     bool captured = false;
+    bool arena = false;      // of prepare(): its end is taken last
     std::size_t fenced = 0;  // bytes, guards included, of the only block; 0: not fenced
     std::map<std::size_t, Block> blocks;  // by offset
   };
   struct FreeOrder {
+    static std::size_t size(const Block& block);
     bool operator()(const Block* a, const Block* b) const;  // by size, then address
   };
 
@@ -113,9 +130,12 @@ class Allocator {
   void give(Block& block);
   Block& take_fenced(std::size_t bytes, std::size_t wanted, MemoryTag tag);
   void reserve(std::size_t bytes, MemoryTag tag);
+  bool reserve_arena(std::size_t bytes, MemoryTag tag);
   /// Enters memory of the system as one block, which is not yet among the free ones.
   Block& enter(void* base, std::size_t bytes, MemoryTag tag);
   void release_unused();
+  /// Takes a block off the list of free ones that it may be on.
+  void forget(Block& free_block);
 
   /// Where reservations come from: imaginary ones are address space of the host.
   void* native_allocate(std::size_t bytes) const;
@@ -135,6 +155,7 @@ class Allocator {
   MemoryCounters counters_;
   std::int64_t budget_ = 0;
   bool checks_ = false, captured_ = false, fenced_ = false;
+  int captured_steps_ = 0;
 };
 
 /// "1.50 MiB", "17 B": for messages and tables.

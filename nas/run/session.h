@@ -27,6 +27,7 @@ typename Task::Result run_session(const typename Task::Options& options,
   const typename Task::Inputs inputs(options, true);
   apply_precision(options, device);
   const typename Task::Memory memory = inputs.plan(options, device);
+  Allocator::of(device).prepare(memory.planned_extents());
   const RunFolder folder = RunFolder::open(options);
   const std::string broken = folder.begin_session(Task::Options::program, options.command, device);
   for (const std::string& line : {note, inputs.dataset.note, memory.note(), broken})

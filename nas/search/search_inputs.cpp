@@ -195,7 +195,9 @@ SearchMemory SearchInputs::plan_first_stage(const SearchOptions& o, Device devic
     MemoryQuestion question = memory_question(o, device, place);
     question.supernet.raw_outputs = choose_raw_outputs(o.raw_outputs, question, o.memory_limit);
     memory.network = question.supernet;
-    memory.peak_bytes = plan_memory(question).peak;
+    const MemoryCounters planned = plan_memory(question);
+    memory.peak_bytes = planned.peak;
+    memory.extents = planned.extents;
   };
   const ImageSet* const sets[] = {&dataset.train};
   memory.images = place_images(device, sets, [&](ImagePlace place) {
@@ -229,7 +231,9 @@ SearchMemory SearchInputs::plan_stage(const SearchOptions& o, Device device,
   question.supernet.kept = kept;
   const auto peak_with = [&](int cells) {
     question.supernet.rebuild_cells = cells;
-    return plan_memory(question).peak;
+    const MemoryCounters planned = plan_memory(question);
+    memory.extents = planned.extents;
+    return planned.peak;
   };
   const std::int64_t limit = first.peak_bytes;
   // The fewest cells whose rebuilding is enough; more of them never need more.

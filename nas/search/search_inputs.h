@@ -38,8 +38,10 @@ struct SearchMemory {
   SupernetOptions network;
   PlacedImages images;
   std::int64_t peak_bytes = 0;  ///< of the device's tensors, planned
+  MemoryExtents extents;        ///< of the arenas that hold them, planned
 
   const std::string& note() const { return images.note; }
+  const MemoryExtents& planned_extents() const { return extents; }
 };
 /// "10.00 MiB pinned on the host, read by the device", and the like.
 std::string image_text(const SearchMemory& memory, const ImageSet& images);

@@ -199,6 +199,7 @@ void SearchTask::enter_next_stage(RunProgress& progress) {
   supernet_.reset();
   const SearchMemory memory = inputs_.plan_stage(options_, device_, first_memory_, stage(), kept);
   Allocator::of(device_).reset_peak();
+  Allocator::of(device_).prepare(memory.extents);
   method_->prune(kept);
   build(memory.network);
   widen(old, supernet_->parameters(), options_.seed, static_cast<std::uint32_t>(stage_));

@@ -32,6 +32,7 @@ struct TrainMemory {
   PlacedImages images;  ///< training, then test images
 
   const std::string& note() const { return images.note; }
+  const MemoryExtents& planned_extents() const { return plan.memory.extents; }
 };
 
 /// What a training reads before it starts: the first --limit-train training images and the whole

@@ -27,15 +27,19 @@ void report_fault(const std::string& what);
 /// each becomes a fault.
 void check_device_memory();
 
-/// What the stand-in of the runtime says it runs on; `pinned_bytes`: most that cudaHostAlloc gives
-/// in all.
+/// What the stand-in of the runtime says it runs on; most bytes that cudaHostAlloc and cudaMalloc
+/// give in all.
 struct Card {
   int devices = 1, driver = 13000, capability_major = 9;
-  std::size_t pinned_bytes = std::size_t{1} << 34;
+  std::size_t pinned_bytes = std::size_t{1} << 34, device_bytes = std::size_t{1} << 40;
 };
 void set_card(Card card);
-/// Live bytes from cudaHostAlloc.
+/// Live bytes from cudaHostAlloc, and from cudaMalloc.
 std::size_t pinned_bytes();
+std::size_t device_bytes();
+/// The call that comes to run as the `calls`-th from now on faults: the next call that waits, or
+/// starts something, reports it. Once only, so that other tests can go on.
+void fault_after(int calls);
 
 /// Most bytes of shared memory of a block.
 inline constexpr std::size_t max_shared_bytes = 48 * 1024;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "cuda_runtime.h"
@@ -30,6 +31,17 @@ cudaStreamCaptureMode thread_mode = cudaStreamCaptureModeGlobal;
 bool forbidden() { return recording_streams > 0; }
 bool allocation_forbidden() { return forbidden() && thread_mode != cudaStreamCaptureModeRelaxed; }
 
+/// Calls that run until one faults, and whether one has.
+int calls_to_fault = 0;
+bool faulted = false;
+cudaError_t take_fault() {
+  return std::exchange(faulted, false) ? cudaErrorLaunchFailure : cudaSuccess;
+}
+void run(const std::function<void()>& work) {
+  work();
+  if (calls_to_fault > 0 && --calls_to_fault == 0) faulted = true;
+}
+
 /// The stream that null stands for.
 Stream default_stream;
 Stream& of(cudaStream_t stream) { return stream ? *stream : default_stream; }
@@ -38,10 +50,11 @@ Stream& of(cudaStream_t stream) { return stream ? *stream : default_stream; }
 
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work) {
   Stream& s = of(stream);
+  if (const cudaError_t error = take_fault(); error != cudaSuccess) return error;
   if (s.recording)
     s.recording->nodes.push_back(std::move(work));
   else
-    work();
+    run(work);
   return cudaSuccess;
 }
 
@@ -51,6 +64,8 @@ void check_device_memory() {
 }
 
 std::size_t pinned_bytes() { return pinned_memory().bytes(); }
+std::size_t device_bytes() { return device_memory().bytes(); }
+void fault_after(int calls) { calls_to_fault = calls; }
 
 }  // namespace simt
 
@@ -64,6 +79,8 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "invalid argument";
     case cudaErrorMemoryAllocation:
       return "out of memory";
+    case cudaErrorLaunchFailure:
+      return "unspecified launch failure";
     default:
       return "operation not permitted while the stream is captured";
   }
@@ -96,11 +113,12 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
 }
 
 cudaError_t cudaDeviceSynchronize() {
-  return simt::forbidden() ? cudaErrorStreamCaptureInvalidated : cudaSuccess;
+  return simt::forbidden() ? cudaErrorStreamCaptureInvalidated : simt::take_fault();
 }
 
 cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
   if (simt::allocation_forbidden()) return cudaErrorStreamCaptureInvalidated;
+  if (simt::device_bytes() + bytes > simt::card.device_bytes) return cudaErrorMemoryAllocation;
   *pointer = simt::device_memory().allocate(bytes);
   return *pointer ? cudaSuccess : cudaErrorMemoryAllocation;
 }
@@ -170,13 +188,17 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  return of(stream).recording ? cudaErrorStreamCaptureInvalidated : cudaSuccess;
+  return of(stream).recording ? cudaErrorStreamCaptureInvalidated : simt::take_fault();
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   if (!stream || stream->recording) return cudaErrorInvalidValue;
   stream->recording = new simt::Graph;
   ++simt::recording_streams;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
+  *status = of(stream).recording ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
   return cudaSuccess;
 }
 cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode) {
