@@ -48,6 +48,8 @@ struct CapturedStep::MemoryUse {
 #ifdef DRNAS_WITH_CUDA
 using kernels::require_cuda;
 
+static bool may_record() { return !kernels::waits_after_calls(); }
+
 struct CapturedStep::Graph {
   cudaGraphExec_t exec = nullptr;
   std::size_t nodes = 0;
@@ -77,6 +79,8 @@ struct CapturedStep::Graph {
   }
 };
 #else
+static bool may_record() { return false; }
+
 struct CapturedStep::Graph {
   std::size_t nodes = 0;
 
@@ -86,7 +90,7 @@ struct CapturedStep::Graph {
 #endif
 
 CapturedStep::CapturedStep(Device device, bool capture)
-    : device_(device), capture_(capture && device == Device::cuda) {}
+    : device_(device), capture_(capture && device == Device::cuda && may_record()) {}
 CapturedStep::~CapturedStep() = default;
 CapturedStep::CapturedStep(CapturedStep&&) noexcept = default;
 CapturedStep& CapturedStep::operator=(CapturedStep&&) noexcept = default;

@@ -6,7 +6,9 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "kernels/core/device.h"
@@ -36,6 +38,26 @@ inline void require_cuda(cudaError_t status, const char* what) {
     throw Error(std::string("CUDA: ") + what + ": " + cudaGetErrorString(status));
 }
 
+/// Does DRNAS_SYNC ask to wait after every launch and vendor call? A fault inside a kernel, which
+/// else a later call reports, is then an error in its own name. Nothing is recorded meanwhile.
+inline bool asks_to_wait(const char* variable) {
+  const std::string_view value = variable == nullptr ? "" : variable;
+  return !value.empty() && value != "0";
+}
+inline bool& waits_after_calls() {
+  static bool waits = asks_to_wait(std::getenv("DRNAS_SYNC"));
+  return waits;
+}
+
+/// Waits for what was just started, where that is asked for. Throws Error named `name`.
+inline void after_call(const char* name, Stream stream) {
+  if (!waits_after_calls()) return;
+  const auto on = static_cast<cudaStream_t>(stream);
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  require_cuda(cudaStreamIsCapturing(on, &status), name);
+  if (status == cudaStreamCaptureStatusNone) require_cuda(cudaStreamSynchronize(on), name);
+}
+
 /// Starts `kernel` on the stream; an empty grid starts nothing. Throws Error named `name`.
 template <class... Params, class... Args>
 void launch(const char* name, void (*kernel)(Params...), const LaunchShape& shape, Stream stream,
@@ -52,6 +74,7 @@ void launch(const char* name, void (*kernel)(Params...), const LaunchShape& shap
   const NamedRange range(name);
   require_cuda(
       cudaLaunchKernelEx(&config, kernel, static_cast<Params>(std::forward<Args>(args))...), name);
+  after_call(name, stream);
 }
 
 #ifdef __CUDACC__

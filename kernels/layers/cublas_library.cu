@@ -72,6 +72,7 @@ void CublasLibrary::run(
   // cublasSetStream goes back to the workspace of cuBLAS.
   check(functions_.set_workspace(handle_, workspace_, workspace_bytes), "cublasSetWorkspace");
   check(body(functions_, handle_), "cuBLAS's product");
+  if (waits_after_calls()) after_call(describe().c_str(), stream);
 }
 
 }  // namespace drnas::kernels

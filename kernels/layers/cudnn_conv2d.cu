@@ -245,7 +245,10 @@ void vendor_conv2d(const ConvRequest& request, const void* a, const void* b, voi
             "cudnnSetConvolutionMathType", request);
     const cudnnStatus_t status =
         start(cudnn.handle, plan, request.pass, with, a, b, out, workspace);
-    if (status == CUDNN_STATUS_SUCCESS) return;
+    if (status == CUDNN_STATUS_SUCCESS) {
+      if (waits_after_calls()) after_call(describe(request).c_str(), stream);
+      return;
+    }
     const std::string call = "algorithm " + std::to_string(with.index);
     if (!refused(status)) require(status, call.c_str(), request);
     // The heuristics may list what the call then refuses; the next in the list stands in for good.

@@ -36,6 +36,7 @@ void multiply(const BatchedProduct& p) {
 
 void batched_product(const char* name, const BatchedProduct& p, Stream stream) {
   require_cuda(simt::enqueue(static_cast<cudaStream_t>(stream), [p] { multiply(p); }), name);
+  after_call(name, stream);
 }
 
 }  // namespace drnas::kernels

@@ -3,11 +3,12 @@
 // for bfloat16 on widened arrays, its result rounded.
 #include "vendor_conv2d.h"
 
-#include <cuda_runtime.h>
-
 #include <cstdint>
 #include <cstring>
+#include <utility>
 #include <vector>
+
+#include "kernels/core/launch.h"
 
 namespace simt {
 
@@ -89,7 +90,7 @@ void vendor_conv2d(const ConvRequest& r, const void* a, const void* b, void* out
     std::memset(workspace, 0xff, scratch);
     simt::check::poisoned(workspace, scratch);
   };
-  simt::enqueue(static_cast<cudaStream_t>(stream), [=] {
+  const auto work = [=] {
     overwrite();  // an operand that lies there
     const std::size_t size = r.numbers == ConvNumbers::bf16 ? sizeof(bfloat16) : sizeof(float);
     const Counts counts(r);
@@ -104,7 +105,10 @@ void vendor_conv2d(const ConvRequest& r, const void* a, const void* b, void* out
       run_twin(r, static_cast<const float*>(a), static_cast<const float*>(b),
                static_cast<float*>(out));
     overwrite();  // a result that lies there
-  });
+  };
+  const std::string name = describe(r);
+  require_cuda(simt::enqueue(static_cast<cudaStream_t>(stream), work), name.c_str());
+  after_call(name.c_str(), stream);
 }
 
 }  // namespace drnas::kernels

@@ -19,6 +19,7 @@ void enqueue(const Linear& p, Stream stream, const float* out, Work work) {
     work();
   };
   require_cuda(simt::enqueue(static_cast<cudaStream_t>(stream), noted), "linear");
+  after_call("linear", stream);
 }
 
 }  // namespace
