@@ -23,6 +23,7 @@ sys.dont_write_bytecode = True
 
 import gpu_check  # noqa: E402  pylint: disable=wrong-import-position
 import gpu_programs  # noqa: E402  pylint: disable=wrong-import-position
+import gpu_sanitizer  # noqa: E402  pylint: disable=wrong-import-position
 import gpu_steps  # noqa: E402  pylint: disable=wrong-import-position
 
 # One program under many names; FAKE_FAIL lists what fails: programs, each with words of its arguments.
@@ -226,16 +227,16 @@ class GpuCheck(unittest.TestCase):
         if late:
             variables["late"] = "1"
         with unittest.mock.patch.dict(os.environ, variables):
-            return gpu_steps.sanitizer(context, "memcheck", "ERROR SUMMARY", gpu_steps.WITHOUT_VENDOR, limit)
+            return gpu_sanitizer.sanitizer(context, "memcheck", "ERROR SUMMARY", gpu_steps.WITHOUT_VENDOR, limit)
 
     def test_a_sanitizer_step_cut_by_time_is_clean_as_far_as_it_came(self):
-        with self.assertRaisesRegex(gpu_steps.Partial, "6 of 30 test cases within the time, nothing found") as caught:
+        with self.assertRaisesRegex(gpu_programs.Partial, "6 of 30 test cases within the time, nothing found") as caught:
             self.memcheck("========= COMPUTE-SANITIZER", limit=4.5, after=6, late=True)
         self.assertEqual(caught.exception.figures["cases_checked"], 6)
         report = gpu_check.Report(str(self.json), {}, time.monotonic() + 100)
 
         def cut(limit):
-            raise gpu_steps.Partial("6 of 30", {"cases_checked": 6})
+            raise gpu_programs.Partial("6 of 30", {"cases_checked": 6})
 
         with contextlib.redirect_stdout(io.StringIO()):
             report.step("memcheck", 10, cut)
@@ -245,18 +246,18 @@ class GpuCheck(unittest.TestCase):
 
     def test_a_finding_counts_also_where_time_ends_the_step(self):
         finding = "========= Invalid __global__ read of size 4 bytes\n=========     at fill_kernel"
-        with self.assertRaisesRegex(gpu_steps.Failed, "test cases 1 to 3: cut by time after a finding"):
+        with self.assertRaisesRegex(gpu_programs.Failed, "test cases 1 to 3: cut by time after a finding"):
             self.memcheck(finding, limit=4, late=True)
-        with self.assertRaisesRegex(gpu_steps.Failed, "test cases 7 to 9: ERROR SUMMARY: 2 errors"):
+        with self.assertRaisesRegex(gpu_programs.Failed, "test cases 7 to 9: ERROR SUMMARY: 2 errors"):
             self.memcheck(finding + "\n========= ERROR SUMMARY: 2 errors", after=6)
 
     def test_a_sanitizer_that_cannot_work_is_skipped(self):
         for line in ("========= Error: No attachable process found. compute-sanitizer timed-out.",
                      "========= Internal Sanitizer Error: cannot patch\n========= ERROR SUMMARY: 1 error",
                      "========= Error: device not supported. Please refer to the list"):
-            with self.assertRaisesRegex(gpu_steps.Skipped, "does not work here: .*" + line[10:30].strip()):
+            with self.assertRaisesRegex(gpu_programs.Skipped, "does not work here: .*" + line[10:30].strip()):
                 self.memcheck(line)
-        with self.assertRaisesRegex(gpu_steps.Failed, "no summary in its output"):
+        with self.assertRaisesRegex(gpu_programs.Failed, "no summary in its output"):
             self.memcheck("nothing to say")
 
     def test_only_tests_must_be_reached(self):

@@ -16,7 +16,7 @@ import tempfile
 import time
 
 import gpu_steps
-from gpu_programs import CheckError, Programs, built_programs, carried_programs, run
+from gpu_programs import CheckError, Failed, Partial, Programs, Skipped, built_programs, carried_programs, run
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -91,12 +91,12 @@ class Report:
         else:
             try:
                 entry.update(body(limit))
-            except gpu_steps.Skipped as reason:
+            except Skipped as reason:
                 entry = {"status": "skipped", "why": str(reason)}
-            except gpu_steps.Partial as cut:
+            except Partial as cut:
                 entry.update(cut.figures)
                 entry.update(status="partial, clean", why=str(cut))
-            except gpu_steps.Failed as failure:
+            except Failed as failure:
                 entry.update(failure.figures)
                 entry.update(status="failed", why=str(failure))
             except Exception as failure:  # pylint: disable=broad-except

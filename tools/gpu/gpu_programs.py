@@ -31,6 +31,26 @@ class CheckError(Exception):
     """A one-line message."""
 
 
+class Skipped(Exception):
+    """The step does not apply on this machine."""
+
+
+class Failed(Exception):
+    """The step ran and something was wrong; figures are kept."""
+
+    def __init__(self, why, figures=None):
+        super().__init__(why)
+        self.figures = figures or {}
+
+
+class Partial(Exception):
+    """The step ran out of time, and nothing was wrong in what it reached."""
+
+    def __init__(self, why, figures):
+        super().__init__(why)
+        self.figures = figures
+
+
 class Done:
     """How a command ended."""
 

@@ -9,23 +9,18 @@ import shutil
 import sys
 import time
 
-from gpu_programs import TAIL, run, unpack
+from gpu_programs import TAIL, Failed, Skipped, run, unpack
+from gpu_sanitizer import sanitizer
 
 PARTS = (1, 2, 4, 8)  # K
 # Layout and number type of the peer's convolutions.
 PEERS = (("published", "default"), ("channels_last", "default"), ("published", "off"))
 SANITIZERS = (("memcheck", "ERROR SUMMARY"), ("racecheck", "RACECHECK SUMMARY"))
-# Probes inside vendor libraries are errors of the API to it, and their kernels are not ours to check.
-SANITIZER_OPTIONS = ("--error-exitcode", "99", "--report-api-errors", "no", "--kernel-regex", "kns=drnas")
-FINDING = re.compile(r"^=+ +(Invalid |Misaligned |(Error|Warning): Race )", re.MULTILINE)
-# Containers without the right to debug, drivers or cards that do not fit the tool.
-NOT_WORKING = re.compile(r"^=+ .*(Internal Sanitizer Error|No attachable process|not supported).*$", re.MULTILINE)
 # Test files of cuda_tests that make plans of cuDNN for hundreds of shapes, which takes most of the time.
 VENDOR_FILES = "*/test_cuda_vendor.cpp,*/test_cuda_conv_bundle*.cpp,*/test_cuda_kernel_benchmarks.cpp"
 WITHOUT_VENDOR, VENDOR_ONLY = f"--source-file-exclude={VENDOR_FILES}", f"--source-file={VENDOR_FILES}"
 # The steps after which there is a first verdict: their limits are 90 s together.
 VERDICT = ("kernels", "one step", "bench_step K 1")
-SANITIZER_CHUNKS = 12  # test cases are handed over in so many groups, so that what was reached is known
 # The published search of the DARTS space (K 6), and trainings of what it finds.
 DARTS = ["--space", "darts", "--channels", "36", "--cells", "20"]
 DARTS_STEPS = (("DARTS K 6", DARTS), ("DARTS K 6 fp32", DARTS + ["--precision", "fp32"]))
@@ -35,26 +30,6 @@ TRAININGS = (
 )
 EPOCHS, SHORT_EPOCHS = 100, 2
 NO_LIMIT = 6 * 3600.0
-
-
-class Skipped(Exception):
-    """The step does not apply on this machine."""
-
-
-class Failed(Exception):
-    """The step ran and something was wrong; figures are kept."""
-
-    def __init__(self, why, figures=None):
-        super().__init__(why)
-        self.figures = figures or {}
-
-
-class Partial(Exception):
-    """The step ran out of time, and nothing was wrong in what it reached."""
-
-    def __init__(self, why, figures):
-        super().__init__(why)
-        self.figures = figures
 
 
 class Context:
@@ -177,51 +152,6 @@ def parity(context, precision, limit, names=None):
         raise Failed(f"{len(failed)} of {len(files)} files: {', '.join(failed)}", {"files": figures})
     worst = max(entry["largest_error"] for name, entry in figures.items())
     return {"headline": f"{len(files)} files, largest error {worst:.1e}", "files": figures}
-
-
-def sanitizer_command():
-    command = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
-    if not os.path.exists(command):
-        raise Skipped("compute-sanitizer is not installed")
-    return command
-
-
-def count_cases(context, selection):
-    tests = context.program("cuda_tests")
-    counted = context.must([tests, "--count", "--no-colors=true", selection], 30).output
-    found = re.search(r"(\d+)\s*$", counted.strip())
-    if not found or int(found.group(1)) == 0:
-        raise Failed("cuda_tests does not say how many test cases it has", {"output_tail": counted[-TAIL:]})
-    return int(found.group(1))
-
-
-def sanitizer(context, tool, summary, selection, limit):
-    """Test cases in groups, so that a step that time ends says how far it came."""
-    command, end = sanitizer_command(), time.monotonic() + limit
-    cases = count_cases(context, selection)
-    size = -(-cases // SANITIZER_CHUNKS)
-    figures = {"cases": cases, "cases_checked": 0, "summaries": []}
-    for first in range(1, cases + 1, size):
-        last, left = min(first + size - 1, cases), end - time.monotonic()
-        words = [context.program("cuda_tests"), selection, f"--first={first}", f"--last={last}"]
-        done = context.run([command, "--tool", tool, *SANITIZER_OPTIONS, *words], left) if left >= 3 else None
-        output = done.output if done else ""
-        broken = NOT_WORKING.search(output)
-        if broken and not figures["summaries"]:
-            raise Skipped("compute-sanitizer does not work here: " + broken.group(0).strip("= "))
-        lines = [line.strip("= ") for line in output.splitlines() if summary in line]
-        figures["summaries"] += lines
-        dirty = [line for line in lines if not re.search(r"SUMMARY: 0 (errors|hazards)", line)]
-        finding = FINDING.search(output)
-        cut = done is None or done.over
-        if cut and not finding:
-            raise Partial(f"{figures['cases_checked']} of {cases} test cases within the time, nothing found", figures)
-        if cut or dirty or not lines or done.code != 0:
-            why = dirty[-1] if dirty else "cut by time after a finding" if cut else done.problem(left)
-            why = f"test cases {first} to {last}: {why or 'no summary in its output'}"
-            raise Failed(why, {**figures, "output_tail": output[-TAIL:]})
-        figures["cases_checked"] = last
-    return {**figures, "headline": f"{cases} test cases, nothing found"}
 
 
 # Measurements
@@ -420,7 +350,8 @@ def steps(context):
     for tool, summary in SANITIZERS:
         found.append((tool, NO_LIMIT if full else 100, False, bound(sanitizer, tool, summary, WITHOUT_VENDOR)))
     tool, summary = SANITIZERS[0]
-    found.append((f"{tool} vendor calls", NO_LIMIT if full else 60, False, bound(sanitizer, tool, summary, VENDOR_ONLY)))
+    body = bound(sanitizer, tool, summary, VENDOR_ONLY)
+    found.append((f"{tool} vendor calls", NO_LIMIT if full else 60, False, body))
     for layout, tf32 in PEERS:
         numbers = "" if tf32 == "default" else " float32"
         for k in PARTS:
