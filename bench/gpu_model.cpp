@@ -95,7 +95,8 @@ Value extended(Value at_sample, Value at_double, double share) {
 
 Traffic extended(const Traffic& a, const Traffic& b, double share) {
   return {extended(a.requests, b.requests, share), extended(a.moved, b.moved, share),
-          extended(a.least, b.least, share), std::max(a.worst, b.worst)};
+          extended(a.least, b.least, share), extended(a.bytes, b.bytes, share),
+          std::max(a.worst, b.worst)};
 }
 
 KernelCount extended(const KernelCount& a, const KernelCount& b, double share) {
@@ -121,7 +122,11 @@ Steps count_all(const Options& o) {
 }
 
 ordered_json traffic_json(const Traffic& t, const char* unit) {
-  return {{"requests", t.requests}, {unit, t.moved}, {"least", t.least}, {"worst", t.worst}};
+  return {{"requests", t.requests},
+          {unit, t.moved},
+          {"least", t.least},
+          {"bytes", t.bytes},
+          {"worst", t.worst}};
 }
 
 ordered_json kernel_json(const KernelCount& c, const bench::KernelTime& time) {
@@ -158,6 +163,7 @@ ordered_json step_json(const KernelCounts& counts, const bench::CardModel& card,
       {"launches", own.launches + vendor.launches},
       {"vendor_calls", vendor.launches},
       {"sector_efficiency", {{"read", own.read.efficiency()}, {"write", own.write.efficiency()}}},
+      {"bytes_used_of_sectors", {{"read", own.read.used()}, {"write", own.write.used()}}},
       {"shared_conflict",
        {{"read", 1 / own.shared_read.efficiency()}, {"write", 1 / own.shared_write.efficiency()}}},
       {"bytes",

@@ -178,3 +178,7 @@ extern "C" void __tsan_vptr_update(void*, void*) {}
 extern "C" void __tsan_init() {}
 extern "C" void __tsan_func_entry(void*) {}
 extern "C" void __tsan_func_exit(void*) {}
+/// Of the guard of a static variable, in host code.
+extern "C" char __tsan_atomic8_load(const volatile char* a, int) {
+  return __atomic_load_n(a, __ATOMIC_ACQUIRE);
+}

@@ -56,6 +56,7 @@ void Traffic::add(const Traffic& other) {
   requests += other.requests;
   moved += other.moved;
   least += other.least;
+  bytes += other.bytes;
   worst = std::max(worst, other.worst);
 }
 
@@ -173,8 +174,8 @@ void Meter::count(const Request& request) {
 
 void Meter::count_global(const Request& request, Traffic& traffic) {
   const auto moved = static_cast<std::int64_t>(units(request, sector_bytes, touched_));
-  const std::int64_t least = blocks_of(bytes_of(request), sector_bytes);
-  traffic.add({1, moved, least, least == 1 ? moved : 0});
+  const std::int64_t bytes = bytes_of(request), least = blocks_of(bytes, sector_bytes);
+  traffic.add({1, moved, least, bytes, least == 1 ? moved : 0});
 }
 
 /// Accesses of 8 bytes are served for half of the lanes at once, those of 16 for a quarter.
@@ -194,7 +195,8 @@ void Meter::count_shared(const Request& request, Traffic& traffic) {
     moved += ways;
     worst = std::max(worst, ways);
   }
-  traffic.add({1, moved, blocks_of(bytes_of(request), banks * bank_bytes), worst});
+  const std::int64_t bytes = bytes_of(request);
+  traffic.add({1, moved, blocks_of(bytes, banks * bank_bytes), bytes, worst});
 }
 
 Meter& meter() {

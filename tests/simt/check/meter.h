@@ -17,11 +17,16 @@ namespace simt::check {
 /// Of one direction. `least`: the sectors or wavefronts that the bytes would need if they lay best.
 struct Traffic {
   std::int64_t requests = 0, moved = 0, least = 0;
-  std::int64_t worst =
-      0;  ///< moved by a request that needs one (shared memory: ways of a conflict)
+  std::int64_t bytes = 0;  ///< different ones of each request
+  /// Most moved by a request that needs one; of shared memory the ways of its worst conflict.
+  std::int64_t worst = 0;
 
   double efficiency() const {
     return moved == 0 ? 1.0 : static_cast<double>(least) / static_cast<double>(moved);
+  }
+  /// Of sectors: a value that all lanes read uses 4 of its 32 bytes.
+  double used() const {
+    return moved == 0 ? 1.0 : static_cast<double>(bytes) / static_cast<double>(32 * moved);
   }
   void add(const Traffic& other);
 };
