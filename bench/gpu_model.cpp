@@ -33,7 +33,7 @@ constexpr const char* model_text =
     "multiply-adds, and then its launch; multiply-adds of our own kernels are not counted";
 
 struct Options : bench::NetworkOptions {
-  std::string json, card = "h100";
+  std::string json, command, card = "h100";
   int sample = 2, threads = 0;
 };
 
@@ -58,6 +58,7 @@ Options parse(int argc, char** argv) {
     throw Error(failure.what());
   }
   o.threads = omp_get_max_threads();
+  for (int i = 0; i < argc; ++i) o.command += (i > 0 ? " " : "") + std::string(argv[i]);
   return o;
 }
 

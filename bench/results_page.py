@@ -279,6 +279,30 @@ def read_registers(record):
                  ["architecture", "files", "kernels", "most registers", "in", "bytes spilled"], rows)]
 
 
+def read_gpu_model(record):
+    """Totals of both steps, and the kernels that the model gives most of the time."""
+    def ratio(values, unit):
+        return values["least"] / values[unit] if values[unit] else 1
+
+    rows, kernels = [], []
+    for name, step in record["steps"].items():
+        needed, used = step["sector_efficiency"], step["bytes_used_of_sectors"]
+        rows.append([name, step["launches"], step["vendor_calls"], needed["read"], needed["write"], used["read"],
+                     used["write"], step["shared_conflict"]["read"], step["shared_conflict"]["write"],
+                     step["model_ms"]["total"]])
+        order = sorted(step["kernels"].items(), key=lambda item: -item[1]["model_ms"]["total"])
+        for kernel, figures in [item for item in order if "read" in item[1]][:5]:
+            kernels.append([name, f"`{kernel}`", figures["launches"], ratio(figures["read"], "sectors"),
+                            ratio(figures["write"], "sectors"), figures["model_ms"]["total"]])
+    title = (f"{record['space']}, C {record['channels']}, {record['cells']} cells, K {record['partial_channels']}, "
+             f"batch {record['batch_size']}, {record['precision']}: traffic of the kernels, a model of {record['card']}")
+    return [Part(STEPS, title, ["step", "launches", "vendors' calls", "sectors needed / read", "needed / written",
+                                "bytes used / read", "used / written", "wavefronts / least, loads", "stores",
+                                "model, ms"], rows, record["what"]),
+            Part(KERNELS, title, ["step", "kernel", "launches", "sectors needed / read", "needed / written", "model, ms"],
+                 kernels, "The five kernels of each step that the model gives most of the time.")]
+
+
 def read_images(record):
     def rate(figures):
         return f"{figures['median']:.0f} ({figures['min']:.0f} to {figures['max']:.0f})" if figures else ""
@@ -297,6 +321,7 @@ class Kind:
 
 
 KINDS = (
+    Kind(lambda r: str(r.get("what", "")).startswith("model, not a measurement"), read_gpu_model),
     Kind(lambda r: r.get("kind") == "sweep" or {"title", "rows", "runs"} <= set(r), read_sweep),
     Kind(lambda r: "lines" in r, read_registers),
     Kind(lambda r: "images" in r, read_images),
