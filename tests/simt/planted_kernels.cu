@@ -27,6 +27,8 @@ __global__ void warp_kernel(Planted planted, float* out) {
   const float sum = __shfl_xor_sync(kernels::full_warp, 1.0f, 1);
   if (planted != Planted::shuffle_as_barrier) __syncwarp();
   out[t] = tile()[t ^ 1] + sum;
+  __syncwarp();
+  tile()[t] += 1.0f;  // has been read by another lane, before the barrier
 }
 
 /// The last block adds what all have written.

@@ -53,8 +53,11 @@ class Order {
   Stamp now() const { return now_; }
   bool in_launch(Stamp stamp) const { return stamp >= launch_; }
   bool in_block(Stamp stamp) const { return stamp >= blocks_.back().start; }
-  /// Has the block met at a barrier?
-  bool barrier_since(Stamp stamp) const { return stamp < block_barrier_.stamp; }
+  /// Has the block met at a barrier, or the warp of both threads?
+  bool barrier_since(Stamp stamp, int earlier, int later) const {
+    return stamp < block_barrier_.stamp || (earlier / warp_lanes == later / warp_lanes &&
+                                            stamp < warp_barriers_[later / warp_lanes].stamp);
+  }
   /// Of two accesses to a byte by different threads, the earlier in this block or another of this
   /// launch.
   bool ordered(const Moment& earlier, const Moment& later);

@@ -154,8 +154,8 @@ void Shadow::check_cell(Cell& cell, const Access& access, int thread, Space spac
     return;
   }
   // Readers that nothing orders stay readers.
-  const bool in_turn =
-      !order.in_block(cell.read) || cell.reader == self || order.barrier_since(cell.read);
+  const bool in_turn = !order.in_block(cell.read) || cell.reader == self ||
+                       order.barrier_since(cell.read, thread_of(cell.reader), thread);
   cell.reader = in_turn ? self : together(cell.reader, thread);
   cell.read = order.now();
   cell.read_site = site;
