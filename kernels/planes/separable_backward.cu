@@ -2,294 +2,220 @@
 // Four kernels: dd (to the workspace) and the 1x1 filters' gradients from dz; the input's gradient
 // from dd; the depthwise filters' gradients from dd and the input; what the blocks left is then
 // added in order.
-#include "kernels/core/carver.h"
-#include "kernels/core/warp_reduce.h"
-#include "kernels/planes/separable_device.h"
+#include "kernels/planes/separable_backward_device.h"
 
 namespace drnas::kernels {
 namespace {
 
-constexpr int tile_floats = 4800;  // of shared memory, for dz as for d
-constexpr int channels = 6;        // whose dd a thread sums at once
 constexpr unsigned finish_threads = 128;
-constexpr int max_taps = separable_max_kernel * separable_max_kernel;
+constexpr int finish_elements = 8, finish_slots = finish_threads / finish_elements;
 
-/// Blocks of one filter that share the tiles of all images; each leaves one set of partial sums.
-int slots_for(const Separable& s, int most, int blocks_beside) {
-  const std::int64_t units = std::int64_t{s.n} * PixelTiles(s.out_h(), s.out_w()).count();
-  const int wanted = std::max(1, most / blocks_beside);
-  return static_cast<int>(std::min<std::int64_t>(units, wanted));
-}
+/// How threads share left x right^T over the pixels of a tile: blocks of 4 x 3 elements, each for
+/// 2^bits threads that take every 2^bits-th vector of four pixels.
+struct ProductBlocks {
+  int across, count, bits;
 
-struct Backward {
-  SeparableBackward p;
-  PixelTiles tiles, input_tiles;
-  int chunk;  ///< channels of d, and of dz, held at once
-  int slots, tap_slots;
-  float* dd;         ///< [filters, n, c, out pixels]
-  float* pointwise;  ///< [filters, slots, c_out, c]
-  float* depthwise;  ///< [filters, tap_slots, c, 49]
-  float* sums;       ///< [filters, n, 2, c] of dx and dx (x - mean)
-  std::size_t bytes;
-
-  Backward(const SeparableBackward& call, void* memory)
-      : p(call), tiles(p.shape.out_h(), p.shape.out_w()), input_tiles(p.shape.h, p.shape.w) {
-    const Separable& s = p.shape;
-    chunk = tile_floats / (static_cast<int>(tiles.threads) + 1);
-    slots = slots_for(s, 1024, s.filters);
-    tap_slots = slots_for(s, 2048, s.filters * s.c);
-    Carver carve(memory);
-    dd = carve.take<float>(std::int64_t{s.filters} * s.n * s.c * tiles.pixels());
-    pointwise = carve.take<float>(std::int64_t{s.filters} * slots * s.c_out * s.c);
-    depthwise = carve.take<float>(std::int64_t{s.filters} * tap_slots * s.c * max_taps);
-    sums = carve.take<float>(std::int64_t{s.filters} * s.n * 2 * s.c);
-    bytes = carve.bytes();
+  DRNAS_HD ProductBlocks(int rows, int columns)
+      : across((columns + 2) / 3), count((rows + 3) / 4 * across), bits(0) {
+    while (bits < 5 && count << (bits + 1) <= static_cast<int>(separable_threads)) ++bits;
   }
-  DRNAS_HD float* dd_of(int f, int image) const {
-    return dd + (std::int64_t{f} * p.shape.n + image) * p.shape.c * tiles.pixels();
-  }
-  DRNAS_HD bool wants_dd(int f) const { return wants_input_gradient(p, f) || p.ddepthwise[f]; }
 };
-static_assert(sizeof(Backward) <= 4000);
 
-/// dz of output channels [first, first + count) at every thread's pixel, to dz[o - first][thread].
-__device__ void gradient_tile(const Backward& k, int f, int image, const TilePixel& pixel,
+/// Places in a block's shared memory, in floats.
+struct PointwiseShared {
+  int pitch;  ///< of planes of d and dz
+  int dz, weights, floats;
+
+  /// d comes first; dz takes the place of the windows.
+  DRNAS_HD explicit PointwiseShared(const Backward& k) {
+    const Separable& s = k.p.shape;
+    const int inputs = s.c < k.chunk ? s.c : k.chunk,
+              outputs = s.c_out < k.chunk ? s.c_out : k.chunk,
+              windows = separable_warps * k.staging, products = outputs * inputs,
+              bits = ProductBlocks(outputs, inputs).bits;
+    // Planes that are read at once begin in different banks.
+    pitch = k.tiles.area() + (bits < 3 ? 4 << bits : 4);
+    int room = outputs * pitch;
+    room = room < windows ? windows : room;
+    room = room < products ? (products + 3) / 4 * 4 : room;
+    dz = inputs * pitch;
+    weights = dz + room;
+    floats = weights + pointwise_floats(inputs, outputs);
+  }
+};
+
+/// dz of output channels [first, first + count) at a tile's pixels, to dz[o - first][pixel], zero
+/// where there is none. Every warp takes channels of its own.
+template <int V>
+__device__ void gradient_tile(const Backward& k, int f, int image, const TileCorner& corner,
                               int first, int count, float* dz, int pitch) {
+  const PixelTiles& t = k.tiles;
   const PlaneGradient& from = k.p.gradient[f];
-  const float* g = from.g.data + image * from.g.stride + pixel.offset;
-  const float* z =
-      from.coefficients ? k.p.z[f].data + image * k.p.z[f].stride + pixel.offset : nullptr;
+  const float* all_g = from.g.data + image * from.g.stride;
+  const float* all_z = from.coefficients ? k.p.z[f].data + image * k.p.z[f].stride : nullptr;
   const int c_out = k.p.shape.c_out;
-  for (int o = first; o < first + count; ++o) {
-    float value = 0.0f;
-    if (pixel.active) {
-      value = g[std::int64_t{o} * from.channel_step * k.tiles.pixels()];
-      if (z)
-        value =
-            from.coefficients[o] * value + (from.coefficients[c_out + o] * z[o * k.tiles.pixels()] +
-                                            from.coefficients[2 * c_out + o]);
+  for (int o = first + warp_index(); o < first + count; o += separable_warps) {
+    const float* g = all_g + std::int64_t{o} * from.channel_step * t.pixels();
+    const float* z = all_z ? all_z + o * t.pixels() : nullptr;
+    const float slope = z ? from.coefficients[o] : 1.0f,
+                slope_z = z ? from.coefficients[c_out + o] : 0.0f,
+                constant = z ? from.coefficients[2 * c_out + o] : 0.0f;
+    for (int at = lane_index() * V; at < t.area(); at += static_cast<int>(warp_lanes) * V) {
+      const int i = at >> t.shift, j = at & (t.width - 1);
+      float value[V] = {};
+      if (corner.contains(t, i, j)) {
+        const std::int64_t offset = std::int64_t{corner.top + i} * t.columns + corner.left + j;
+        load_vector(g + offset, value);
+        if (z) {
+          float output[V];
+          load_vector(z + offset, output);
+          for (int v = 0; v < V; ++v)
+            value[v] = slope * value[v] + (slope_z * output[v] + constant);
+        }
+      }
+      store_vector(dz + (o - first) * pitch + at, value);
     }
-    dz[(o - first) * pitch + static_cast<int>(threadIdx.x)] = value;
   }
 }
 
-/// out[row, column] (+)= the product of two tiles over the block's pixels: a thread an element
-/// where there are enough of them, else a warp an element.
-__device__ void tile_product(const float* left, int rows, const float* right, int columns,
-                             int pitch, float* out, int out_pitch, bool add) {
-  const int threads = static_cast<int>(blockDim.x), t = static_cast<int>(threadIdx.x);
-  const bool by_warp = rows * columns < threads;
-  const int width = by_warp ? static_cast<int>(warp_lanes) : 1, lane = by_warp ? t % width : 0;
-  for (int item = t / width; item < rows * columns; item += threads / width) {
-    const int row = item / columns, column = item - row * columns;
-    float sum = 0.0f;
-    for (int k = lane; k < threads; k += width)
-      sum += left[row * pitch + k] * right[column * pitch + k];
-    if (by_warp) sum = warp_sum(sum);
-    float* to = out + std::int64_t{row} * out_pitch + column;
-    if (lane == 0) *to = add ? *to + sum : sum;
+/// Sums of left x right^T over the pixels of tiles, a block of them in each thread.
+class WeightSums {
+ public:
+  __device__ WeightSums(int rows, int columns) : rows_(rows), columns_(columns) {
+    const ProductBlocks blocks(rows, columns);
+    const int block = static_cast<int>(threadIdx.x) >> blocks.bits;
+    bits_ = blocks.bits;
+    part_ = static_cast<int>(threadIdx.x) & ((1 << bits_) - 1);
+    row_ = block / blocks.across * 4;
+    column_ = block % blocks.across * 3;
+    active_ = block < blocks.count;
   }
-}
 
-/// dd of channels [first, first + count) at the thread's pixel, over `rows` output channels.
-__device__ void transposed_pixel(const float* pointwise, int c, int rows, const float* dz,
-                                 int pitch, int count, float* dd, std::int64_t plane, bool add) {
-  for (int ch = 0; ch < count; ch += channels) {
-    float sum[channels] = {};
-    for (int o = 0; o < rows; ++o) {
-      const float value = dz[o * pitch];
-      for (int v = 0; v < channels; ++v) {
-        const int at = ch + v < count ? ch + v : count - 1;
-        sum[v] += pointwise[std::int64_t{o} * c + at] * value;
+  __device__ void add(const float* left, const float* right, int pitch, int pixels) {
+    if (!active_) return;
+    for (int at = 4 * part_; at < pixels; at += 4 << bits_) {
+      float l[4][4], r[3][4];
+      DRNAS_UNROLL
+      for (int a = 0; a < 4; ++a) load_vector(left + line(row_ + a, rows_) * pitch + at, l[a]);
+      DRNAS_UNROLL
+      for (int b = 0; b < 3; ++b)
+        load_vector(right + line(column_ + b, columns_) * pitch + at, r[b]);
+      DRNAS_UNROLL
+      for (int v = 0; v < 4; ++v) {
+        DRNAS_UNROLL
+        for (int a = 0; a < 4; ++a) {
+          DRNAS_UNROLL
+          for (int b = 0; b < 3; ++b) sum_[a][b] += l[a][v] * r[b][v];
+        }
       }
     }
-    for (int v = 0; v < channels; ++v)
-      if (ch + v < count) dd[(ch + v) * plane] = add ? dd[(ch + v) * plane] + sum[v] : sum[v];
   }
+
+  /// out[row, column], rows `stride` apart, (+)= the sums, by way of `shared`; every thread of the
+  /// block must call it.
+  __device__ void write(float* shared, float* out, int stride, bool add) {
+    DRNAS_UNROLL
+    for (int a = 0; a < 4; ++a) {
+      DRNAS_UNROLL
+      for (int b = 0; b < 3; ++b) {
+        for (int other = (1 << bits_) / 2; other > 0; other /= 2)
+          sum_[a][b] += __shfl_xor_sync(full_warp, sum_[a][b], other);
+        if (active_ && part_ == 0 && row_ + a < rows_ && column_ + b < columns_)
+          shared[(row_ + a) * columns_ + column_ + b] = sum_[a][b];
+        sum_[a][b] = 0.0f;
+      }
+    }
+    __syncthreads();
+    for (MatrixWalk at(columns_); at.row < rows_; at.next()) {
+      const float sum = shared[at.row * columns_ + at.column];
+      float* to = out + std::int64_t{at.row} * stride + at.column;
+      *to = add ? *to + sum : sum;
+    }
+  }
+
+ private:
+  __device__ static int line(int at, int count) { return at < count ? at : count - 1; }
+
+  int rows_, columns_;
+  int bits_, part_, row_, column_;
+  bool active_;
+  float sum_[4][3] = {};
+};
+
+/// dd of channels [first, first + count) at a tile's pixels, over a range of output channels.
+__device__ void write_dd(const Backward& k, const TileCorner& corner, int outputs, int count,
+                         const float* weights, const float* dz, int pitch, float* dd, bool add) {
+  const std::int64_t plane = k.tiles.pixels();
+  pointwise_tile(k.tiles, corner, count, outputs, weights, dz, pitch,
+                 [&](int first, const PixelPair& pixels, const float(&sum)[pointwise_outputs][2]) {
+                   DRNAS_UNROLL
+                   for (int v = 0; v < pointwise_outputs; ++v) {
+                     DRNAS_UNROLL
+                     for (int p = 0; p < 2; ++p) {
+                       if (!pixels.active[p] || first + v >= count) continue;
+                       float* to = dd + (first + v) * plane + pixels.offset[p];
+                       *to = add ? *to + sum[v][p] : sum[v][p];
+                     }
+                   }
+                 });
 }
 
 /// Blocks (x: slots, y: filters).
-__global__ void __launch_bounds__(128, 4) pointwise_kernel(Backward k) {
+template <int T, int V>
+__global__ void __launch_bounds__(separable_threads, 4) pointwise_kernel(Backward k) {
   const Separable& s = k.p.shape;
   const int f = static_cast<int>(blockIdx.y), slot = static_cast<int>(blockIdx.x);
   const bool product = k.p.dpointwise[f], wants_dd = k.wants_dd(f);
   if (!product && !wants_dd) return;
   const SeparableFilter filter = k.p.filter[f];
-  const int tiles = k.tiles.count(), pitch = static_cast<int>(blockDim.x) + 1;
-  float* staging = static_cast<float*>(shared_memory());
-  float *d = staging + staging_floats, *dz = d + tile_floats;
-  float* partial = k.pointwise + (std::int64_t{f} * k.slots + slot) * s.c_out * s.c;
+  const PointwiseShared places(k);
+  const int tiles = k.tiles.count(), pitch = places.pitch;
+  float* d = static_cast<float*>(shared_memory());
+  float *dz = d + places.dz, *weights = d + places.weights;
+  float* partial = k.weights_of(f) + slot * k.weight_pitch();
+  const bool whole = s.c <= k.chunk && s.c_out <= k.chunk;
+  WeightSums total(s.c_out, s.c);  // where they fit at once
   for (int unit = slot; unit < s.n * tiles; unit += k.slots) {
     const int image = unit / tiles;
-    const TilePixel pixel(k.tiles, unit - image * tiles, static_cast<int>(threadIdx.x));
+    const TileCorner corner(k.tiles, unit - image * tiles);
     for (int ch = 0; ch < s.c; ch += k.chunk) {
       const int count = s.c - ch < k.chunk ? s.c - ch : k.chunk;
-      if (product) depthwise_tile(s, filter, k.tiles, pixel, image, ch, count, staging, d, pitch);
+      if (product)
+        dispatch_filter(filter, [&]<int K, int D>() {
+          depthwise_tile<K, D, T, V>(s, filter, k.tiles, corner, image, ch, count,
+                                     dz + warp_index() * k.staging, d, pitch);
+        });
       for (int o = 0; o < s.c_out; o += k.chunk) {
         const int rows = s.c_out - o < k.chunk ? s.c_out - o : k.chunk;
-        const std::int64_t corner = std::int64_t{o} * s.c + ch;
-        gradient_tile(k, f, image, pixel, o, rows, dz, pitch);
-        if (wants_dd && pixel.active)
-          transposed_pixel(filter.pointwise + corner, s.c, rows, dz + threadIdx.x, pitch, count,
-                           k.dd_of(f, image) + ch * k.tiles.pixels() + pixel.offset,
-                           k.tiles.pixels(), o > 0);
+        const std::int64_t corner_of = std::int64_t{o} * s.c + ch;
         __syncthreads();
-        if (product) tile_product(dz, rows, d, count, pitch, partial + corner, s.c, unit != slot);
+        gradient_tile<V>(k, f, image, corner, o, rows, dz, pitch);
+        if (wants_dd)
+          stage_pointwise<true>(filter.pointwise + corner_of, s.c, count, rows, weights);
         __syncthreads();
+        if (wants_dd)
+          write_dd(k, corner, rows, count, weights, dz, pitch,
+                   k.dd_of(f, image) + ch * k.tiles.pixels(), o > 0);
+        if (!product) continue;
+        if (whole) {
+          total.add(dz, d, pitch, k.tiles.area());
+        } else {
+          WeightSums part(rows, count);
+          part.add(dz, d, pitch, k.tiles.area());
+          __syncthreads();
+          part.write(dz, partial + corner_of, s.c, unit != slot);
+        }
       }
+      if (product) __syncthreads();
     }
   }
+  if (product && whole) total.write(dz, partial, s.c, false);
 }
 
-/// du of one input pixel; `window` holds dd from (row, column) on.
-template <int K>
-__device__ float input_pixel(const float* window, int columns, int row, int column, int dilation,
-                             int stride, const float* weight) {
-  float sum = 0.0f;
-  for (int a = 0; a < K; ++a)
-    for (int b = 0; b < K; ++b) {
-      const int y = row - a * dilation, x = column - b * dilation;
-      if (stride == 2 && ((y | x) & 1)) continue;
-      sum += weight[a * K + b] * window[(y / stride) * columns + x / stride];
-    }
-  return sum;
-}
-
-/// Sum over the run's filters of du at the thread's pixel of a tile of the input.
-__device__ float input_tile(const Backward& k, int first, int image, int ch, const TilePixel& pixel,
-                            float* staging) {
-  const Separable& s = k.p.shape;
-  float du = 0.0f;
-  for (int f = first; f == first || (f < s.filters && continues_run(k.p, f)); ++f) {
-    const SeparableFilter filter = k.p.filter[f];
-    const int reach = filter.dilation * (filter.kernel - 1), pad = reach / 2, shift = s.stride - 1;
-    Window window{(pixel.top + pad - reach) >> shift, (pixel.left + pad - reach) >> shift, 0, 0};
-    window.rows = ((pixel.top + k.input_tiles.height - 1 + pad) >> shift) - window.top + 1;
-    window.columns = ((pixel.left + k.input_tiles.width - 1 + pad) >> shift) - window.left + 1;
-    const float* dd = k.dd_of(f, image) + ch * k.tiles.pixels();
-    __syncthreads();
-    window.load(s.out_h(), s.out_w(), staging, [dd](std::int64_t at) { return dd[at]; });
-    __syncthreads();
-    const int row = pixel.top + pixel.i + pad - window.top * s.stride,
-              column = pixel.left + pixel.j + pad - window.left * s.stride;
-    const float* weight = filter.depthwise + std::int64_t{ch} * filter.kernel * filter.kernel;
-    if (!pixel.active) continue;
-    const auto add = [&]<int K>() {
-      du += input_pixel<K>(staging, window.columns, row, column, filter.dilation, s.stride, weight);
-    };
-    if (filter.kernel == 3)
-      add.template operator()<3>();
-    else if (filter.kernel == 5)
-      add.template operator()<5>();
-    else
-      add.template operator()<7>();
-  }
-  return du;
-}
-
-/// Sum over the block; thread 0 gets it. Takes 4 floats of shared memory.
-__device__ float block_sum(float value, float* shared) {
-  value = warp_sum(value);
-  __syncthreads();
-  if (threadIdx.x % warp_lanes == 0) shared[threadIdx.x / warp_lanes] = value;
-  __syncthreads();
-  float sum = 0.0f;
-  for (unsigned w = 0; w < blockDim.x / warp_lanes; ++w) sum += shared[w];
-  return sum;
-}
-
-/// Blocks (x: channels of images, y: filters; the first of each run works).
-__global__ void __launch_bounds__(128, 5) input_kernel(Backward k) {
-  const Separable& s = k.p.shape;
-  const int f = static_cast<int>(blockIdx.y);
-  if (continues_run(k.p, f) || !wants_input_gradient(k.p, f)) return;
-  const int image = static_cast<int>(blockIdx.x) / s.c,
-            ch = static_cast<int>(blockIdx.x) - image * s.c;
-  float* staging = static_cast<float*>(shared_memory());
-  const SeparableInput& in = k.p.filter[f].in;
-  const DeviceInput u(s, in, image, ch);
-  const float centre = in.mean ? in.mean[ch] : 0.0f;
-  float* dx = k.p.dx[f].data;
-  if (dx) dx += image * k.p.dx[f].stride + std::int64_t{ch} * s.h * s.w;
-  float sum = 0.0f, product = 0.0f;
-  for (int tile = 0; tile < k.input_tiles.count(); ++tile) {
-    const TilePixel pixel(k.input_tiles, tile, static_cast<int>(threadIdx.x));
-    const float du = input_tile(k, f, image, ch, pixel, staging);
-    if (!pixel.active) continue;
-    float value = u(pixel.offset) > 0.0f ? du : 0.0f;
-    if (dx) {
-      if (k.p.accumulate) value += dx[pixel.offset];
-      dx[pixel.offset] = value;
-    }
-    sum += value;
-    product += value * (u.x[pixel.offset] - centre);
-  }
-  sum = block_sum(sum, staging);
-  product = block_sum(product, staging);
-  if (threadIdx.x > 0) return;
-  float* out = k.sums + (std::int64_t{f} * s.n + image) * 2 * s.c + ch;
-  out[0] = sum;
-  out[s.c] = product;
-}
-
-/// The taps' sums over the units of one slot, to partial[K*K].
-template <int K>
-__device__ void tap_sums(const Backward& k, int f, int slot, int ch, float* staging,
-                         float* partial) {
-  const Separable& s = k.p.shape;
-  const SeparableFilter filter = k.p.filter[f];
-  const int tiles = k.tiles.count();
-  float sum[K * K] = {};
-  for (int unit = slot; unit < s.n * tiles; unit += k.tap_slots) {
-    const int image = unit / tiles;
-    const TilePixel pixel(k.tiles, unit - image * tiles, static_cast<int>(threadIdx.x));
-    const Window window = Window::of_outputs(s, filter, k.tiles, pixel);
-    __syncthreads();
-    window.load(s.h, s.w, staging, DeviceInput(s, filter.in, image, ch));
-    __syncthreads();
-    if (!pixel.active) continue;
-    const float dd = k.dd_of(f, image)[ch * k.tiles.pixels() + pixel.offset];
-    const float* own = staging + (pixel.i * window.columns + pixel.j) * s.stride;
-    for (int a = 0; a < K; ++a)
-      for (int b = 0; b < K; ++b)
-        sum[a * K + b] += dd * own[(a * window.columns + b) * filter.dilation];
-  }
-#ifdef __CUDACC__
-#pragma unroll
-#endif
-  for (int tap = 0; tap < K * K; ++tap) {
-    const float total = block_sum(sum[tap], staging);
-    if (threadIdx.x == 0) partial[tap] = total;
-  }
-}
-
-/// Blocks (x: channels of slots, y: filters).
-__global__ void __launch_bounds__(128, 4) taps_kernel(Backward k) {
-  const Separable& s = k.p.shape;
-  const int f = static_cast<int>(blockIdx.y);
-  if (!k.p.ddepthwise[f]) return;
-  const int slot = static_cast<int>(blockIdx.x) / s.c,
-            ch = static_cast<int>(blockIdx.x) - slot * s.c;
-  float* staging = static_cast<float*>(shared_memory());
-  float* partial = k.depthwise + ((std::int64_t{f} * k.tap_slots + slot) * s.c + ch) * max_taps;
-  const int kernel = k.p.filter[f].kernel;
-  if (kernel == 3) return tap_sums<3>(k, f, slot, ch, staging, partial);
-  if (kernel == 5) return tap_sums<5>(k, f, slot, ch, staging, partial);
-  tap_sums<7>(k, f, slot, ch, staging, partial);
-}
-
-/// Gradients of gamma and beta and the input's coefficients, of one channel.
-__device__ void finish_input(const Backward& k, int f, int ch) {
+/// Gradients of gamma and beta and the input's coefficients, of one channel, from its sums.
+__device__ void finish_input(const Backward& k, int f, int ch, double sum, double product) {
   const Separable& s = k.p.shape;
   const SeparableInput& in = k.p.filter[f].in;
-  int first = f;
-  while (continues_run(k.p, first)) --first;
-  double sum = 0, product = 0;
-  for (int image = 0; image < s.n; ++image) {
-    const float* from = k.sums + (std::int64_t{first} * s.n + image) * 2 * s.c + ch;
-    sum += from[0];
-    product += from[s.c];
-  }
   const double inv_std = in.mean ? in.inv_std[ch] : 1.0, hat = product * inv_std;
   if (k.p.dgamma[f]) k.p.dgamma[f][ch] = static_cast<float>(hat);
   if (k.p.dbeta[f]) k.p.dbeta[f][ch] = static_cast<float>(sum);
@@ -302,35 +228,109 @@ __device__ void finish_input(const Backward& k, int f, int ch) {
   out[2 * s.c + ch] = static_cast<float>(-a * sum / count - b * (in.mean ? in.mean[ch] : 0.0f));
 }
 
-/// Blocks (x: elements of a filter's gradients, y: filters): weights of the 1x1, taps, channels of
-/// the input.
+/// Sum over the block's threads that share an element, in a fixed order; those of the first warp
+/// get it. Takes [warps, 8] of shared memory.
+template <class T>
+__device__ T sum_of_slots(T value, T* shared) {
+  for (int other = finish_elements; other < static_cast<int>(warp_lanes); other *= 2)
+    value += __shfl_xor_sync(full_warp, value, other);
+  const int element = lane_index() % finish_elements;
+  if (lane_index() < finish_elements) shared[warp_index() * finish_elements + element] = value;
+  __syncthreads();
+  T sum = 0;
+  for (int w = 0; w < static_cast<int>(finish_threads / warp_lanes); ++w)
+    sum += shared[w * finish_elements + element];
+  return sum;
+}
+
+/// out[i] = sum over slots of from[slot, i], i < count.
+__device__ void add_slots(const float* from, int slots, std::int64_t pitch, int count, int i,
+                          float* out) {
+  const int slot = static_cast<int>(threadIdx.x) / finish_elements;
+  float sum = 0.0f;
+  for (int at = slot; at < slots && i < count; at += finish_slots) sum += from[at * pitch + i];
+  sum = sum_of_slots(sum, static_cast<float*>(shared_memory()));
+  if (slot == 0 && i < count) out[i] = sum;
+}
+
+/// Blocks (x: eight elements of a filter's gradients, y: filters): weights of the 1x1, taps,
+/// channels of the input. Sixteen threads share an element.
 __global__ void __launch_bounds__(finish_threads) finish_kernel(Backward k) {
   const Separable& s = k.p.shape;
-  const int f = static_cast<int>(blockIdx.y);
-  std::int64_t i = global_thread();
-  const std::int64_t weights = std::int64_t{s.c_out} * s.c,
-                     taps = k.p.filter[f].kernel * k.p.filter[f].kernel;
-  if (i < weights) {
-    if (!k.p.dpointwise[f]) return;
-    float sum = 0.0f;
-    for (int slot = 0; slot < k.slots; ++slot)
-      sum += k.pointwise[(std::int64_t{f} * k.slots + slot) * weights + i];
-    k.p.dpointwise[f][i] = sum;
+  const int f = static_cast<int>(blockIdx.y), element = lane_index() % finish_elements;
+  int block = static_cast<int>(blockIdx.x);
+  const auto blocks_of = [](int elements) {
+    return (elements + finish_elements - 1) / finish_elements;
+  };
+  const int weights = s.c_out * s.c, taps = s.c * k.p.filter[f].kernel * k.p.filter[f].kernel;
+  if (block < blocks_of(weights)) {
+    if (k.p.dpointwise[f])
+      add_slots(k.weights_of(f), k.slots, k.weight_pitch(), weights,
+                block * finish_elements + element, k.p.dpointwise[f]);
     return;
   }
-  i -= weights;
-  if (i < s.c * taps) {
-    if (!k.p.ddepthwise[f]) return;
-    const std::int64_t ch = i / taps, tap = i - ch * taps;
-    float sum = 0.0f;
-    for (int slot = 0; slot < k.tap_slots; ++slot)
-      sum += k.depthwise[((std::int64_t{f} * k.tap_slots + slot) * s.c + ch) * max_taps + tap];
-    k.p.ddepthwise[f][i] = sum;
+  block -= blocks_of(weights);
+  if (block < blocks_of(taps)) {
+    if (k.p.ddepthwise[f])
+      add_slots(k.taps_of(f), k.tap_slots, k.tap_pitch(taps / s.c), taps,
+                block * finish_elements + element, k.p.ddepthwise[f]);
     return;
   }
-  i -= s.c * taps;
-  if (i < s.c && (k.p.input_coefficients[f] || k.p.dgamma[f] || k.p.dbeta[f]))
-    finish_input(k, f, static_cast<int>(i));
+  block -= blocks_of(taps);
+  if (block >= blocks_of(s.c) || !k.wants_sums(f)) return;
+  int first = f;
+  while (continues_run(k.p, first)) --first;
+  const int ch = block * finish_elements + element,
+            slot = static_cast<int>(threadIdx.x) / finish_elements, units = s.n * k.strips.count();
+  double sum = 0, product = 0;
+  for (int unit = slot; unit < units && ch < s.c; unit += finish_slots) {
+    float both[2];
+    load_vector(k.sums + ((std::int64_t{first} * units + unit) * s.c + ch) * 2, both);
+    sum += both[0];
+    product += both[1];
+  }
+  double* shared = static_cast<double*>(shared_memory());
+  sum = sum_of_slots(sum, shared);
+  product = sum_of_slots(product, shared + separable_warps * finish_elements);
+  if (slot == 0 && ch < s.c) finish_input(k, f, ch, sum, product);
+}
+
+/// Starts what computes on planes.
+template <int T, int V>
+void launch_passes(const Backward& k, bool input, bool taps, Stream stream) {
+  const Separable& s = k.p.shape;
+  const unsigned filters = static_cast<unsigned>(s.filters);
+  constexpr std::size_t warps = sizeof(float) * separable_warps;
+  launch("separable_pointwise", pointwise_kernel<T, V>,
+         {k.slots, separable_threads, sizeof(float) * PointwiseShared(k).floats, filters}, stream,
+         k);
+  const std::int64_t units = s.n * blocks_for(s.c, k.at_once) * k.strips.count();
+  if (input)
+    launch(
+        "separable_input", input_kernel<T, V>,
+        {blocks_for(units, separable_warps), separable_threads, warps * k.input_floats(), filters},
+        stream, k);
+  if (taps)
+    launch("separable_taps", taps_kernel<T, V>,
+           {blocks_for(std::int64_t{k.tap_slots} * s.c, separable_warps), separable_threads,
+            warps * k.tap_floats(), filters},
+           stream, k);
+}
+
+/// True where all rows consist of whole, aligned vectors of four.
+bool in_vectors(const SeparableBackward& p) {
+  const Separable& s = p.shape;
+  bool vectors = s.w % 4 == 0 && s.out_w() % 4 == 0;
+  const auto check = [&](const auto& planes) {
+    vectors = vectors && aligned_for(4, planes.data) && planes.stride % 4 == 0;
+  };
+  for (int f = 0; f < s.filters; ++f) {
+    check(p.filter[f].in.x);
+    check(p.gradient[f].g);
+    if (p.gradient[f].coefficients) check(p.z[f]);
+    if (p.dx[f].data) check(p.dx[f]);
+  }
+  return vectors;
 }
 
 }  // namespace
@@ -346,25 +346,26 @@ template <>
 void separable_backward<Device::cuda>(const SeparableBackward& p, void* workspace, Stream stream) {
   const Separable& s = p.shape;
   check_separable(p);
-  const Backward k(p, workspace);
+  Backward k(p, workspace);
+  k.place_filters();
   bool input = false, taps = false;
   for (int f = 0; f < s.filters; ++f) {
     input = input || wants_input_gradient(p, f);
     taps = taps || p.ddepthwise[f];
   }
-  const unsigned filters = static_cast<unsigned>(s.filters), threads = k.tiles.threads;
-  constexpr std::size_t staging = sizeof(float) * staging_floats;
-  launch("separable_pointwise", pointwise_kernel,
-         {k.slots, threads, staging + sizeof(float) * 2 * tile_floats, filters}, stream, k);
-  if (input)
-    launch("separable_input", input_kernel,
-           {std::int64_t{s.n} * s.c, k.input_tiles.threads, staging, filters}, stream, k);
-  if (taps)
-    launch("separable_taps", taps_kernel,
-           {std::int64_t{k.tap_slots} * s.c, threads, staging, filters}, stream, k);
-  const std::int64_t elements = std::int64_t{s.c} * (s.c_out + max_taps + 1);
+  const auto run = [&]<int T, int V>() { launch_passes<T, V>(k, input, taps, stream); };
+  const bool vectors = in_vectors(p);
+  if (s.stride == 1)
+    vectors ? run.template operator()<1, 4>() : run.template operator()<1, 1>();
+  else
+    vectors ? run.template operator()<2, 4>() : run.template operator()<2, 1>();
+  const std::int64_t blocks = blocks_for(std::int64_t{s.c_out} * s.c, finish_elements) +
+                              blocks_for(std::int64_t{s.c} * max_taps, finish_elements) +
+                              blocks_for(s.c, finish_elements);
   launch("separable_finish", finish_kernel,
-         {blocks_for(elements, finish_threads), finish_threads, 0, filters}, stream, k);
+         {blocks, finish_threads, 2 * sizeof(double) * separable_warps * finish_elements,
+          static_cast<unsigned>(s.filters)},
+         stream, k);
 }
 
 }  // namespace drnas::kernels

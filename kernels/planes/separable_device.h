@@ -1,147 +1,241 @@
 // SPDX-License-Identifier: MIT
-// What the CUDA kernels of the separable convolutions share: tiles of pixels, padded inputs in
-// shared memory, and the depthwise filter of one pixel.
+// What the CUDA kernels of the separable convolutions share: tiles of pixels, and windows of the
+// input that a warp puts into shared memory.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 
+#include "kernels/core/cuda_vector.h"
 #include "kernels/core/launch.h"
 #include "kernels/planes/separable_groups.h"
 
 namespace drnas::kernels {
 
-/// Floats of shared memory that hold padded inputs: the largest tile of one channel (kernel 7,
-/// dilation 2, stride 2) has 19 x 75 of them.
-inline constexpr int staging_floats = 2048;
+inline constexpr unsigned separable_threads = 128;
+inline constexpr int separable_warps = separable_threads / warp_lanes;
+/// Most floats of shared memory that a warp's windows and their weights take: the largest window of
+/// one channel (kernel 7, stride 2) has 37 x 36.
+inline constexpr int staging_floats = 1424;
 
-/// How blocks cover images of rows x columns pixels: a thread a pixel.
+__device__ inline int lane_index() { return static_cast<int>(threadIdx.x % warp_lanes); }
+__device__ inline int warp_index() { return static_cast<int>(threadIdx.x / warp_lanes); }
+
+/// A block's walk over the elements of a matrix, row by row, without a division a step.
+class MatrixWalk {
+ public:
+  int row, column;
+
+  __device__ explicit MatrixWalk(int columns)
+      : row(static_cast<int>(threadIdx.x) / columns),
+        column(static_cast<int>(threadIdx.x) - row * columns),
+        columns_(columns),
+        rows_apart_(static_cast<int>(separable_threads) / columns),
+        columns_apart_(static_cast<int>(separable_threads) - rows_apart_ * columns) {}
+  __device__ void next() {
+    row += rows_apart_;
+    column += columns_apart_;
+    if (column < columns_) return;
+    column -= columns_;
+    ++row;
+  }
+
+ private:
+  int columns_, rows_apart_, columns_apart_;
+};
+
+/// How tiles cover planes of rows x columns pixels.
 struct PixelTiles {
   int rows, columns;
-  int height, width;  ///< of a tile; width is a power of two
-  int down, across;   ///< tiles of an image
-  unsigned threads;
+  int height, width, shift;  ///< of a tile; width is 1 << shift
+  int down, across;          ///< tiles of a plane
 
-  PixelTiles(int rows_, int columns_) : rows(rows_), columns(columns_) {
-    width = columns <= 8 ? 8 : columns <= 16 ? 16 : 32;
-    height = std::min(128 / width, rows);
+  PixelTiles(int rows_, int columns_, int most_pixels) : rows(rows_), columns(columns_) {
+    shift = columns <= 8 ? 3 : columns <= 16 ? 4 : 5;
+    width = 1 << shift;
+    height = std::min({most_pixels / width, 16, rows});
     down = (rows + height - 1) / height;
     across = (columns + width - 1) / width;
-    threads = static_cast<unsigned>((height * width + 31) / 32 * 32);
   }
   DRNAS_HD int count() const { return down * across; }
+  DRNAS_HD int area() const { return height * width; }
   DRNAS_HD std::int64_t pixels() const { return std::int64_t{rows} * columns; }
 };
 
-/// The pixel of a thread in a tile of an image.
-struct TilePixel {
-  int top, left;  ///< of the tile
-  int i, j;       ///< in the tile
-  bool active;
-  std::int64_t offset;  ///< in a plane
+/// A tile's place in its plane.
+struct TileCorner {
+  int top, left;
 
-  __device__ TilePixel(const PixelTiles& t, int tile, int thread)
-      : top(tile / t.across * t.height), left(tile % t.across * t.width) {
-    i = thread / t.width;
-    j = thread - i * t.width;
-    active = i < t.height && top + i < t.rows && left + j < t.columns;
-    offset = std::int64_t{top + i} * t.columns + left + j;
+  __device__ TileCorner(const PixelTiles& t, int tile)
+      : top(tile / t.across * t.height), left(tile % t.across * t.width) {}
+  __device__ bool contains(const PixelTiles& t, int i, int j) const {
+    return top + i < t.rows && left + j < t.columns;
+  }
+  /// Pixels that exist.
+  __device__ int pixels(const PixelTiles& t) const {
+    const int height = t.rows - top < t.height ? t.rows - top : t.height,
+              width = t.columns - left < t.width ? t.columns - left : t.width;
+    return height * width;
   }
 };
 
-/// Pixels of a tile that exist.
-__device__ inline int tile_pixels(const PixelTiles& t, int tile) {
-  const int top = tile / t.across * t.height, left = tile % t.across * t.width;
-  const int height = t.rows - top < t.height ? t.rows - top : t.height,
-            width = t.columns - left < t.width ? t.columns - left : t.width;
-  return height * width;
-}
+/// What a filter of stride 1 or 2 reads around a tile, as it lies in shared memory. A strip is what
+/// one thread computes: four neighbours of a row, in one row or in two that are `dilation` apart.
+struct WindowShape {
+  int dilation;  ///< rows and columns of the window from tap to tap
+  int phases;    ///< 2: even and odd columns lie apart, as strips take every second one
+  int step;      ///< rows and columns of the plane from one to the next of the window
+  int pair;      ///< rows of a strip
+  int above;     ///< rows before the tile
+  int span;      ///< rows that a row of the tile reads, less one
+  int margin;    ///< columns on both sides of the tile, a multiple of 4
 
-/// A rectangle of a plane in shared memory, zeros outside the plane.
-struct Window {
-  int top, left, rows, columns;
-
-  /// What the tile's outputs read.
-  __device__ static Window of_outputs(const Separable& s, const SeparableFilter& f,
-                                      const PixelTiles& t, const TilePixel& pixel) {
-    const int pad = f.dilation * (f.kernel - 1) / 2;
-    return {pixel.top * s.stride - pad, pixel.left * s.stride - pad,
-            (t.height - 1) * s.stride + 2 * pad + 1, (t.width - 1) * s.stride + 2 * pad + 1};
+  /// Of the inputs that a tile of outputs reads. A dilated filter with stride 2 reads even rows and
+  /// columns alone, of which it is a plain filter.
+  static constexpr DRNAS_HD WindowShape of_outputs(int kernel, int dilation, int stride) {
+    if (stride == 2 && dilation == 1) return {1, 2, 1, 1, (kernel - 1) / 2, kernel - 1, 4};
+    const int apart = stride == 2 ? 1 : dilation, pad = apart * (kernel - 1) / 2;
+    return {apart, 1, stride, 2, pad, 2 * pad, pad > 4 ? 8 : 4};
   }
-  __device__ int floats() const { return rows * columns; }
+  /// Of the outputs' gradients that a tile of inputs reads, or with stride 2 a tile of output
+  /// pixels, each of which stands for four inputs.
+  static constexpr DRNAS_HD WindowShape of_inputs(int kernel, int dilation, int stride) {
+    if (stride == 1 || dilation == 2) {
+      WindowShape plain = of_outputs(kernel, dilation, stride);
+      plain.step = 1;
+      return plain;
+    }
+    const int pad = (kernel - 1) / 2;
+    return {1, 1, 1, 1, pad / 2, pad / 2 + (pad + 1) / 2, 4};
+  }
+  /// Rows of a tile, in whole strips.
+  constexpr DRNAS_HD int whole_rows(int height) const {
+    const int group = pair == 2 ? 2 * dilation : 1;
+    return (height + group - 1) / group * group;
+  }
+  constexpr DRNAS_HD int rows(int height) const {
+    return (whole_rows(height) - 1) * phases + span + 1;
+  }
+  constexpr DRNAS_HD int phase_pitch(int width) const { return width + 2 * margin; }
+  /// Of rows: eight neighbouring strips lie in different banks.
+  constexpr DRNAS_HD int pitch(int width) const {
+    const int floats = phases * phase_pitch(width);
+    const bool single = phases == 1 && pair == 1;
+    if (width == 8) return floats + (single ? 8 : 4);
+    if (width == 16) return floats + (single ? 24 : phases == 2 ? 8 : dilation == 2 ? 4 : 0);
+    return floats;
+  }
+};
 
-  /// Every warp takes rows of its own; `value(offset in the plane)`.
-  template <class Value>
-  __device__ void load(int plane_rows, int plane_columns, float* shared, const Value& value) const {
-    const int lane = static_cast<int>(threadIdx.x % warp_lanes);
-    for (int r = static_cast<int>(threadIdx.x / warp_lanes); r < rows;
-         r += static_cast<int>(blockDim.x / warp_lanes)) {
-      const bool inside = top + r >= 0 && top + r < plane_rows;
-      for (int c = lane; c < columns; c += static_cast<int>(warp_lanes)) {
-        const bool there = inside && left + c >= 0 && left + c < plane_columns;
-        shared[r * columns + c] =
-            there ? value(std::int64_t{top + r} * plane_columns + left + c) : 0.0f;
-      }
+/// How a warp computes strips of a tile, a strip a lane, of several planes where they are small.
+struct StripPlan {
+  int pitch, window;  ///< floats
+  int weights;        ///< floats of a filter
+  int strips;         ///< of a plane's tile, at most 32
+  int at_once;        ///< planes
+
+  DRNAS_HD StripPlan(const WindowShape& shape, int kernel, const PixelTiles& t)
+      : pitch(shape.pitch(t.width)),
+        window(shape.rows(t.height) * pitch),
+        weights((kernel * kernel + 3) / 4 * 4),
+        strips(shape.whole_rows(t.height) / shape.pair * (t.width / 4)) {
+    const int fit = staging_floats / floats(), fill = static_cast<int>(warp_lanes) / strips;
+    at_once = fill < 1 ? 1 : fill < fit ? fill : fit;
+  }
+  /// Of shared memory, a plane.
+  DRNAS_HD int floats() const { return window + weights; }
+};
+
+/// The strip of a lane: which of the planes at once, its first row and column in the tile.
+struct StripPlace {
+  int plane, row, column;
+
+  template <int Dilation, int Pair>
+  __device__ static StripPlace of(const StripPlan& plan, const PixelTiles& t) {
+    const int lane = lane_index(), plane = lane / plan.strips, strip = lane - plane * plan.strips,
+              line = strip >> (t.shift - 2);
+    int row = line * Pair;
+    if (Pair == 2 && Dilation == 2) {
+      // Where it can be, neighbours are four rows apart, for the banks.
+      const bool whole = (plan.strips >> (t.shift - 2)) % 4 == 0;
+      row = whole ? line / 4 * 8 + line % 2 * 4 + line / 2 % 2 : line / 2 * 4 + line % 2;
+    }
+    return {plane, row, (strip & ((t.width >> 2) - 1)) * 4};
+  }
+};
+
+/// A plane in memory.
+struct PlaneView {
+  const float* data;
+  int rows, columns;
+};
+
+/// Puts the window of a tile into shared memory, zeros outside the plane, `value` of each element
+/// inside. V: neighbours that are loaded at once; they lie inside or outside together.
+template <int V, int Phases, int Step, int Margin, class Value>
+__device__ inline void load_window(const WindowShape& shape, const PixelTiles& t,
+                                   const TileCorner& corner, const PlaneView& plane, int pitch,
+                                   float* shared, const Value& value) {
+  constexpr int scale = Phases * Step;
+  const auto cells_of = [](int width) { return (width + 2 * Margin) * scale / V; };
+  // The quotient by a constant of each width, exact below 2^20.
+  const unsigned cells = static_cast<unsigned>(cells_of(t.width)),
+                 inverse = (1u << 20) / static_cast<unsigned>(t.width == 8    ? cells_of(8)
+                                                              : t.width == 16 ? cells_of(16)
+                                                                              : cells_of(32)) +
+                           1;
+  const int top = (corner.top * Phases - shape.above) * Step, left = (corner.left - Margin) * scale,
+            odd = shape.phase_pitch(t.width);
+  const unsigned count = static_cast<unsigned>(shape.rows(t.height)) * cells;
+  for (unsigned e = static_cast<unsigned>(lane_index()); e < count; e += warp_lanes) {
+    const unsigned row = (e * inverse) >> 20;
+    const int cell = static_cast<int>(e - row * cells), r = static_cast<int>(row),
+              y = top + r * Step, x = left + cell * V;
+    float found[V] = {};
+    if (y >= 0 && y < plane.rows && x >= 0 && x < plane.columns) {
+      load_vector(plane.data + std::int64_t{y} * plane.columns + x, found);
+      for (int v = 0; v < V; ++v) found[v] = value(found[v]);
+    }
+    float* to = shared + r * pitch;
+    if constexpr (scale == 1) {
+      store_vector(to + cell * V, found);
+    } else if constexpr (V == 4) {
+      store_vector(to + cell * 2, {found[0], found[2]});
+      if (Phases == 2) store_vector(to + odd + cell * 2, {found[1], found[3]});
+    } else {
+      if (cell % 2 == 0) to[cell / 2] = found[0];
+      if (Phases == 2 && cell % 2) to[odd + cell / 2] = found[0];
     }
   }
-};
+}
 
 /// The affine map of a normalised input's channel, and its rectified values.
 struct DeviceInput {
-  const float* x;
+  PlaneView plane;
   float scale = 1.0f, shift = 0.0f;
 
   __device__ DeviceInput(const Separable& s, const SeparableInput& in, int image, int ch)
-      : x(in.x.data + image * in.x.stride + std::int64_t{ch} * s.h * s.w) {
+      : plane{in.x.data + image * in.x.stride + std::int64_t{ch} * s.h * s.w, s.h, s.w} {
     if (!in.mean) return;
     scale = (in.gamma ? in.gamma[ch] : 1.0f) * in.inv_std[ch];
     shift = (in.beta ? in.beta[ch] : 0.0f) - scale * in.mean[ch];
   }
-  __device__ float operator()(std::int64_t offset) const {
-    return fmaxf(0.0f, scale * x[offset] + shift);
+  __device__ float operator()(float x) const {
+    return fmaxf(0.0f, scale * x + shift);
   }
 };
 
-/// d of one output pixel whose first tap lies at `at` in a window of `columns` columns.
-template <int K>
-__device__ inline float depthwise_pixel(const float* window, int columns, int dilation,
-                                        const float* weight) {
-  float sum = 0.0f;
-  for (int a = 0; a < K; ++a)
-    for (int b = 0; b < K; ++b) sum += weight[a * K + b] * window[(a * columns + b) * dilation];
-  return sum;
-}
-
-__device__ inline float depthwise_pixel(int kernel, const float* window, int columns, int dilation,
-                                        const float* weight) {
-  if (kernel == 3) return depthwise_pixel<3>(window, columns, dilation, weight);
-  if (kernel == 5) return depthwise_pixel<5>(window, columns, dilation, weight);
-  return depthwise_pixel<7>(window, columns, dilation, weight);
-}
-
-/// d of channels [first, first + count) at every thread's pixel, zero where there is none: to
-/// d[ch - first][thread], rows `pitch` apart. Every thread of the block must call it; it begins and
-/// ends with what `staging` held being free to overwrite.
-__device__ inline void depthwise_tile(const Separable& s, const SeparableFilter& f,
-                                      const PixelTiles& t, const TilePixel& pixel, int image,
-                                      int first, int count, float* staging, float* d, int pitch) {
-  const Window window = Window::of_outputs(s, f, t, pixel);
-  const int at_once = staging_floats / window.floats(), taps = f.kernel * f.kernel;
-  const float* own = staging + (pixel.i * window.columns + pixel.j) * s.stride;
-  for (int begin = 0; begin < count; begin += at_once) {
-    const int end = begin + at_once < count ? begin + at_once : count;
-    for (int ch = begin; ch < end; ++ch)
-      window.load(s.h, s.w, staging + (ch - begin) * window.floats(),
-                  DeviceInput(s, f.in, image, first + ch));
-    __syncthreads();
-    for (int ch = begin; ch < end; ++ch)
-      d[ch * pitch + static_cast<int>(threadIdx.x)] =
-          pixel.active
-              ? depthwise_pixel(f.kernel, own + (ch - begin) * window.floats(), window.columns,
-                                f.dilation, f.depthwise + std::int64_t{first + ch} * taps)
-              : 0.0f;
-    __syncthreads();
+/// Calls body.template operator()<kernel, dilation>().
+template <class Body>
+__device__ inline void dispatch_filter(const SeparableFilter& f, const Body& body) {
+  if (f.dilation == 1) {
+    if (f.kernel == 3) return body.template operator()<3, 1>();
+    if (f.kernel == 5) return body.template operator()<5, 1>();
+    return body.template operator()<7, 1>();
   }
+  if (f.kernel == 3) return body.template operator()<3, 2>();
+  if (f.kernel == 5) return body.template operator()<5, 2>();
+  body.template operator()<7, 2>();
 }
 
 }  // namespace drnas::kernels

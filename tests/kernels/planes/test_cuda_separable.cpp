@@ -24,8 +24,31 @@ TEST_CASE("cuda: separable convolutions, whatever the shape") {
                 1 + round % 2, 1 + static_cast<int>(rng() % 3)});
 }
 
+// Of every kernel: tiles that are whole or not, rows in vectors of four or not, several tiles
+// beside and below each other, several channels for a warp.
+TEST_CASE("cuda: separable convolutions, every kernel") {
+  auto rng = generator(74);
+  const int sides[][2] = {{8, 8}, {16, 16}, {10, 40}, {5, 72}, {37, 8}, {9, 11}, {18, 13}, {6, 35}};
+  for (const int stride : {1, 2})
+    for (const int kernel : {3, 5, 7})
+      for (const int dilation : {1, 2})
+        for (const auto& side : sides) {
+          const int c = pick(rng, {1, 2, 5});
+          SeparableCase k(rng, {2, c, side[0], side[1], 3, stride, 2}, rng() % 2);
+          for (int f = 0; f < 2; ++f) {
+            k.set_kernel(rng, f, kernel);
+            k.filter[f].dilation = dilation;
+          }
+          check_separable(OnDevice{}, rng, k);
+        }
+}
+
 TEST_CASE("cuda: separable convolutions, several tiles and ranges of channels") {
   auto rng = generator(72);
+  check(rng, {2, 20, 16, 16, 20, 1, 1});
+  check(rng, {2, 21, 16, 24, 36, 1, 1});
+  check(rng, {1, 36, 8, 16, 37, 2, 1});
+  check(rng, {1, 24, 8, 8, 24, 1, 2});
   check(rng, {1, 2, 33, 35, 3, 1, 2});
   check(rng, {1, 2, 33, 66, 2, 2, 1});
   check(rng, {1, 70, 3, 17, 38, 1, 1});
@@ -36,7 +59,7 @@ TEST_CASE("cuda: separable convolutions, several tiles and ranges of channels") 
 
 TEST_CASE("cuda: separable convolutions, blocks that take several images") {
   auto rng = generator(73);
-  check(rng, {70, 2, 2, 3, 2, 1, 16});
+  check(rng, {140, 2, 2, 3, 2, 1, 16});
 }
 
 TEST_CASE("cuda: separable convolutions refuse what they cannot do") {
