@@ -11,7 +11,8 @@ namespace drnas::kernels {
 ///   u = max(0, x), or max(0, gamma (x - mean) inv_std + beta) where the input is normalised on
 ///   load d[ch, i, j] = sum_ab depthwise[ch, a, b] u[ch, i*stride + a*dilation - pad, j*stride +
 ///   ...] z[o] = sum_ch pointwise[o, ch] d[ch],      pad = dilation (kernel - 1)/2
-/// Outputs have ceil(h/stride) x ceil(w/stride) pixels.
+/// Outputs have ceil(h/stride) x ceil(w/stride) pixels. A NaN in x reaches the outputs that read
+/// it.
 struct Separable {
   static constexpr int max_filters = 16;
 

@@ -209,7 +209,7 @@ __device__ inline void load_window(const WindowShape& shape, const PixelTiles& t
   }
 }
 
-/// The affine map of a normalised input's channel, and its rectified values.
+/// The affine map of a normalised input's channel, and its rectified values; a NaN stays.
 struct DeviceInput {
   PlaneView plane;
   float scale = 1.0f, shift = 0.0f;
@@ -221,7 +221,8 @@ struct DeviceInput {
     shift = (in.beta ? in.beta[ch] : 0.0f) - scale * in.mean[ch];
   }
   __device__ float operator()(float x) const {
-    return fmaxf(0.0f, scale * x + shift);
+    const float value = scale * x + shift;
+    return value < 0.0f ? 0.0f : value;
   }
 };
 

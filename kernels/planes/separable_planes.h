@@ -77,19 +77,24 @@ struct InputMap {
   }
 };
 
-/// Copies u = max(0, x), or of the normalised x, between the plane's zeros.
+/// Copies u = max(0, x), or of the normalised x, between the plane's zeros; a NaN stays.
 template <int V>
 inline void fill_plane(const PaddedPlane& p, const SeparableInput& in, int ch, const float* x,
                        float* plane) {
   const InputMap map(in, ch);
-  const auto rectified = [&](float value) { return std::max(0.0f, map.scale * value + map.shift); };
+  const auto rectified = [&](float value) {
+    const float y = map.scale * value + map.shift;
+    return y < 0.0f ? 0.0f : y;
+  };
   const int vectors = p.columns / V * V;
   for (int i = 0; i < p.rows; ++i) {
     const float* from = x + std::int64_t{i} * p.columns;
     float* to = plane + p.origin + i * p.pitch;
     if (p.phases == 1) {
-      for (int j = 0; j < vectors; j += V)
-        store<V>(to + j, rectify<V>(map.scale * load<V>(from + j) + map.shift));
+      for (int j = 0; j < vectors; j += V) {
+        const Lanes<V> y = map.scale * load<V>(from + j) + map.shift;
+        store<V>(to + j, y < 0.0f ? Lanes<V>{} : y);
+      }
       for (int j = vectors; j < p.columns; ++j) to[j] = rectified(from[j]);
       continue;
     }

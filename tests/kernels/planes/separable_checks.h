@@ -2,6 +2,10 @@
 // What both twins of the separable convolutions must do. `run`: OnCpu or OnDevice.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
 #include "tests/kernels/planes/separable_reference.h"
 #include "tests/support/calls.h"
 
@@ -142,6 +146,47 @@ void check_backward(const Run& run, const SeparableCase& c, bool accumulate, int
   }
   check_same(in(1), r);
   check_same(in(2), r);
+}
+
+/// True where both hold NaNs at the same places.
+inline bool same_nans(const Doubles& a, const Doubles& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](double x, double y) { return std::isnan(x) == std::isnan(y); });
+}
+
+/// A NaN in one channel of the inputs reaches what reads it, and nothing else.
+template <class Run>
+void check_nan(const Run& run, Rng& rng, const kernels::Separable& s) {
+  SeparableCase c(rng, s, false);
+  const int plane = s.h * s.w, lost = static_cast<int>(rng() % s.c);
+  const std::size_t place =
+      (rng() % s.n * s.c + lost) * static_cast<std::size_t>(plane) + rng() % plane;
+  for (Filter& f : c.filter) f.x[place] = std::nan("");
+  const Results forwards = run([&](auto&b) { return c.forward(b); }),
+                backwards = run([&](auto&b) { return c.backward(b); });
+  for (int f = 0; f < s.filters; ++f) {
+    const Filter& filter = c.filter[f];
+    CAPTURE(f);
+    CAPTURE(filter.kernel);
+    CAPTURE(filter.dilation);
+    const Result wanted = forward(c, filter);
+    CHECK(same_nans(forwards.at(result(f, "z")), wanted.z));
+    const bool met = std::isnan(std::accumulate(wanted.z.begin(), wanted.z.end(), 0.0));
+    for (const char* name : {"mean", "inv_std", "running_mean", "running_var"})
+      for (const double v : forwards.at(result(f, name))) CHECK(std::isnan(v) == met);
+    const Gradients g = backward(c, filter, raw_gradient(c, filter));
+    if (backwards.contains(result(f, "pointwise")))
+      CHECK(same_nans(backwards.at(result(f, "pointwise")), g.pointwise));
+    if (backwards.contains(result(f, "dx")))
+      for (const double v : backwards.at(result(f, "dx"))) CHECK(std::isfinite(v));
+    // Zeros beside a plane may meet the NaN as well.
+    if (!backwards.contains(result(f, "depthwise"))) continue;
+    const Doubles& taps = backwards.at(result(f, "depthwise"));
+    for (int i = 0; i < s.c * filter.taps(); ++i) {
+      if (std::isnan(g.depthwise[i])) CHECK(std::isnan(taps[i]));
+      if (i / filter.taps() != lost) CHECK(std::isfinite(taps[i]));
+    }
+  }
 }
 
 template <class Run>

@@ -43,8 +43,9 @@ void each_product(const kernels::Separable& s, const Body& body) {
 
 inline Result forward(const SeparableCase& c, const Filter& f) {
   Result r{Doubles(c.z_count(), 0.0), Doubles(c.out_pixels() * c.shape.c, 0.0), c.normalised(f)};
-  each_tap(c.shape, f,
-           [&](int d, int tap, int x) { r.d[d] += f.depthwise[tap] * std::max(0.0, r.u[x]); });
+  each_tap(c.shape, f, [&](int d, int tap, int x) {
+    r.d[d] += f.depthwise[tap] * (r.u[x] < 0 ? 0.0 : r.u[x]);
+  });
   each_product(c.shape, [&](int weight, int z, int d) { r.z[z] += f.pointwise[weight] * r.d[d]; });
   return r;
 }
@@ -85,7 +86,7 @@ inline Gradients backward(const SeparableCase& c, const Filter& f, const Doubles
   each_tap(c.shape, f, [&](int d, int tap, int x) {
     if (r.u[x] <= 0) return;
     g.depthwise[tap] += dd[d] * r.u[x];
-    g.dx[x] += f.depthwise[tap] * dd[d];
+    if (r.u[x] > 0) g.dx[x] += f.depthwise[tap] * dd[d];  // a NaN has no gradient
   });
   return g;
 }

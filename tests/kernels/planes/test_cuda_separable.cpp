@@ -43,6 +43,15 @@ TEST_CASE("cuda: separable convolutions, every kernel") {
         }
 }
 
+TEST_CASE("cuda: separable convolutions let a NaN through") {
+  auto rng = generator(75);
+  for (const int stride : {1, 2}) {
+    check_nan(OnDevice::any_layout(rng), rng, {2, 3, 8, 8, 4, stride, 5});
+    check_nan(OnDevice::any_layout(rng), rng, {2, 2, 13, 21, 3, stride, 5});
+    check_nan(OnDevice::any_layout(rng), rng, {1, 1, 5, 40, 1, stride, 5});
+  }
+}
+
 TEST_CASE("cuda: separable convolutions, several tiles and ranges of channels") {
   auto rng = generator(72);
   check(rng, {2, 20, 16, 16, 20, 1, 1});

@@ -52,6 +52,15 @@ TEST_CASE("separable convolutions agree with the definition, wide") {
   }
 }
 
+TEST_CASE("separable convolutions let a NaN through") {
+  auto rng = generator(404);
+  for (const int stride : {1, 2}) {
+    check_nan(OnCpu::any_layout(rng), rng, {2, 3, 8, 8, 4, stride, 5});
+    check_nan(OnCpu::any_layout(rng), rng, {2, 2, 13, 21, 3, stride, 5});
+    check_nan(OnCpu::any_layout(rng), rng, {1, 1, 5, 40, 1, stride, 5});
+  }
+}
+
 TEST_CASE("the reference of separable convolutions agrees with finite differences") {
   auto rng = generator(403);
   for (const int stride : {1, 2}) {
