@@ -216,11 +216,13 @@ void print_step(const std::string& name, const ordered_json& step) {
       std::printf(" %31s", "");
     std::printf(" %8.3f\n", -time);
   }
+  const auto share = [&](const char* of, const char* way) { return step[of][way].get<double>(); };
   std::printf(
-      "sector efficiency %.2f read, %.2f written; model %.2f ms, %.2f of it vendors' calls\n",
-      step["sector_efficiency"]["read"].get<double>(),
-      step["sector_efficiency"]["write"].get<double>(), step["model_ms"]["total"].get<double>(),
-      step["model_ms"]["vendor"].get<double>());
+      "sectors needed of those moved %.2f read, %.2f written; bytes used of these %.2f, %.2f; "
+      "model %.2f ms, %.2f of it vendors' calls\n",
+      share("sector_efficiency", "read"), share("sector_efficiency", "write"),
+      share("bytes_used_of_sectors", "read"), share("bytes_used_of_sectors", "write"),
+      share("model_ms", "total"), share("model_ms", "vendor"));
 }
 
 void print(const ordered_json& report) {

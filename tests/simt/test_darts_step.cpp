@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Search steps of the DARTS space through the engine's CUDA side, on the host executor.
+#include "check/watch.h"
 #include "engine/stream.h"
 #include "executor.h"
 #include "nas/search/memory_plan.h"
@@ -114,5 +115,24 @@ TEST_CASE("simt DARTS step: recorded steps equal steps as called, and the plan i
     CHECK(recorded.trainer->launches(*recorded.images, true) > 0);
   }
   pool.set_checks(checks);
+  expect_no_faults();
+}
+
+TEST_CASE("simt DARTS step: launches of the published search's steps") {
+  // 20 cells, K 6; launches depend on neither the channels nor the images.
+  const simt::check::NotSeen not_seen;
+  SupernetOptions o = options_of(20, 6);
+  o.channels = 6;
+  Setup s(Device::cuda, o);
+  for (int i = 0; i < 2; ++i) {
+    s.trainer->architecture_step(*s.images);
+    s.trainer->weight_step(*s.images, 0.025);
+  }
+  const std::size_t architecture = s.trainer->launches(*s.images, false),
+                    weights = s.trainer->launches(*s.images, true);
+  MESSAGE("launches of 20 cells: architecture step ", architecture, ", weight step ", weights);
+  CHECK(architecture > 1000);
+  CHECK(architecture <= 2536);
+  CHECK(weights <= 2989);
   expect_no_faults();
 }

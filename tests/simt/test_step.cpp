@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "check/watch.h"
 #include "engine/stream.h"
 #include "executor.h"
 #include "fenced_pool.h"
@@ -215,6 +216,7 @@ TEST_CASE("simt step: launches of the published supernet's steps") {
   const Case cases[] = {{"float32", RawOutputs::store, DType::f32, 700, 700},
                         {"bfloat16", RawOutputs::store, DType::bf16, 700, 740},
                         {"float32, 1x1 rebuilt", RawOutputs::rebuild_1x1, DType::f32, 710, 825}};
+  const simt::check::NotSeen not_seen;
   for (const Case& c : cases) {
     Setup s(Device::cuda, {8, 5, 1, 1, 8, c.mode, c.storage});
     for (int i = 0; i < 2; ++i) {

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "meter.h"
 #include "order.h"
@@ -42,7 +43,7 @@ void write_lines() {
 [[maybe_unused]] const int at_exit = std::atexit(write_lines);
 
 /// Off for tests that run whole searches, whose kernels have tests of their own.
-const bool enabled = [] {
+bool enabled = [] {
   const char* const setting = std::getenv("DRNAS_SIMT_CHECK");
   return setting == nullptr || std::string_view(setting) != "off";
 }();
@@ -105,6 +106,7 @@ void begin_block(std::int64_t block, const void* shared, std::size_t shared_byte
   state().shadow.begin_block(block, shared, shared_bytes);
   meter().begin_block(shared);
 }
+bool set_enabled(bool on) { return std::exchange(enabled, on); }
 void end_block() { meter().end_requests(); }
 void pause() { active = false; }
 void forget_findings() { state().shadow.forget_findings(); }

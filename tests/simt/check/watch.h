@@ -27,6 +27,8 @@ struct Launch {
 
 #ifdef DRNAS_SIMT_CHECK
 
+/// Between launches. Returns the old value.
+bool set_enabled(bool on);
 void begin_launch(const Launch& launch);
 void end_launch();
 /// Blocks run one after another, in any order.
@@ -63,6 +65,7 @@ void written_to_end(const void* address);
 
 #else
 
+inline bool set_enabled(bool) { return false; }
 inline void begin_launch(const Launch&) {}
 inline void end_launch() {}
 inline void begin_block(std::int64_t, const void*, std::size_t) {}
@@ -83,5 +86,17 @@ inline void poisoned(const void*, std::size_t) {}
 inline void written_to_end(const void*) {}
 
 #endif
+
+/// While it lives accesses are not looked at: for tests of what is launched.
+class NotSeen {
+ public:
+  NotSeen() : was_(set_enabled(false)) {}
+  ~NotSeen() { set_enabled(was_); }
+  NotSeen(const NotSeen&) = delete;
+  NotSeen& operator=(const NotSeen&) = delete;
+
+ private:
+  bool was_;
+};
 
 }  // namespace simt::check
