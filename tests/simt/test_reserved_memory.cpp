@@ -97,8 +97,8 @@ TEST_CASE("reserved memory: a search takes two arenas, within a tenth of its pla
   o.partial_channels = {1};
   o.keep_ops = {};
   o.stage_epochs = {};
-  o.batch_size = 8;
-  o.limit_train = 20;  // the last batch is smaller
+  o.batch_size = 4;
+  o.limit_train = 10;  // the last batch is smaller
   const SearchMemory planned = SearchInputs(o, false).plan(o, Device::cuda);
   const std::int64_t before = pool().counters().native_allocations;
   const auto others = static_cast<std::int64_t>(simt::device_bytes());
@@ -117,18 +117,21 @@ TEST_CASE("reserved memory: a search takes two arenas, within a tenth of its pla
 TEST_CASE("reserved memory: what the first stage's steps took is there for the second stage") {
   const PlainPool plain;
   const ScratchFolder scratch;
-  const auto others = simt::device_bytes();
-  Watch free_card;
+  const SearchOptions o = two_stages(scratch / "small");
+  const MemoryExtents first = SearchInputs(o, false).plan(o, Device::cuda).extents;
+  constexpr std::int64_t step = std::int64_t{2} << 20;
+  const auto rounded = [](std::int64_t bytes) { return (bytes + step - 1) / step * step; };
+  // The second stage has larger weights, and smaller steps: both at once need another 4 MiB.
+  const std::size_t others = simt::device_bytes();
+  simt::Card small;
+  small.device_bytes =
+      others + static_cast<std::size_t>(rounded(first.ordinary) + rounded(first.captured) + step);
+  simt::set_card(small);
+  Watch watch;
   catch_stop_signals();
-  run_search(two_stages(scratch / "free"), free_card);
-  REQUIRE(free_card.most.size() == 2);
+  CHECK(run_search(o, watch).epochs_done == 2);
+  REQUIRE(watch.most.size() == 2);
+  CHECK(watch.most[1] > watch.most[0]);
   pool().trim();
   CHECK(simt::device_bytes() == others);  // also of the last steps
-  MESSAGE("MiB of the first stage ", (free_card.most[0] - others) >> 20, ", of the second ",
-          (free_card.most[1] - others) >> 20);
-  // The second stage has larger weights, and smaller steps: both at once need another 4 MiB.
-  simt::Card small;
-  small.device_bytes = free_card.most[0] + (std::size_t{2} << 20);
-  simt::set_card(small);
-  CHECK(search(two_stages(scratch / "small")).epochs_done == 2);
 }
