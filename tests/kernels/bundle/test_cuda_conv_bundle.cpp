@@ -58,6 +58,12 @@ const ConvBundle large_bundles[] = {make_bundle(3, 9, 9, 16, 1, 3, {1, 3}),
                                     make_bundle(2, 9, 8, 4, 4, 8, {3}),
                                     make_bundle(2, 7, 9, 12, 2, 7, {3, 1})};
 
+/// Shuffled channels: several tiles down and across, chunks of channels, many parts.
+const ConvBundle shuffled_bundles[] = {
+    make_bundle(2, 17, 35, 4, 4, 3, {1, 3}), make_bundle(1, 5, 3, 40, 2, 2, {1, 3}),
+    make_bundle(1, 3, 4, 66, 2, 2, {3}),     make_bundle(1, 2, 3, 36, 3, 3, {1}),
+    make_bundle(1, 4, 3, 1, 20, 2, {1, 3}),  make_bundle(1, 9, 2, 32, 8, 8, {1, 3})};
+
 }  // namespace
 
 TEST_CASE("cuda: conv bundle forward agrees with the CPU's") {
@@ -83,6 +89,10 @@ TEST_CASE("cuda: conv bundle backward agrees with the CPU's") {
   };
   each_bundle(rng, check);
   for (const ConvBundle& b : large_bundles) check(b);
+  for (const ConvBundle& b : shuffled_bundles) {
+    check(b);
+    check(ragged(rng, b));
+  }
 }
 
 TEST_CASE("cuda: conv bundles of edges without some sizes, and of none at all") {
@@ -128,13 +138,23 @@ TEST_CASE("cuda: conv bundles start few kernels beside the convolutions") {
     };
     CHECK(started([&](auto& b) { return c.forward(b); }) == 2);
     CHECK(started([&](auto& b) { return c.forward(b, Mode::evaluation); }) == 2);
-    CHECK(started([&](auto& b) { return c.backward(b); }) == (channels == 6 ? 3 : 2));
+    CHECK(started([&](auto& b) { return c.backward(b); }) == 2);
+    CHECK(started([&](auto& b) { return c.backward<bfloat16>(b); }) == 2);
     CHECK(started([&](auto& b) { return none.forward(b); }) == 0);
     CHECK(started([&](auto& b) { return none.backward(b); }) == 1);
     CHECK(forward_workspace<Device::cuda, float>(none.bundle) == 0);
   }
 }
 #endif
+
+TEST_CASE("cuda: conv bundles of more parts than a block can sort are refused") {
+  auto rng = generator(77);
+  const ConvBundleCase c(rng, make_bundle(1, 1, 1, 1, 12300, 1, {1}));
+  Buffers<Device::cuda> buffers;
+  CHECK_THROWS_WITH_AS(c.backward(buffers).run(nullptr),
+                       "conv_bundle: a node in 12300 parts, more than fit a block's shared memory",
+                       drnas::Error);
+}
 
 TEST_CASE("cuda: conv bundles of too many values are refused") {
   CHECK_THROWS_WITH_AS(

@@ -80,13 +80,16 @@ void check_backward(const ConvBundleCase& c) {
 
 /// Every width of vectors; channels beside multiples of eight.
 const ConvBundle bundles[] = {
-    make_bundle(2, 5, 3, 1, 1, 2, {1, 3}),  make_bundle(1, 4, 7, 2, 4, 3, {3, 1}),
-    make_bundle(3, 3, 5, 3, 2, 1, {3}),     make_bundle(2, 5, 4, 4, 4, 2, {1, 3}),
-    make_bundle(1, 6, 6, 6, 1, 3, {1, 3}),  make_bundle(2, 2, 5, 8, 2, 2, {3, 1}),
-    make_bundle(2, 3, 3, 9, 1, 3, {1, 3}),  make_bundle(1, 5, 2, 9, 3, 2, {3}),
-    make_bundle(2, 1, 7, 12, 2, 1, {1}),    make_bundle(2, 4, 3, 16, 1, 3, {1, 3}),
-    make_bundle(2, 3, 4, 18, 2, 2, {1, 3}), make_bundle(1, 3, 3, 24, 1, 1, {3, 1}),
-    make_bundle(2, 9, 8, 4, 4, 8, {3}),     make_bundle(1, 1, 1, 6, 8, 1, {1, 3})};
+    make_bundle(2, 5, 3, 1, 1, 2, {1, 3}),   make_bundle(1, 4, 7, 2, 4, 3, {3, 1}),
+    make_bundle(3, 3, 5, 3, 2, 1, {3}),      make_bundle(2, 5, 4, 4, 4, 2, {1, 3}),
+    make_bundle(1, 6, 6, 6, 1, 3, {1, 3}),   make_bundle(2, 2, 5, 8, 2, 2, {3, 1}),
+    make_bundle(2, 3, 3, 9, 1, 3, {1, 3}),   make_bundle(1, 5, 2, 9, 3, 2, {3}),
+    make_bundle(2, 1, 7, 12, 2, 1, {1}),     make_bundle(2, 4, 3, 16, 1, 3, {1, 3}),
+    make_bundle(2, 3, 4, 18, 2, 2, {1, 3}),  make_bundle(1, 3, 3, 24, 1, 1, {3, 1}),
+    make_bundle(2, 9, 8, 4, 4, 8, {3}),      make_bundle(1, 1, 1, 6, 8, 1, {1, 3}),
+    make_bundle(2, 17, 35, 4, 4, 3, {1, 3}), make_bundle(1, 5, 3, 40, 2, 2, {1, 3}),
+    make_bundle(1, 3, 4, 66, 2, 2, {3}),     make_bundle(1, 4, 3, 1, 20, 2, {1, 3}),
+    make_bundle(2, 3, 5, 2, 8, 3, {1, 3}),   make_bundle(1, 9, 2, 32, 8, 8, {1, 3})};
 
 }  // namespace
 
