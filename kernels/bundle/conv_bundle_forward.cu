@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/bundle/conv_bundle_device.h"
+#include "kernels/core/arrival.h"
 #include "kernels/core/carver.h"
 
 namespace drnas::kernels {
@@ -32,6 +33,9 @@ struct StatisticsSplit {
   }
 };
 
+using Counters = ArrivalCounters<4096>;
+__device__ Counters counters;  // of the statistics' tiles
+
 /// What a block's pixels, or a row of its threads, leave of one channel.
 struct alignas(8) Part {
   float mean, m2;
@@ -42,8 +46,7 @@ struct ForwardScratch {
   T *u, *packed[ConvBundle::max_sizes] = {};
   void* convolution;
   StatisticsSplit split[ConvBundle::max_sizes];
-  int counter_count = 0;                 // tiles of all sizes
-  unsigned* counters;                    // [counter_count]
+  int tiles = 0;                         // of all sizes
   Part* parts[ConvBundle::max_sizes]{};  // [blocks, z_channels]
   std::size_t bytes;
 
@@ -54,28 +57,27 @@ struct ForwardScratch {
     convolution = carve.take<std::byte>(p.convolution_bytes(ConvPass::forward));
     for (int s = 0; s < p.bundle.sizes; ++s) {
       split[s] = StatisticsSplit(p.bundle, s);
-      counter_count += split[s].tiles;
+      tiles += split[s].tiles;
       parts[s] = carve.take<Part>(std::int64_t{split[s].blocks} * split[s].z_channels);
     }
-    counters = carve.take<unsigned>(counter_count);
+    if (tiles > Counters::size)
+      throw Error("conv_bundle: " + std::to_string(p.bundle.c) + " mixed channels, expected fewer");
     bytes = carve.bytes();
   }
 };
 
 /// The rectified input of the convolutions, one thread for V channels of u [pixels, c_pad]; after
-/// it blocks that pack weights. Sets the counters of the statistics to zero.
+/// it blocks that pack weights.
 template <class T, int V>
 __global__ void __launch_bounds__(bundle_threads)
     rectify_kernel(ConvBundle b, const T* x, T* u, unsigned items, int groups,
-                   WeightPacking<T> packing, unsigned* counters, int counter_count) {
+                   WeightPacking<T> packing) {
   const std::int64_t item = global_thread();
   const unsigned blocks = (items + bundle_threads - 1) / bundle_threads;
   if (blockIdx.x >= blocks) {
     pack_weight(packing, item - std::int64_t{blocks} * bundle_threads);
     return;
   }
-  if (blockIdx.x == 0)
-    for (int i = threadIdx.x; i < counter_count; i += bundle_threads) counters[i] = 0;
   if (item >= items) return;
   const unsigned pixel = static_cast<unsigned>(item) / static_cast<unsigned>(groups);
   const int at = static_cast<int>(static_cast<unsigned>(item) - pixel * groups) * V;
@@ -86,7 +88,6 @@ template <class T>
 struct Statistics {
   ConvBundleForwardOf<T> p;
   StatisticsSplit split[ConvBundle::max_sizes];
-  unsigned* counters;
   Part* parts[ConvBundle::max_sizes];
 };
 static_assert(ConvBundle::max_sizes == 2);
@@ -176,18 +177,6 @@ __device__ void store_statistics(const ConvBundleForwardOf<T>& p, int s, int cha
   running_var = static_cast<float>((1.0 - p.momentum) * running_var + p.momentum * unbiased);
 }
 
-/// True in all threads of the block that arrives last of `arrivals`; what the others wrote before
-/// is visible there.
-__device__ inline bool arrives_last(unsigned* counter, unsigned arrivals, unsigned* last) {
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0) *last = atomicAdd(counter, 1u) + 1 == arrivals;
-  __syncthreads();
-  if (!*last) return false;
-  __threadfence();
-  return true;
-}
-
 /// This thread's moments of its four channels of one size over the block's pixels.
 template <class T>
 __device__ Moments thread_moments(const Statistics<T>& k, int s, int tile, int pixels) {
@@ -235,7 +224,7 @@ __global__ void __launch_bounds__(bundle_threads) statistics_kernel(Statistics<T
   if (thread < channels && thread < here)
     parts[std::int64_t{blockIdx.x} * split.z_channels + thread] = {static_cast<float>(block.mean),
                                                                    static_cast<float>(block.m2)};
-  if (!arrives_last(k.counters + blockIdx.y, split.blocks, &memory.last)) return;
+  if (!arrives_last(counters.counter + blockIdx.y, split.blocks, &memory.last)) return;
   const double total = static_cast<double>(split.pixels);
   const Merged all = merge_parts(
       split.blocks, channels, total, memory.sums,
@@ -266,8 +255,7 @@ void rectify(const ConvBundleForwardOf<T>& p, const PaddedBundle<T>& padded,
     const std::int64_t items = padded.u_count() / V;
     launch("conv_bundle_rectify", rectify_kernel<T, V>,
            {blocks_for(items, bundle_threads) + packing.blocks(), bundle_threads}, stream, p.bundle,
-           p.x, scratch.u, static_cast<unsigned>(items), padded.c_pad / V, packing,
-           scratch.counters, scratch.counter_count);
+           p.x, scratch.u, static_cast<unsigned>(items), padded.c_pad / V, packing);
   });
 }
 
@@ -282,12 +270,12 @@ void normalise(const ConvBundleForwardOf<T>& p, const ForwardScratch<T>& scratch
            {blocks_for(rows, threads), threads, 0, static_cast<unsigned>(b.sizes)}, stream, p);
     return;
   }
-  Statistics<T> k{p, {}, scratch.counters, {}};
+  Statistics<T> k{p, {}, {}};
   std::copy_n(scratch.split, b.sizes, k.split);
   std::copy_n(scratch.parts, b.sizes, k.parts);
   launch("conv_bundle_statistics", statistics_kernel<T>,
          {std::max(k.split[0].blocks, k.split[1].blocks), bundle_threads, sizeof(StatisticsMemory),
-          static_cast<unsigned>(scratch.counter_count)},
+          static_cast<unsigned>(scratch.tiles)},
          stream, k);
 }
 

@@ -12,60 +12,92 @@ constexpr int warps = threads / static_cast<int>(warp_lanes);
 /// one number a thread.
 template <int V>
 constexpr int batch = V == 8 ? 2 : 4;
-/// Shared memory of a block of the first kernel; k channels of the chunk.
+
+__device__ Counters counters;
+
+/// Shared memory of a block; k channels of the chunk.
 template <int V>
 struct Memory {
-  float* scratch;        ///< dy with one pixel around it, later sums [slots, batch, k]
-  double* term_total;    ///< [terms + 1, k]
-  double* source_total;  ///< [2, sources]
-  float* mean;           ///< [terms, k]
-  float* shared_sums;    ///< [threads]
-  float* warp_sums;      ///< [2, sources, warps]
+  static constexpr int shared_sums_floats = 4 * threads;
+
+  float* scratch;      ///< planes of dy with the tile's border, later sums of threads
+  double* sums;        ///< [terms + 1, k], then of the sources [2, sources]
+  float* mean;         ///< [terms, k]
+  float* shared_sums;  ///< see add_rows; later the mixing weights' gradient
+  float* warp_sums;    ///< [2, sources, warps]
+  unsigned* last;      ///< see arrives_last
 
   template <class T>
   __device__ Memory(const NodeMixOf<T>& p, const Tiling& t, void* memory)
       : scratch(static_cast<float*>(memory)),
-        term_total(reinterpret_cast<double*>(scratch + scratch_floats(t))),
-        source_total(term_total + (p.terms + 1) * t.chunk),
-        mean(reinterpret_cast<float*>(source_total + 2 * p.sources)),
-        shared_sums(mean + p.terms * t.chunk),
-        warp_sums(shared_sums + threads) {}
+        sums(reinterpret_cast<double*>(scratch + scratch_floats(t))),
+        mean(reinterpret_cast<float*>(sums + sum_count(p, t))),
+        shared_sums(mean + (p.terms * t.chunk + 1) / 2 * 2),
+        warp_sums(shared_sums + shared_sums_floats),
+        last(reinterpret_cast<unsigned*>(warp_sums + 2 * p.sources * warps)) {}
   /// A multiple of four.
   DRNAS_HD static int scratch_floats(const Tiling& t) {
-    const int sums = threads * V * batch<V>, halo = (t.halo_floats() + 3) / 4 * 4;
-    return sums > halo ? sums : halo;
+    const int sums = threads * V * batch<V>,
+              planes = planes_floats(V, t.halo_pixels(), t.chunk / V, false);
+    return sums > planes ? sums : planes;
+  }
+  template <class T>
+  DRNAS_HD static int sum_count(const NodeMixOf<T>& p, const Tiling& t) {
+    return (p.terms + 1) * t.chunk + 2 * p.sources;
   }
   template <class T>
   static std::size_t bytes(const NodeMixOf<T>& p, const Tiling& t) {
-    return sizeof(double) * ((p.terms + 1) * t.chunk + 2 * p.sources) +
+    return sizeof(double) * static_cast<std::size_t>(sum_count(p, t)) +
            sizeof(float) *
-               (scratch_floats(t) + p.terms * t.chunk + threads + 2 * p.sources * warps);
+               static_cast<std::size_t>(scratch_floats(t) + (p.terms * t.chunk + 1) / 2 * 2 +
+                                        shared_sums_floats + 2 * p.sources * warps + 1);
   }
 };
 
-/// The block's channels of dy in one pixel, from their places in the shuffle.
+/// The block's channels of dy in the pixels of a tile and around it, zero outside the image.
 template <int V, class T>
-__device__ Floats<V> load_gradient(const NodeMixBackwardOf<T>& b, int pixel, int channel) {
-  const int parts = b.mix.parts();
-  const T* from = b.dy + offset_of(pixel, b.mix.channels) + channel * parts;
-  if (parts == 1) return load<V>(from);
-  Floats<V> values;
-  DRNAS_MIX_UNROLL
-  for (int k = 0; k < V; ++k) values.lane[k] = static_cast<float>(from[k * parts]);
-  return values;
+__device__ void fill_planes(const NodeMixBackwardOf<T>& b, const Tiling& tiling, const Tile& tile,
+                            const Share& share, const ChannelPlanes<V>& planes) {
+  const NodeMixOf<T>& p = b.mix;
+  const int border = tiling.border, rows = tile.rows + 2 * border,
+            columns = tile.columns + 2 * border, parts = p.parts();
+  // Returns whether the pixel that is at (row, column) of the halo lies in the image.
+  const auto find = [&](int row, int column, int& pixel) {
+    row += tile.row - border;
+    column += tile.column - border;
+    pixel = tile.first_pixel + row * p.w + column;
+    return row >= 0 && row < p.h && column >= 0 && column < p.w;
+  };
+  const auto fill = [&]<int K>() {
+    constexpr int width = shuffled_values<T, V, K>;
+    each_vector<threads>(share.count * parts / width, rows, columns, [&](int vector) {
+      return [&, places = ShuffledVector<width, K>(vector, parts),
+              from = b.dy + share.first * parts + vector * width](int i, int row, int column) {
+        int pixel;
+        Floats<width> dy;
+        if (find(row, column, pixel)) dy = load<width>(from + offset_of(pixel, p.channels));
+        places.store_first(planes, i, dy);
+      };
+    });
+  };
+  if (parts == 1)
+    fill.template operator()<1>();
+  else
+    dispatch_parts(parts, fill);
 }
 
 /// P^T(dy) around the middle of a 3x3 window: every dy over the number of pixels in its window.
 template <int V>
-__device__ Floats<V> spread(const float* corner, int pitch, int k, int row, int column, int h,
-                            int w) {
+__device__ Floats<V> spread(const ChannelPlanes<V>& planes, int corner, int pitch, int group,
+                            int row, int column, int h, int w) {
   Floats<V> sum;
   DRNAS_MIX_UNROLL
   for (int i = 0; i < 3; ++i) {
     Floats<V> line;
     DRNAS_MIX_UNROLL
     for (int j = 0; j < 3; ++j)
-      add_weighted(line, window_share(column + j - 1, w), load<V>(corner + i * pitch + j * k));
+      add_weighted(line, window_share(column + j - 1, w),
+                   planes.load(corner + i * pitch + j, group));
     add_weighted(sum, window_share(row + i - 1, h), line);
   }
   return sum;
@@ -82,9 +114,10 @@ struct Held {
 
 template <int V, class T>
 __device__ void hold(const NodeMixBackwardOf<T>& b, const Tiling& tiling, const Tile& tile,
-                     const Share& share, const float* halo, Held<V>& out) {
+                     const Share& share, const ChannelPlanes<V>& planes, Held<V>& out) {
   const NodeMixOf<T>& p = b.mix;
-  const int at = share.group * V, pitch = (tile.columns + 2) * share.count;
+  const int pitch = tile.columns + 2 * tiling.border;
+  const bool kept = tiling.border > 0 || p.parts() > 1;
   PixelWalk walk(share.slot, share.slots, tile.columns);
   DRNAS_MIX_UNROLL
   for (int q = 0; q < Held<V>::pixels; ++q, walk.advance()) {
@@ -93,13 +126,14 @@ __device__ void hold(const NodeMixBackwardOf<T>& b, const Tiling& tiling, const 
     out.pixel[q] = inside ? tile.first_pixel + row * p.w + column : -1;
     out.dy[q] = out.spread[q] = {};
     if (!inside) continue;
-    if (tiling.pools) {
-      const float* corner = halo + walk.row * pitch + walk.column * share.count + at;
-      out.dy[q] = load<V>(corner + pitch + share.count);
-      out.spread[q] = spread<V>(corner, pitch, share.count, row, column, p.h, p.w);
-    } else {
-      out.dy[q] = load_gradient<V>(b, out.pixel[q], share.first + at);
-    }
+    const int corner = walk.row * pitch + walk.column;
+    if (kept)
+      out.dy[q] = planes.load(corner + tiling.border * (pitch + 1), share.group);
+    else
+      out.dy[q] =
+          load<V>(b.dy + offset_of(out.pixel[q], p.channels) + share.first + share.group * V);
+    if (tiling.border)
+      out.spread[q] = spread(planes, corner, pitch, share.group, row, column, p.h, p.w);
   }
 }
 
@@ -165,22 +199,54 @@ __device__ Floats<V> sum_term(const NodeMixOf<T>& p, const Share& share, const H
   return sum;
 }
 
-/// Adds rows [slots, sums] up, some of them a thread in float32, then all in float64; adds the
-/// results to total. Every thread of the block takes part, and waits until the rows are there.
-__device__ inline void add_rows(const float* rows, int slots, int sums, float* shared_sums,
-                                double* total) {
-  const int shares = min_of(threads / sums, max_shares), i = threadIdx.x;
+/// Where threads leave sums of a few terms: planes of vectors of at most four channels,
+/// [terms, pieces][slots, groups][piece], so that neighbours' accesses use all banks.
+template <int V>
+struct ThreadSums {
+  static constexpr int piece = min_of(V, 4), pieces = V / piece;
+
+  float* base;
+  int width, pitch;  ///< floats of a slot in a plane; of a plane
+
+  __device__ ThreadSums(const Share& share, float* base_)
+      : base(base_), width(share.groups * piece), pitch(share.slots * width) {}
+  __device__ void store(const Share& share, int term, const Floats<V>& values) const {
+    DRNAS_MIX_UNROLL
+    for (int p = 0; p < pieces; ++p) {
+      Floats<piece> part;
+      DRNAS_MIX_UNROLL
+      for (int k = 0; k < piece; ++k) part.lane[k] = values.lane[p * piece + k];
+      node_mix_device::store<piece>(
+          base + (term * pieces + p) * pitch + (share.slot * share.groups + share.group) * piece,
+          part);
+    }
+  }
+};
+
+/// Adds slots up, some of them a thread in float32, then all in float64; adds the results to
+/// total [terms, chunk]. Every thread of the block takes part, and waits until all sums are there.
+template <int V>
+__device__ void add_rows(const ThreadSums<V>& rows, const Share& share, int terms, int chunk,
+                         float* shared_sums, double* total) {
+  const int sums = terms * share.count, shares = min_of(threads / sums, max_shares),
+            pitch = (sums + 31) / 32 * 32 + rows.width, i = threadIdx.x;
   __syncthreads();
   if (i < sums * shares) {
+    const int column = i % rows.width, rest = i / rows.width, part = rest % shares,
+              plane = rest / shares;
+    const float* from = rows.base + plane * rows.pitch + column;
     float sum = 0.0f;
-    for (int slot = i / sums; slot < slots; slot += shares) sum += rows[slot * sums + i % sums];
-    shared_sums[i] = sum;
+    for (int slot = part; slot < share.slots; slot += shares) sum += from[slot * rows.width];
+    shared_sums[part * pitch + plane * rows.width + column] = sum;
   }
   __syncthreads();
   if (i >= sums) return;
   double sum = 0.0;
-  for (int k = 0; k < shares; ++k) sum += shared_sums[k * sums + i];
-  total[i] += sum;
+  for (int k = 0; k < shares; ++k) sum += shared_sums[k * pitch + i];
+  constexpr int piece = ThreadSums<V>::piece, pieces = ThreadSums<V>::pieces;
+  const int plane = i / rows.width, column = i - plane * rows.width;
+  total[plane / pieces * chunk + column / piece * V + plane % pieces * piece + column % piece] +=
+      sum;
 }
 
 /// All sums of one tile.
@@ -188,104 +254,59 @@ template <int V, class T>
 __device__ void reduce_tile(const NodeMixBackwardOf<T>& b, const Tiling& tiling, const Tile& tile,
                             const Share& share, const Memory<V>& memory) {
   const NodeMixOf<T>& p = b.mix;
-  if (tiling.pools) {
-    fill_halo<V>(p.h, p.w, tile, share, memory.scratch, [&](int pixel) {
-      return load_gradient<V>(b, pixel, share.first + share.group * V);
-    });
+  const ChannelPlanes<V> planes(memory.scratch, tiling.halo_pixels(), share.groups);
+  if (tiling.border || p.parts() > 1) {
+    fill_planes(b, tiling, tile, share, planes);
     __syncthreads();
   }
   Held<V> own;
-  hold(b, tiling, tile, share, memory.scratch, own);
+  hold(b, tiling, tile, share, planes, own);
   if (b.dtheta) reduce_sources(p, share, own, memory.warp_sums);
   __syncthreads();
-  if (b.dtheta) add_sources(p.sources, memory.warp_sums, memory.source_total);
+  if (b.dtheta)
+    add_sources(p.sources, memory.warp_sums, memory.sums + (p.terms + 1) * tiling.chunk);
+  const ThreadSums<V> sums(share, memory.scratch);
   for (int first = 0; first <= p.terms; first += batch<V>) {
-    const int terms = min_of(batch<V>, p.terms + 1 - first), sums = terms * share.count;
+    const int terms = min_of(batch<V>, p.terms + 1 - first);
     for (int k = 0; k < terms && !share.idle(); ++k)
-      store<V>(memory.scratch + share.slot * sums + k * share.count + share.group * V,
-               sum_term(p, share, own, memory.mean, first + k));
-    add_rows(memory.scratch, share.slots, sums, memory.shared_sums,
-             memory.term_total + first * share.count);
+      sums.store(share, k, sum_term(p, share, own, memory.mean, first + k));
+    add_rows(sums, share, terms, tiling.chunk, memory.shared_sums,
+             memory.sums + first * tiling.chunk);
   }
 }
 
 /// A block adds up its tiles (blockIdx.x, blockIdx.x + gridDim.x, ...) for one chunk of channels.
+/// Of those that are done the last ones add up what all of them left.
 template <int V, class T>
 __global__ __launch_bounds__(threads, 2) void reduce_kernel(NodeMixBackwardOf<T> b, Tiling tiling,
                                                             Partials out) {
   const NodeMixOf<T>& p = b.mix;
   const Memory<V> memory(p, tiling, shared_memory());
   const Share share(p.c, tiling.chunk, V);
-  const int sums = (p.terms + 1) * share.count;
-  if (blockIdx.x == 0 && blockIdx.y == 0 && threadIdx.x == 0) *out.arrived = 0;
-  for (int i = threadIdx.x; i < sums; i += threads) memory.term_total[i] = 0.0;
-  for (int i = threadIdx.x; i < 2 * p.sources; i += threads) memory.source_total[i] = 0.0;
+  for (int i = threadIdx.x; i < out.pitch; i += threads) memory.sums[i] = 0.0;
   for (int i = threadIdx.x; i < p.terms * share.count; i += threads)
     memory.mean[i] = p.term[i / share.count].mean[share.first + i % share.count];
+  __syncthreads();
   // What one tile leaves in shared memory is read before its last barrier.
   for (int tile = blockIdx.x; tile < tiling.tiles; tile += gridDim.x)
-    reduce_tile(b, tiling, Tile(p, tiling, tile), share, memory);
-  __syncthreads();
-  double* term = out.term + std::int64_t{blockIdx.x} * (p.terms + 1) * p.c + share.first;
-  for (int i = threadIdx.x; i < sums; i += threads)
-    term[i / share.count * p.c + i % share.count] = memory.term_total[i];
-  double* source =
-      out.source + (std::int64_t{blockIdx.x} * out.chunks + blockIdx.y) * 2 * p.sources;
-  for (int i = threadIdx.x; i < 2 * p.sources && b.dtheta; i += threads)
-    source[i] = memory.source_total[i];
-}
-
-/// Blocks terms*slices: one a term and slice of channels. Where dtheta is wanted, one more adds up
-/// the sources' sums, and the block that is done last adds to dtheta.
-template <class T>
-__global__ __launch_bounds__(threads) void finish_kernel(NodeMixBackwardOf<T> b, Partials in) {
-  const NodeMixOf<T>& p = b.mix;
-  double* parts = static_cast<double*>(shared_memory());     // [2*threads]
-  int* words = reinterpret_cast<int*>(parts + 2 * threads);  // [threads]
-  const int t = blockIdx.x / in.slices, i = threadIdx.x;
-  if (t < p.terms) {
-    const double dtheta =
-        finish_term(b, in, t, static_cast<int>(blockIdx.x) % in.slices * slice, parts);
-    if (i == 0) in.total[blockIdx.x] = dtheta;
-  } else {
-    const std::int64_t rows = std::int64_t{in.rows} * in.chunks;
-    const int count = p.sources;
-    const ColumnSums sum = add_columns(in.source, in.source + count, rows, 2 * count, count, parts);
-    if (i < count) {
-      in.total[blockIdx.x + i] = sum.first;
-      in.total[blockIdx.x + count + i] = sum.second;
-    }
-  }
-  if (!b.dtheta) return;
-  __threadfence();
-  __syncthreads();
-  if (i == 0) words[0] = atomicAdd(in.arrived, 1u) + 1 == gridDim.x;
-  __syncthreads();
-  const bool last = words[0] != 0;
-  __syncthreads();
-  if (!last) return;
-  __threadfence();
-  add_to_weights(b, in, parts, words);
+    reduce_tile(b, tiling, Tile(tiling, p.h, p.w, tile), share, memory);
+  finish_sums(b, tiling, out, counters, share, memory.sums,
+              reinterpret_cast<double*>(memory.shared_sums), reinterpret_cast<int*>(memory.scratch),
+              memory.last);
 }
 
 template <class T>
 void backward(const NodeMixBackwardOf<T>& b, void* workspace, Stream stream) {
   const NodeMixOf<T>& p = b.mix;
-  const bool sources = b.dtheta && p.sources > 0;
-  if (p.terms == 0 && !sources) return;
+  if (p.terms == 0 && !(b.dtheta && p.sources > 0)) return;
   const int width = vector_width(p, b.dy);
-  Tiling tiling = make_tiling(p, width);
-  tiling.pools = tiling.pools && b.dtheta;
-  const std::int64_t rows = std::min(max_rows, tiling.tiles);
-  const Partials partials(p, static_cast<int>(rows), tiling.chunks, workspace);
+  const Tiling tiling = make_tiling(p, width, b.dtheta && has_pools(p), 0);
+  const Partials partials(p, tiling, workspace);
   dispatch_width<T>(width, [&]<int V>() {
-    const LaunchShape shape{rows, threads, Memory<V>::bytes(p, tiling),
+    const LaunchShape shape{partials.rows, threads, Memory<V>::bytes(p, tiling),
                             static_cast<unsigned>(tiling.chunks)};
     launch("node_mix_backward", reduce_kernel<V, T>, shape, stream, b, tiling, partials);
   });
-  const LaunchShape shape{p.terms * partials.slices + sources, threads,
-                          threads * (2 * sizeof(double) + sizeof(int))};
-  launch("node_mix_backward", finish_kernel<T>, shape, stream, b, partials);
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What the CUDA kernels of node_mix share: tiles of an image and of its mixed channels, vectors of
-// channels, and windows of the 3x3 average pool.
+// channels, and their order in a shuffle.
 #pragma once
 
 #include <algorithm>
@@ -8,7 +8,9 @@
 #include <string>
 
 #include "kernels/bundle/node_mix.h"
+#include "kernels/bundle/pixel_tiles.h"
 #include "kernels/core/cuda_vector.h"
+#include "kernels/core/launch.h"
 
 /// Before loops over arrays that must stay in registers, and before loops that would take too many
 /// registers if they were unrolled.
@@ -22,13 +24,15 @@
 
 namespace drnas::kernels::node_mix_device {
 
+using namespace pixel_tiles;
+
 inline constexpr int threads = 256;
 /// Most mixed channels that a block looks at, most rows and columns of its tile.
 inline constexpr int max_chunk = 32, max_tile_rows = 8, max_tile_columns = 32;
 /// Blocks that keep a large GPU busy.
 inline constexpr int enough_blocks = 256;
-
-DRNAS_HD constexpr int min_of(int a, int b) { return a < b ? a : b; }
+/// Shared memory for channels that are shuffled; where there are too many, chunks are smaller.
+inline constexpr int shuffled_bytes = 30 * 1024, most_shuffled_bytes = 40 * 1024;
 
 /// Pixels of a tile that one thread holds in registers, V channels of each.
 DRNAS_HD constexpr int held_pixels(int v) { return min_of(16 / v, 8); }
@@ -88,71 +92,74 @@ __device__ float dot(const Floats<V>& a, const Floats<V>& b) {
   return sum;
 }
 
-/// One over the number of pixels of a window [i-1, i+1] that lie inside [0, size).
-__device__ inline float window_share(int i, int size) {
-  const int count = 1 + (i > 0) + (i + 1 < size);
-  return count == 3 ? 1.0f / 3 : count == 2 ? 0.5f : 1.0f;
-}
-
 /// Blocks are tiles of images times chunks of mixed channels.
-struct Tiling {
-  int chunk, chunks;            ///< channels of a block; blocks that share the channels
-  int rows, columns;            ///< largest tile
-  int tile_rows, tile_columns;  ///< tiles of an image: down, across
-  std::int64_t tiles;           ///< of all images
-  bool pools;                   ///< an average pool takes part
+struct Tiling : TileGrid {
+  int chunk, chunks;   ///< channels of a block; blocks that share the channels
+  std::int64_t tiles;  ///< of all images
+  int border;          ///< pixels around a tile that it needs: 1 where an average pool takes part
 
-  DRNAS_HD int pixels() const { return rows * columns; }
-  /// Floats of a tile with one pixel around it; none where there are no pools.
-  DRNAS_HD int halo_floats() const { return pools ? (rows + 2) * (columns + 2) * chunk : 0; }
+  DRNAS_HD int halo_pixels() const { return (rows + 2 * border) * (columns + 2 * border); }
 };
 
 /// How many chunks of at most max_chunk channels there are.
-inline int chunk_count(int c) { return (c + max_chunk - 1) / max_chunk; }
+inline int chunk_count(int c) { return divide_up(c, max_chunk); }
 
-/// Tiles for threads that take v channels at a time and hold held_pixels(v) pixels each.
+/// Most parts whose planes of shared memory are set apart in the banks, and for which vectors are
+/// longer than four.
+inline constexpr int few_parts = 16;
+
+/// Floats of so many pixels' vectors of v channels in a plane of shared memory (see ChannelPlanes).
+/// Sixteen beside whole rows of banks where planes follow each other.
+DRNAS_HD constexpr int plane_floats(int v, int pixels, int groups) {
+  const int floats = pixels * groups * min_of(v, 4);
+  return v > 4 ? (floats + 31) / 32 * 32 + 16 : floats;
+}
+/// The same of all planes of a vector. `apart`: so that the next ones begin at other banks.
+DRNAS_HD constexpr int planes_floats(int v, int pixels, int groups, bool apart) {
+  const int floats = v / min_of(v, 4) * plane_floats(v, pixels, groups);
+  return apart ? (floats + 31) / 32 * 32 + 8 : (floats + 3) / 4 * 4;
+}
+
+/// Tiles for threads that take v channels at a time and hold held_pixels(v) pixels each. Where
+/// `parts` is not zero all parts of the channels are kept in shared memory instead.
 template <class T>
-Tiling make_tiling(const NodeMixOf<T>& p, int v) {
-  const auto divide = [](int a, int b) { return (a + b - 1) / b; };
+Tiling make_tiling(const NodeMixOf<T>& p, int v, bool pools, int parts) {
   if (std::int64_t{p.n} * p.h * p.w > INT32_MAX)
     throw Error("node_mix: " + std::to_string(p.n) + " images of " + std::to_string(p.h) + "x" +
                 std::to_string(p.w) + " pixels, expected fewer than 2^31 pixels");
   Tiling t{};
-  t.chunk = divide(divide(p.c, chunk_count(p.c)), v) * v;
-  t.chunks = divide(p.c, t.chunk);
-  t.columns = divide(p.w, divide(p.w, max_tile_columns));
+  t.chunk = divide_up(divide_up(p.c, chunk_count(p.c)), v) * v;
+  t.chunks = divide_up(p.c, t.chunk);
+  t.border = pools ? 1 : 0;
   const int groups = t.chunk / v, most = threads / groups * held_pixels(v);
-  t.rows = std::min({p.h, max_tile_rows, most / t.columns});
-  const auto tiles = [&] {
-    return std::int64_t{p.n} * divide(p.h, t.rows) * divide(p.w, t.columns);
+  int rows = std::min(p.h, max_tile_rows), columns = std::min(p.w, max_tile_columns);
+  t.cut(p.h, p.w, rows, columns);
+  const auto count = [&] { return std::int64_t{p.n} * t.tile_rows * t.tile_columns; };
+  const auto fits = [&](int bytes) {
+    const std::int64_t floats =
+        std::int64_t{parts} * planes_floats(v, t.pixels(), groups, parts <= few_parts) +
+        planes_floats(v, t.halo_pixels(), groups, false);
+    return parts == 0 || floats * static_cast<int>(sizeof(float)) <= bytes;
   };
-  while (t.rows > 1 && tiles() * t.chunks < enough_blocks && t.pixels() * groups > threads)
-    t.rows = divide(t.rows, 2);
-  t.tile_rows = divide(p.h, t.rows);
-  t.rows = divide(p.h, t.tile_rows);
-  t.tile_columns = divide(p.w, t.columns);
-  t.tiles = tiles();
-  for (int s = 0; s < p.sources; ++s) t.pools = t.pools || p.source[s].pool_theta >= 0;
+  while ((rows > 1 || columns > 1) &&
+         (t.pixels() > most || !fits(shuffled_bytes) ||
+          (rows > 1 && count() * t.chunks < enough_blocks && t.pixels() * groups > threads))) {
+    (rows > 1 ? rows : columns) /= 2;
+    t.cut(p.h, p.w, rows, columns);
+  }
+  if (!fits(most_shuffled_bytes))
+    throw Error("node_mix: a node in " + std::to_string(parts) +
+                " parts, more than fit a block's shared memory");
+  t.tiles = count();
   return t;
 }
 
-/// The part of an image that a block works on.
-struct Tile {
-  int first_pixel;  ///< of the image
-  int row, column;  ///< of the tile's first pixel
-  int rows, columns;
-
-  template <class T>
-  __device__ Tile(const NodeMixOf<T>& p, const Tiling& t, int index) {
-    const int across = index % t.tile_columns, down = index / t.tile_columns;
-    first_pixel = down / t.tile_rows * p.h * p.w;
-    row = down % t.tile_rows * t.rows;
-    column = across * t.columns;
-    rows = min_of(t.rows, p.h - row);
-    columns = min_of(t.columns, p.w - column);
-  }
-  __device__ int pixels() const { return rows * columns; }
-};
+/// Whether an average pool takes part.
+template <class T>
+bool has_pools(const NodeMixOf<T>& p) {
+  return std::any_of(p.source, p.source + p.sources,
+                     [](const NodeMixSourceOf<T>& source) { return source.pool_theta >= 0; });
+}
 
 /// Channels of a block and how its threads share them: `group` names V of them, `slot` the pixels
 /// slot, slot + slots, ... Threads beyond the last slot have nothing to do.
@@ -171,50 +178,116 @@ struct Share {
   __device__ bool idle() const { return slot >= slots; }
 };
 
-/// Steps through the pixels of a rectangle `columns` wide without dividing.
-struct PixelWalk {
-  int row, column, down, across, columns;
+/// Floats of so many pixels' channels in shared memory, in vectors of V. Vectors of eight lie in
+/// two planes of four, so that neighbours' accesses of 16 bytes use all banks.
+template <int V>
+struct ChannelPlanes {
+  static constexpr int piece = min_of(V, 4), pieces = V / piece;
 
-  __device__ PixelWalk(int first, int step, int columns_)
-      : row(first / columns_),
-        column(first % columns_),
-        down(step / columns_),
-        across(step % columns_),
-        columns(columns_) {}
-  __device__ void advance() {
-    row += down;
-    column += across;
-    if (column < columns) return;
-    column -= columns;
-    ++row;
+  float* base;
+  int groups, pitch;  ///< vectors of a pixel; floats from plane to plane
+
+  __device__ ChannelPlanes(float* base_, int pixels, int groups_)
+      : base(base_), groups(groups_), pitch(plane_floats(V, pixels, groups_)) {}
+
+  __device__ Floats<V> load(int pixel, int group) const {
+    const float* from = base + (pixel * groups + group) * piece;
+    Floats<V> values;
+    DRNAS_MIX_UNROLL
+    for (int p = 0; p < pieces; ++p) {
+      const Floats<piece> part = node_mix_device::load<piece>(from + p * pitch);
+      DRNAS_MIX_UNROLL
+      for (int k = 0; k < piece; ++k) values.lane[p * piece + k] = part.lane[k];
+    }
+    return values;
+  }
+  __device__ void store(int pixel, int group, const Floats<V>& values) const {
+    float* to = base + (pixel * groups + group) * piece;
+    DRNAS_MIX_UNROLL
+    for (int p = 0; p < pieces; ++p) {
+      Floats<piece> part;
+      DRNAS_MIX_UNROLL
+      for (int k = 0; k < piece; ++k) part.lane[k] = values.lane[p * piece + k];
+      node_mix_device::store<piece>(to + p * pitch, part);
+    }
+  }
+  /// The place of one channel; its neighbours up to a multiple of `piece` follow it.
+  __device__ float* at(int pixel, int channel) const {
+    return base + channel % V / piece * pitch + (pixel * groups + channel / V) * piece +
+           channel % piece;
   }
 };
 
-/// Element offset of a pixel, both below 2^31.
-__device__ inline std::int64_t offset_of(int pixel, std::int64_t stride) {
-  return static_cast<std::int64_t>(static_cast<std::uint64_t>(static_cast<std::uint32_t>(pixel)) *
-                                   static_cast<std::uint32_t>(stride));
-}
+/// N neighbours in the order of the shuffle, y[channel K + part]: vector number `vector` of a
+/// pixel's. K 0: any number of parts.
+template <int N, int K>
+struct ShuffledVector {
+  /// Every vector holds `run` neighbouring channels of each part.
+  static constexpr bool whole = K > 0 && N % (K > 0 ? K : 1) == 0;
+  static constexpr int run = whole ? N / (K > 0 ? K : 1) : 1;
+  static_assert(K < 2 || run <= 4);
 
-/// halo[rows + 2, columns + 2, count] = value(pixel) for the pixels of a tile and one around it,
-/// zero outside the image.
-template <int V, class Value>
-__device__ void fill_halo(int h, int w, const Tile& tile, const Share& share, float* halo,
-                          const Value& value) {
-  if (share.idle()) return;
-  const int width = tile.columns + 2, pixels = (tile.rows + 2) * width;
-  PixelWalk walk(share.slot, share.slots, width);
-  for (int i = share.slot; i < pixels; i += share.slots, walk.advance()) {
-    const int row = tile.row + walk.row - 1, column = tile.column + walk.column - 1;
-    Floats<V> values;
-    if (row >= 0 && row < h && column >= 0 && column < w)
-      values = value(tile.first_pixel + row * w + column);
-    store<V>(halo + i * share.count + share.group * V, values);
+  int channel[N], part[N];
+
+  __device__ ShuffledVector(int vector, int parts) {
+    DRNAS_MIX_UNROLL
+    for (int i = 0; i < N; ++i) {
+      channel[i] = (vector * N + i) / (K > 0 ? K : parts);
+      part[i] = (vector * N + i) % (K > 0 ? K : parts);
+    }
   }
+  /// The first part's channels to their places.
+  template <int V>
+  __device__ void store_first(const ChannelPlanes<V>& to, int pixel, const Floats<N>& from) const {
+    if constexpr (whole) {
+      constexpr int piece = min_of(run, ChannelPlanes<V>::piece);
+      DRNAS_MIX_UNROLL
+      for (int first = 0; first < run; first += piece) {
+        Floats<piece> values;
+        DRNAS_MIX_UNROLL
+        for (int i = 0; i < piece; ++i) values.lane[i] = from.lane[(first + i) * K];
+        node_mix_device::store<piece>(to.at(pixel, channel[0] + first), values);
+      }
+    } else {
+      for (int i = 0; i < N; ++i)
+        if (part[i] == 0) *to.at(pixel, channel[i]) = from.lane[i];
+    }
+  }
+  /// All parts from their places; part p lies `pitch` floats after part p - 1.
+  template <int V>
+  __device__ Floats<N> load(const ChannelPlanes<V>& from, int pitch, int pixel) const {
+    Floats<N> values;
+    if constexpr (whole) {
+      const float* place = from.at(pixel, channel[0]);
+      DRNAS_MIX_UNROLL
+      for (int p = 0; p < K; ++p) {
+        const Floats<run> of_part = node_mix_device::load<run>(place + p * pitch);
+        DRNAS_MIX_UNROLL
+        for (int i = 0; i < run; ++i) values.lane[i * K + p] = of_part.lane[i];
+      }
+    } else {
+      DRNAS_MIX_UNROLL
+      for (int i = 0; i < N; ++i) values.lane[i] = from.at(pixel, channel[i])[part[i] * pitch];
+    }
+    return values;
+  }
+};
+
+/// Values of T that a thread takes of shuffled channels at a time.
+template <class T, int V, int K>
+constexpr int shuffled_values = K == 0 ? V : min_of(16 / static_cast<int>(sizeof(T)), V* K);
+
+/// Calls body.template operator()<K>() for numbers of parts that kernels know, else with 0.
+template <class Body>
+__device__ void dispatch_parts(int parts, const Body& body) {
+  if (parts == 2) return body.template operator()<2>();
+  if (parts == 4) return body.template operator()<4>();
+  if (parts == 8) return body.template operator()<8>();
+  body.template operator()<0>();
 }
 
 /// Lowest set bit of everything that vectors of T must divide, at most 16 bytes, in elements.
-/// `dense` is y or dy, stored in vectors where no channels are shuffled.
+/// `dense` is y or dy; with shuffled channels it is aligned to 16 bytes.
 template <class T>
 int vector_width(const NodeMixOf<T>& p, const T* dense) {
   const auto address = [](const void* pointer) {
@@ -224,7 +297,8 @@ int vector_width(const NodeMixOf<T>& p, const T* dense) {
   if (p.parts() == 1) bits |= address(dense);
   for (int t = 0; t < p.terms; ++t) bits |= address(p.term[t].z) | p.term[t].z_stride * sizeof(T);
   for (int s = 0; s < p.sources; ++s) bits |= address(p.source[s].x);
-  return static_cast<int>((bits & -bits) / sizeof(T));
+  const int width = static_cast<int>((bits & -bits) / sizeof(T));
+  return p.parts() > few_parts ? std::min(width, 4) : width;
 }
 
 /// Calls body.template operator()<V>() for a width that vector_width gave.

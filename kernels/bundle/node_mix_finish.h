@@ -1,131 +1,136 @@
 // SPDX-License-Identifier: MIT
-// Second half of node_mix_backward on CUDA: partial sums of the first kernel's blocks become
-// coefficients and the mixing weights' gradient.
+// How node_mix_backward on CUDA adds up its blocks' sums, in the same launch: the last of a group
+// of blocks adds up the group, the last group of a chunk of channels makes its coefficients, and
+// the last chunk the mixing weights' gradient.
 #pragma once
 
 #include "kernels/bundle/node_mix_device.h"
+#include "kernels/core/arrival.h"
 
 namespace drnas::kernels::node_mix_device {
 
-/// Most threads that share a sum over a block, or over blocks.
+/// Most threads that share a sum over a block.
 inline constexpr int max_shares = 16;
-/// Most blocks along the pixels; each adds up several tiles where there are more.
-inline constexpr std::int64_t max_rows = 256;
-/// Channels whose sums one block of the second kernel completes.
-inline constexpr int slice = 16;
+/// Blocks of a group, most groups of a chunk, most blocks in all where there are several chunks.
+inline constexpr int group_rows = 16, max_groups = 16, max_blocks = 2048;
 
-inline int slice_count(int c) { return (c + slice - 1) / slice; }
+using Counters = ArrivalCounters<4096>;
 
-/// What the first kernel leaves, in float64, and the second one adds up.
+/// Sums of blocks in float64. A row is what a block leaves, or a group of them: of its channels the
+/// sums of dy (z - mean) of each term, then of dy [terms + 1, chunk]; sums of dy x, then of
+/// P^T(dy) x [2, sources].
 struct Partials {
-  double* term;       ///< [rows, terms + 1, c]: sums of dy (z - mean), then of dy
-  double* source;     ///< [rows, chunks, 2, sources]: sums of dy x, of P^T(dy) x
-  double* total;      ///< [terms, slices], [2, sources]: parts of the mixing weights' gradient
-  unsigned* arrived;  ///< blocks of the second kernel that are done
-  int rows, chunks, slices;
+  double* row;    ///< [chunks, rows, pitch]
+  double* group;  ///< [chunks, groups, pitch]
+  double* total;  ///< [chunks, terms + 2 sources]: parts of the mixing weights' gradient
+  int rows, groups, pitch;
 
   template <class T>
-  Partials(const NodeMixOf<T>& p, int rows_, int chunks_, void* memory)
-      : term(static_cast<double*>(memory)),
-        source(term + std::int64_t{rows_} * (p.terms + 1) * p.c),
-        total(source + std::int64_t{rows_} * chunks_ * 2 * p.sources),
-        arrived(reinterpret_cast<unsigned*>(total + totals(p))),
-        rows(rows_),
-        chunks(chunks_),
-        slices(slice_count(p.c)) {}
-  template <class T>
-  static std::int64_t totals(const NodeMixOf<T>& p) {
-    return std::int64_t{p.terms} * slice_count(p.c) + 2 * p.sources;
+  Partials(const NodeMixOf<T>& p, const Tiling& t, void* memory)
+      : row(static_cast<double*>(memory)),
+        rows(static_cast<int>(row_count(t))),
+        groups(divide_up(rows, group_rows)),
+        pitch((p.terms + 1) * t.chunk + 2 * p.sources) {
+    group = row + std::int64_t{t.chunks} * rows * pitch;
+    total = group + std::int64_t{t.chunks} * groups * pitch;
+    if (counter_count(t.chunks) > Counters::size)
+      throw Error("node_mix: " + std::to_string(p.c) + " mixed channels, expected at most " +
+                  std::to_string((Counters::size - 1) / 2 * max_chunk));
   }
-  /// Enough for any tiling.
+  static std::int64_t row_count(const Tiling& t) {
+    return std::min({std::int64_t{group_rows} * max_groups, t.tiles,
+                     std::int64_t{std::max(1, max_blocks / t.chunks)}});
+  }
+  /// Enough for any width of vectors.
   template <class T>
   static std::size_t bytes(const NodeMixOf<T>& p) {
-    const std::int64_t rows =
-        std::min(max_rows, std::int64_t{p.n} * p.h * blocks_for(p.w, max_tile_columns));
-    return sizeof(double) * static_cast<std::size_t>(rows * ((p.terms + 1) * std::int64_t{p.c} +
-                                                             2 * p.sources * chunk_count(p.c)) +
-                                                     totals(p) + 1);
+    std::int64_t doubles = 0;
+    for (int v = 1; v <= 8 && p.c % v == 0; v *= 2)
+      for (const bool pools : {false, true}) {
+        const Tiling t = make_tiling(p, v, pools, 0);
+        const std::int64_t rows = row_count(t) + blocks_for(row_count(t), group_rows);
+        doubles = std::max(doubles, t.chunks * (rows * ((p.terms + 1) * t.chunk + 2 * p.sources) +
+                                                p.terms + 2 * p.sources));
+      }
+    return sizeof(double) * static_cast<std::size_t>(doubles);
   }
+  /// Counters: one for all chunks, then of each chunk one a group and one for all groups.
+  DRNAS_HD int counter_count(int chunks) const { return 1 + chunks * (groups + 1); }
 };
 
-/// Sums of `count` columns of two matrices [rows, pitch], complete in threads i < count.
-struct ColumnSums {
-  double first, second;
-};
-
-/// `parts` holds two numbers a thread. Loads of several rows are under way at a time.
-__device__ inline ColumnSums add_columns(const double* first, const double* second,
-                                         std::int64_t rows, std::int64_t pitch, int count,
-                                         double* parts) {
-  constexpr int at_a_time = 8;
-  const int shares = min_of(threads / count, max_shares), column = threadIdx.x % count,
-            share = threadIdx.x / count;
-  ColumnSums sum{};
-  for (std::int64_t row = share; row < rows && share < shares; row += at_a_time * shares) {
-    double a[at_a_time], b[at_a_time];
+/// sums[0, pitch) = `from` [rows, pitch] added up, in order; rows are at most group_rows.
+__device__ inline void add_partials(const double* from, int rows, int pitch, double* sums) {
+  for (int i = threadIdx.x; i < pitch; i += threads) {
+    double values[group_rows], sum = 0.0;
     DRNAS_MIX_UNROLL
-    for (int k = 0; k < at_a_time; ++k) {
-      const std::int64_t at = row + k * shares, offset = at * pitch + column;
-      a[k] = at < rows ? first[offset] : 0.0;
-      b[k] = at < rows ? second[offset] : 0.0;
-    }
+    for (int r = 0; r < group_rows; ++r) values[r] = r < rows ? from[r * pitch + i] : 0.0;
     DRNAS_MIX_UNROLL
-    for (int k = 0; k < at_a_time; ++k) sum = {sum.first + a[k], sum.second + b[k]};
+    for (int r = 0; r < group_rows; ++r) sum += values[r];
+    sums[i] = sum;
   }
-  parts[threadIdx.x] = sum.first;
-  parts[threads + threadIdx.x] = sum.second;
-  __syncthreads();
-  sum = {};
-  for (int k = 0; k < shares && share == 0; ++k) {
-    const int from = k * count + column;
-    sum = {sum.first + parts[from], sum.second + parts[threads + from]};
-  }
-  return sum;
 }
 
-/// Coefficients of one term's slice of channels; returns its part of dtheta in thread 0.
+/// Writes the block's sums [pitch]. True in the block that ends the chunk, whose `sums` then hold
+/// those of all blocks.
+__device__ inline bool gather_sums(const Partials& out, Counters& counters, double* sums,
+                                   unsigned* last) {
+  const int chunk = blockIdx.y, group = static_cast<int>(blockIdx.x) / group_rows,
+            first = group * group_rows, rows = min_of(group_rows, out.rows - first);
+  const auto write = [&](double* to) {
+    for (int i = threadIdx.x; i < out.pitch; i += threads) to[i] = sums[i];
+  };
+  unsigned* of_groups = counters.counter + out.counter_count(chunk);
+  double* row = out.row + (std::int64_t{chunk} * out.rows + first) * out.pitch;
+  write(row + (static_cast<int>(blockIdx.x) - first) * out.pitch);
+  if (!arrives_last(of_groups + group, rows, last)) return false;
+  add_partials(row, rows, out.pitch, sums);
+  if (out.groups == 1) {
+    __syncthreads();
+    return true;
+  }
+  __syncthreads();
+  double* groups = out.group + std::int64_t{chunk} * out.groups * out.pitch;
+  write(groups + group * out.pitch);
+  if (!arrives_last(of_groups + out.groups, out.groups, last)) return false;
+  add_partials(groups, out.groups, out.pitch, sums);
+  __syncthreads();
+  return true;
+}
+
+/// Coefficients of a chunk's channels, from sums [terms + 1, chunk]; leaves S_t in their place.
 template <class T>
-__device__ double finish_term(const NodeMixBackwardOf<T>& b, const Partials& in, int t, int first,
-                              double* parts) {
+__device__ void finish_terms(const NodeMixBackwardOf<T>& b, const Share& share, int chunk,
+                             double* sums) {
   const NodeMixOf<T>& p = b.mix;
-  const int count = min_of(slice, p.c - first), i = threadIdx.x, ch = first + i;
-  const std::int64_t pitch = std::int64_t{p.terms + 1} * p.c;
-  const double* sums = in.term + first;
-  const ColumnSums total =
-      add_columns(sums + t * p.c, sums + p.terms * p.c, in.rows, pitch, count, parts);
-  if (i < count) {
+  for (int i = threadIdx.x; i < p.terms * share.count; i += threads) {
+    const int t = i / share.count, at = i - t * share.count, ch = share.first + at;
     const NodeMixTermOf<T>& term = p.term[t];
-    const double theta = p.theta[term.theta], inv = term.inv_std[ch], s = total.first * inv,
+    const double theta = p.theta[term.theta], inv = term.inv_std[ch],
+                 s = sums[t * chunk + at] * inv, of_dy = sums[p.terms * chunk + at],
                  m = static_cast<double>(p.n) * p.h * p.w, slope = -theta * inv * inv * s / m;
     float *a = b.coefficients[t], *bz = a + p.c, *constant = bz + p.c;
     a[ch] = static_cast<float>(theta * inv);
     bz[ch] = static_cast<float>(slope);
-    constant[ch] = static_cast<float>(-theta * inv * total.second / m - slope * term.mean[ch]);
-    parts[i] = s;
+    constant[ch] = static_cast<float>(-theta * inv * of_dy / m - slope * term.mean[ch]);
+    sums[t * chunk + at] = s;
   }
-  __syncthreads();
-  double dtheta = 0.0;
-  for (int k = 0; k < count && i == 0; ++k) dtheta += parts[k];
-  return dtheta;
 }
 
-/// Adds the totals to dtheta. Totals of the same mixing weight go, in order, to the thread that has
-/// the first of them.
+/// Adds the chunks' totals to dtheta. Totals of the same mixing weight go, in order, to the thread
+/// that has the first of them. `value`, `index`: shared memory for one of each a total.
 template <class T>
-__device__ void add_to_weights(const NodeMixBackwardOf<T>& b, const Partials& in, double* value,
-                               int* index) {
+__device__ void add_to_weights(const NodeMixBackwardOf<T>& b, const double* total, int chunks,
+                               double* value, int* index) {
   const NodeMixOf<T>& p = b.mix;
   const int count = p.terms + 2 * p.sources, i = threadIdx.x;
-  const volatile double* total = in.total;
-  if (i < p.terms) {
+  if (i < count) {
     double sum = 0.0;
-    for (int k = 0; k < in.slices; ++k) sum += total[i * in.slices + k];
+    for (int k = 0; k < chunks; ++k) sum += total[k * count + i];
+    const int s = i - p.terms;
     value[i] = sum;
-    index[i] = p.term[i].theta;
-  } else if (i < count) {
-    const int j = i - p.terms;
-    value[i] = total[p.terms * in.slices + j];
-    index[i] = j < p.sources ? p.source[j].skip_theta : p.source[j - p.sources].pool_theta;
+    index[i] = s < 0           ? p.term[i].theta
+               : s < p.sources ? p.source[s].skip_theta
+                               : p.source[s - p.sources].pool_theta;
   }
   __syncthreads();
   if (i >= count || index[i] < 0) return;
@@ -135,6 +140,31 @@ __device__ void add_to_weights(const NodeMixBackwardOf<T>& b, const Partials& in
   for (int k = i; k < count; ++k)
     if (index[k] == index[i]) sum += value[k];
   b.dtheta[index[i]] += sum;
+}
+
+/// What is left to do when a block's sums [terms + 1, chunk], [2, sources] are complete. `value`,
+/// `index`: shared memory, of other use before.
+template <class T>
+__device__ void finish_sums(const NodeMixBackwardOf<T>& b, const Tiling& tiling,
+                            const Partials& out, Counters& counters, const Share& share,
+                            double* sums, double* value, int* index, unsigned* last) {
+  const NodeMixOf<T>& p = b.mix;
+  __syncthreads();
+  if (!gather_sums(out, counters, sums, last)) return;
+  finish_terms(b, share, tiling.chunk, sums);
+  if (!b.dtheta) return;
+  __syncthreads();
+  const int count = p.terms + 2 * p.sources, i = threadIdx.x;
+  if (i < count) {
+    double sum = 0.0;
+    if (i < p.terms)
+      for (int ch = 0; ch < share.count; ++ch) sum += sums[i * tiling.chunk + ch];
+    else
+      sum = sums[(p.terms + 1) * tiling.chunk + i - p.terms];
+    out.total[blockIdx.y * count + i] = sum;
+  }
+  if (!arrives_last(counters.counter, tiling.chunks, last)) return;
+  add_to_weights(b, out.total, tiling.chunks, value, index);
 }
 
 }  // namespace drnas::kernels::node_mix_device

@@ -82,9 +82,9 @@ void forward(const BatchNorm& p, const T* x, T* y, float* mean, float* inv_std, 
              Stream stream) {
   const auto run = [&]<int V>() {
     const Split split(p, V);
-    const Scratch scratch(p, split, workspace);
-    launch_reduction("batch_norm_forward", statistics_kernel<T, V>, split, V, scratch, stream, p,
-                     split, x, scratch, mean, inv_std);
+    const Scratch scratch(p, workspace);
+    launch_reduction("batch_norm_forward", statistics_kernel<T, V>, split, V, stream, p, split, x,
+                     scratch, mean, inv_std);
     const StoredAffine affine{scratch.scale, scratch.shift};
     launch_apply("batch_norm_forward", apply_kernel<T, V, StoredAffine>, p, apply_tiles(p, V),
                  stream, affine, x, y);
@@ -97,7 +97,7 @@ void inference(const BatchNorm& p, const T* x, T* y, Stream stream) {
   using Affine = StatisticsAffine<true>;
   const auto run = [&]<int V>() {
     launch_apply("batch_norm_inference", apply_kernel<T, V, Affine>, p, apply_tiles(p, V), stream,
-                 Affine{p, p.running_mean, p.running_var}, x, y);
+                 Affine(p, p.running_mean, p.running_var, V), x, y);
   };
   dispatch_vectors(p.channels, run, x, y);
 }

@@ -7,7 +7,7 @@ namespace {
 /// dgamma, dbeta and the coefficients of dx = scale dy' + slope x + constant.
 __device__ inline void finish_gradients(const BatchNorm& p, const Split& split,
                                         const MergePlace& place, const Scratch& scratch,
-                                        const float* mean, const float* inv_std, float* dgamma,
+                                        const StatisticsAffine<false>& affine, float* dgamma,
                                         float* dbeta) {
   const double sum =
       place.sum(p, split, scratch.partial, [](int, float of_dy, float) { return of_dy; });
@@ -15,23 +15,24 @@ __device__ inline void finish_gradients(const BatchNorm& p, const Split& split,
       place.sum(p, split, scratch.partial, [](int, float, float of_both) { return of_both; });
   if (place.row != 0) return;
   const int c = place.channel;
-  const double pixels = static_cast<double>(p.pixels), hat = product * inv_std[c];
-  float scale[1], shift[1];
-  StatisticsAffine<false>{p, mean, inv_std}.load(c, scale, shift);
-  const double slope = -scale[0] * hat * inv_std[c] / pixels;
+  const float inv_std = affine.spread[c], mean = affine.mean[c],
+              scale = (p.gamma ? p.gamma[c] : 1.0f) * inv_std;
+  const double pixels = static_cast<double>(p.pixels), hat = product * inv_std,
+               slope = -scale * hat * inv_std / pixels;
   if (dgamma) dgamma[c] = static_cast<float>(hat);
   if (dbeta) dbeta[c] = static_cast<float>(sum);
-  scratch.scale[c] = scale[0];
-  scratch.shift[c] = shift[0];
+  scratch.scale[c] = scale;
+  scratch.shift[c] = fmaf(-scale, mean, p.beta ? p.beta[c] : 0.0f);
   scratch.slope[c] = static_cast<float>(slope);
-  scratch.constant[c] = static_cast<float>(-scale[0] * sum / pixels - slope * mean[c]);
+  scratch.constant[c] = static_cast<float>(-scale * sum / pixels - slope * mean);
 }
 
 /// Sums of dy' and dy' (x - mean).
 template <class T, int V>
 __global__ void __launch_bounds__(reduce_threads, 2)
-    gradient_sums_kernel(BatchNorm p, Split split, const T* x, const T* dy, const float* mean,
-                         const float* inv_std, Scratch scratch, float* dgamma, float* dbeta) {
+    gradient_sums_kernel(BatchNorm p, Split split, const T* x, const T* dy,
+                         StatisticsAffine<false> affine, Scratch scratch, float* dgamma,
+                         float* dbeta) {
   constexpr int few = V == 4 ? batch / 2 : batch;  // of two tensors: spares registers
   const TilePlace place(split.tiles);
   const PixelRange range(p, split, place);
@@ -39,8 +40,7 @@ __global__ void __launch_bounds__(reduce_threads, 2)
   float sums[2][V] = {};
   if (place.active) {
     float scale[V], shift[V], centre[V];
-    StatisticsAffine<false>{p, mean, inv_std}.load(place.group * V, scale, shift);
-    for (int v = 0; v < V; ++v) centre[v] = mean[place.group * V + v];
+    affine.load(place.group * V, scale, shift, centre);
     for (std::int64_t i = range.first; i < range.end; i += few * range.step) {
       float values[few][V], gradients[few][V];  // gradients are zero past the end
       range.load(x, p, place.group, i, values);
@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(reduce_threads, 2)
   }
   reduce_rows(split.tiles, place, sums, 0.0f, AddRows());
   if (finish_block(p, scratch, place, sums))
-    finish_gradients(p, split, MergePlace(p, split, V), scratch, mean, inv_std, dgamma, dbeta);
+    finish_gradients(p, split, MergePlace(p, split, V), scratch, affine, dgamma, dbeta);
 }
 
 /// dx (+)= scale dy' + slope x + constant.
@@ -96,9 +96,9 @@ void backward(const BatchNorm& p, const T* x, const T* dy, const float* mean, co
               T* dx, bool accumulate, float* dgamma, float* dbeta, void* workspace, Stream stream) {
   const auto run = [&]<int V>() {
     const Split split(p, V);
-    const Scratch scratch(p, split, workspace);
-    launch_reduction("batch_norm_backward", gradient_sums_kernel<T, V>, split, V, scratch, stream,
-                     p, split, x, dy, mean, inv_std, scratch, dgamma, dbeta);
+    const Scratch scratch(p, workspace);
+    launch_reduction("batch_norm_backward", gradient_sums_kernel<T, V>, split, V, stream, p, split,
+                     x, dy, StatisticsAffine<false>(p, mean, inv_std, V), scratch, dgamma, dbeta);
     launch_apply("batch_norm_backward", input_gradient_kernel<T, V>, p, apply_tiles(p, V), stream,
                  scratch, x, dy, dx, accumulate);
   };

@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "kernels/core/arrival.h"
 #include "kernels/core/cuda_tiles.h"
 #include "kernels/layers/batch_norm.h"
 
@@ -17,6 +18,9 @@ constexpr int most_lanes = 64;      // vectors of channels in a tile
 constexpr int batch = 4;            // pixels whose loads a thread starts together
 constexpr int enough_blocks = 132;  // more would only lengthen the merge of blocks
 constexpr int most_per_thread = 256;
+
+using Counters = ArrivalCounters<1024>;
+__device__ Counters counters;  // of a reduction's tiles
 
 /// The reduction's blocks: block b of a tile takes pixels_per_block pixels from b *
 /// pixels_per_block on.
@@ -30,22 +34,23 @@ struct Split {
     pixels_per_block = std::min(blocks_for(blocks_for(p.pixels, wanted), step) * step,
                                 std::int64_t{tiles.rows} * most_per_thread);
     blocks = blocks_for(p.pixels, pixels_per_block);
+    if (tiles.tiles > Counters::size)
+      throw Error("batch_norm: " + std::to_string(p.channels) + " channels, expected at most " +
+                  std::to_string(Counters::size * most_lanes * width));
   }
 };
 
-/// The workspace: an arrival counter a tile; scale, shift, slope, constant [channels] each, aligned
-/// for vectors; and two results of every block, [blocks][2][channels].
+/// The workspace: scale, shift, slope, constant [channels] each, aligned for vectors; and two
+/// results of every block, [blocks][2][channels].
 struct Scratch {
-  unsigned* counters;
   float *scale, *shift, *slope, *constant, *partial;
 
   static std::int64_t padded(std::int64_t count) { return blocks_for(count, 4) * 4; }
   static std::int64_t floats(const BatchNorm& p, const Split& split) {
-    return padded(split.tiles.tiles) + 4 * padded(p.channels) + split.blocks * 2 * p.channels;
+    return 4 * padded(p.channels) + split.blocks * 2 * p.channels;
   }
-  Scratch(const BatchNorm& p, const Split& split, void* workspace)
-      : counters(static_cast<unsigned*>(workspace)),
-        scale(static_cast<float*>(workspace) + padded(split.tiles.tiles)),
+  Scratch(const BatchNorm& p, void* workspace)
+      : scale(static_cast<float*>(workspace)),
         shift(scale + padded(p.channels)),
         slope(shift + padded(p.channels)),
         constant(slope + padded(p.channels)),
@@ -91,7 +96,8 @@ __device__ inline bool finish_block(const BatchNorm& p, const Scratch& scratch,
     store_vector(out, values[0]);
     store_vector(out + p.channels, values[1]);
   }
-  return last_to_arrive(scratch.counters + blockIdx.y, gridDim.x);
+  return arrives_last(counters.counter + blockIdx.y, gridDim.x,
+                      static_cast<unsigned*>(shared_memory()));
 }
 
 /// How the tile's last block merges blocks: a thread takes one channel and every rows-th block.
@@ -132,30 +138,51 @@ struct StoredAffine {
   }
 };
 
+/// V values of an array of channels, as one vector where `whole`.
+template <int V>
+__device__ inline void load_parameters(const float* from, bool whole, float (&to)[V]) {
+  if (whole) return load_vector(from, to);
+  for (int v = 0; v < V; ++v) to[v] = from[v];
+}
+
 /// Scale and shift from statistics: mean and inv_std, or with `variance` mean and variance.
 template <bool variance>
 struct StatisticsAffine {
   BatchNorm p;
   const float *mean, *spread;
+  bool whole;  ///< all arrays are aligned for vectors
+
+  StatisticsAffine(const BatchNorm& norm, const float* mean_, const float* spread_, int width)
+      : p(norm),
+        mean(mean_),
+        spread(spread_),
+        whole(aligned_for(width, p.gamma, p.beta, mean, spread)) {}
 
   template <int V>
-  __device__ void load(int channel, float (&a)[V], float (&b)[V]) const {
-    for (int v = 0; v < V; ++v) {
-      const int c = channel + v;
-      const float inv_std = variance ? 1.0f / sqrtf(spread[c] + p.eps) : spread[c];
-      a[v] = (p.gamma ? p.gamma[c] : 1.0f) * inv_std;
-      b[v] = fmaf(-a[v], mean[c], p.beta ? p.beta[c] : 0.0f);
+  __device__ void load(int channel, float (&a)[V], float (&b)[V], float (&centre)[V]) const {
+    load_parameters(spread + channel, whole, a);
+    load_parameters(mean + channel, whole, centre);
+    for (int v = 0; v < V && variance; ++v) a[v] = 1.0f / sqrtf(a[v] + p.eps);
+    for (int v = 0; v < V; ++v) b[v] = 0.0f;
+    if (p.gamma) {
+      float gamma[V];
+      load_parameters(p.gamma + channel, whole, gamma);
+      for (int v = 0; v < V; ++v) a[v] *= gamma[v];
     }
+    if (p.beta) load_parameters(p.beta + channel, whole, b);
+    for (int v = 0; v < V; ++v) b[v] = fmaf(-a[v], centre[v], b[v]);
+  }
+  template <int V>
+  __device__ void load(int channel, float (&a)[V], float (&b)[V]) const {
+    float centre[V];
+    load(channel, a, b, centre);
   }
 };
 
-/// Starts a reduction with its counters at zero.
+/// Starts a reduction.
 template <class Kernel, class... Args>
-void launch_reduction(const char* name, Kernel kernel, const Split& split, int width,
-                      const Scratch& scratch, Stream stream, const Args&... args) {
-  require_cuda(cudaMemsetAsync(scratch.counters, 0, split.tiles.tiles * sizeof(unsigned),
-                               static_cast<cudaStream_t>(stream)),
-               name);
+void launch_reduction(const char* name, Kernel kernel, const Split& split, int width, Stream stream,
+                      const Args&... args) {
   const LaunchShape shape{split.blocks, reduce_threads,
                           reduce_rows_bytes(2 * width, reduce_threads),
                           static_cast<unsigned>(split.tiles.tiles)};

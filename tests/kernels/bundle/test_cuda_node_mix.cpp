@@ -51,6 +51,51 @@ TEST_CASE("cuda: node mix with more tiles than blocks, and weights that terms sh
   auto rng = generator(73);
   check(NodeMixCase(rng, {300, 2, 1, 3, 6}, 3, 1));
   check(NodeMixCase(rng, {270, 1, 3, 4, 4}, 5, 2, true));
+  check(NodeMixCase(rng, {40, 1, 2, 70, 140}, 3, 2, true));
+}
+
+TEST_CASE("cuda: node mix of shuffled channels in several tiles, chunks and many parts") {
+  auto rng = generator(75);
+  for (const Images& g :
+       {Images{1, 19, 35, 4, 16}, Images{2, 9, 9, 8, 64}, Images{1, 5, 3, 40, 120},
+        Images{1, 3, 4, 5, 100}, Images{2, 4, 5, 8, 256}, Images{1, 2, 2, 1, 40}}) {
+    check(NodeMixCase(rng, g, 3, 2, false, true));
+    check<bfloat16>(NodeMixCase(rng, g, 3, 2, false, true));
+  }
+}
+
+#ifdef DRNAS_SIMT
+TEST_CASE("cuda: node mixes start one kernel a direction") {
+  auto rng = generator(76);
+  for (const int parts : {1, 4}) {
+    const NodeMixCase c(rng, {2, 5, 6, 8, 8 * parts}, 4, 2);
+    const auto started = [](const auto& place) {
+      Buffers<Device::cuda> buffers;
+      const Call call = place(buffers);
+      const std::int64_t before = simt::counts().kernels;
+      call.run(nullptr);
+      return simt::counts().kernels - before;
+    };
+    CHECK(started([&](auto& b) { return c.forward(b); }) == 1);
+    CHECK(started([&](auto& b) { return c.backward(b); }) == 1);
+    CHECK(started([&](auto& b) { return c.backward(b, false); }) == 1);
+  }
+}
+#endif
+
+TEST_CASE("cuda: node mixes replay from a graph") {
+  auto rng = generator(77);
+  const NodeMixCase c(rng, {40, 3, 2, 8, 32}, 4, 2);
+  check_replay([&](auto& of) { return c.forward(of); });
+}
+
+TEST_CASE("cuda: node mixes of more parts than a block can shuffle are refused") {
+  auto rng = generator(78);
+  const NodeMixCase c(rng, {1, 1, 1, 1, 12300}, 1, 1);
+  Buffers<Device::cuda> buffers;
+  CHECK_THROWS_WITH_AS(c.forward(buffers).run(nullptr),
+                       "node_mix: a node in 12300 parts, more than fit a block's shared memory",
+                       drnas::Error);
 }
 
 TEST_CASE("cuda: node mix of bfloat16 against float64 and the float32 twin") {
