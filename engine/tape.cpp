@@ -12,7 +12,7 @@ namespace drnas {
 Variable::Variable(Tensor value, std::string name) : state_(std::make_shared<State>()) {
   state_->shape = value.shape();
   state_->dtype = value.dtype();
-  state_->layout = value.layout();
+  state_->layout = value.layout() == Layout::apart ? Layout::nhwc : value.layout();
   state_->value = std::move(value);
   state_->name = std::move(name);
 }

@@ -48,7 +48,7 @@ class Variable {
     Tensor value, gradient, rounded;
     Shape shape;  // of the value, also when that is released
     DType dtype = DType::f32;
-    Layout layout = Layout::nhwc;
+    Layout layout = Layout::nhwc;  // of its gradient
     std::string name;
     bool leaf_gradient = false;  // the gradient's memory is the caller's
     bool written = false;        // the gradient holds a contribution

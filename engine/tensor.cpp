@@ -36,7 +36,7 @@ Tensor Tensor::zeros(Shape shape, MemoryTag tag, Device device, DType dtype) {
 }
 
 Tensor Tensor::channels(std::int64_t first, std::int64_t count) const {
-  if (first < 0 || count < 1 || first + count > shape_.c)
+  if (first < 0 || count < 1 || first + count > shape_.c || layout_ == Layout::apart)
     throw Error("tensor " + to_string(shape_) + ": no channels [" + std::to_string(first) + ", " +
                 std::to_string(first + count) + ")");
   Tensor view = *this;

@@ -61,9 +61,10 @@ struct Shape {
 };
 std::string to_string(const Shape& shape);
 
-/// Channels innermost, or channel by channel (see kernels/planes/planes.h). A shape names its
-/// extents the same way in both.
-enum class Layout { nhwc, planes };
+/// Channels innermost, or channel by channel (see kernels/planes/planes.h), or in two parts that
+/// only bundles and node mixes know (see kernels/bundle/conv_bundle.h). A shape names its extents
+/// the same way in all.
+enum class Layout { nhwc, planes, apart };
 
 /// A view of memory from an Allocator, shared by all copies and returned with the last of them.
 /// NHWC: `pixel_stride` elements from pixel to pixel, more than c for a range of channels. Planes:

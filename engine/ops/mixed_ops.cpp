@@ -196,7 +196,8 @@ kernels::NodeMixOf<T> describe(const std::string& name, const NodeMixInputs& inp
     }
     if (mix.parts() == 1 && edge.skip_theta < 0 && edge.pool_theta < 0) continue;
     if (mix.sources == kernels::NodeMix::max_sources) throw Error(name + ": too many source nodes");
-    mix.source[mix.sources++] = {state.x.value().data<T>(), edge.skip_theta, edge.pool_theta};
+    mix.source[mix.sources++] = {state.x.value().data<T>(), edge.skip_theta, edge.pool_theta,
+                                 state.shape.apart};
   }
   return mix;
 }
@@ -243,6 +244,7 @@ Bundle conv_bundle(Tape& tape, const std::string& name, const Variable& x,
                    const BundleParameters& parameters, bool training) {
   auto state = std::make_shared<BundleState>();
   state->shape = shape_of(name, x.value().shape(), parameters);
+  state->shape.apart = x.value().layout() == Layout::apart;
   state->parameters = parameters;
   state->x = x;
   state->training = training;
@@ -276,9 +278,14 @@ Variable node_mix(Tape& tape, const std::string& name, const NodeMixInputs& inpu
   for (const NodeMixEdge& edge : inputs.edges) states.push_back(edge.bundle.state_);
   const Tensor& x = states[0]->x.value();
   const DType storage = x.dtype();
-  const Variable y(Tensor(x.shape(), MemoryTag::activations, tape.device(), storage), name);
+  const bool apart =
+      inputs.for_bundles && tape.device() == Device::cuda && states[0]->shape.parts() > 1;
+  const Variable y(Tensor(x.shape(), MemoryTag::activations, tape.device(), storage,
+                          apart ? Layout::apart : Layout::nhwc),
+                   name);
   dispatch(tape.device(), storage, [&]<Device D, class T>() {
-    const kernels::NodeMixOf<T> mix = describe<T>(name, inputs, theta.value(), states);
+    kernels::NodeMixOf<T> mix = describe<T>(name, inputs, theta.value(), states);
+    mix.y_apart = apart;
     const Tensor scratch = workspace(D, kernels::node_mix_workspace<D>(mix));
     execute([&] {
       kernels::node_mix_forward<D>(mix, y.value().data<T>(), scratch.data(), compute_stream(D));

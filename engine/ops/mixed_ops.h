@@ -66,6 +66,9 @@ struct NodeMixEdge {
 };
 struct NodeMixInputs {
   std::vector<NodeMixEdge> edges;
+  /// Only bundles read the result: with partial channels on CUDA it lies apart, so that they read
+  /// contiguous memory.
+  bool for_bundles = false;
 };
 /// The node from its incoming edges; the bypassed channels pass on every edge, whichever ops it
 /// has. Throws Error where an edge and its bundle disagree about a convolution. theta: float64

@@ -24,12 +24,14 @@ struct ConvBundle {
 
   int n, h, w;
   int c;           ///< channels read, and channels of each edge's output
-  int x_channels;  ///< pixel stride of x; c divides it, x_channels/c = K parts
+  int x_channels;  ///< of x, and its pixel stride; c divides it, x_channels/c = K parts
   int edges;
   int sizes;  ///< number of kernel sizes that some edge has; none: only what needs no convolution
   int kernel[max_sizes];
   /// Bit e: edge e has this size. Bits from `edges` on mean nothing.
   std::uint8_t present[max_sizes] = {every_edge, every_edge};
+  /// x lies apart (CUDA only): the first c channels of all pixels [pixels, c], then the others.
+  bool apart = false;
 
   DRNAS_HD bool has(int size, int edge) const { return (present[size] >> edge & 1) != 0; }
   /// Where an edge stands among those that have the size: how many come before it.
@@ -46,6 +48,8 @@ struct ConvBundle {
   /// Pixel stride of z: the rows rounded up to eight; the padding holds zeros.
   DRNAS_HD int z_channels(int size) const { return (rows(size) + 7) / 8 * 8; }
   DRNAS_HD int parts() const { return x_channels / c; }
+  /// Pixel stride of the channels of x that are read.
+  DRNAS_HD int read_stride() const { return apart ? c : x_channels; }
   DRNAS_HD std::int64_t pixels() const { return std::int64_t{n} * h * w; }
   DRNAS_HD std::int64_t weight_count(int size) const {
     return std::int64_t{rows(size)} * kernel[size] * kernel[size] * c;
@@ -59,7 +63,7 @@ struct ConvBundle {
 template <class T>
 struct ConvBundleForwardOf {
   ConvBundle bundle;
-  const T* x;  ///< [n, h, w, x_channels]
+  const T* x;  ///< [n, h, w, x_channels], or apart
   const T* weight[ConvBundle::max_sizes];
   T* z[ConvBundle::max_sizes];                 ///< [n, h, w, z_channels]
   float* mean[ConvBundle::max_sizes];          ///< [rows]

@@ -29,8 +29,9 @@ struct BackwardScratch {
   }
 };
 
-/// One thread for V channels of dx: dx += 1[x > 0] sum_s du_s on the first c channels of x. After
-/// these blocks others unpack gradients of weights.
+/// One thread for V channels of dx: dx += 1[x > 0] sum_s du_s on the first c channels of x, and as
+/// many beside them as fill sectors, which are written whole. After these blocks others unpack
+/// gradients of weights.
 template <class T>
 struct Rectification {
   ConvBundle bundle;
@@ -66,13 +67,15 @@ __global__ void __launch_bounds__(bundle_threads)
   if (item >= k.items) return;
   const unsigned pixel = item / static_cast<unsigned>(k.groups);
   const int at = static_cast<int>(item - pixel * k.groups) * V;
-  const Channels<V> u = load_rectified<V>(b, k.x, pixel, at);
-  const std::int64_t from = std::int64_t{pixel} * k.c_pad + at;
-  Channels<V> sum = load_channels<V>(k.du[0] + from);
-  if (b.sizes > 1) sum += load_channels<V>(k.du[1] + from);
   T* where = k.dx + std::int64_t{pixel} * b.x_channels + at;
   Channels<V> dx = load_channels<V>(where);
-  for (int i = 0; i < V; ++i) dx.v[i] += u.v[i] > 0.0f ? sum.v[i] : 0.0f;
+  if (at < b.c) {
+    const Channels<V> u = load_rectified<V>(b, k.x, pixel, at);
+    const std::int64_t from = std::int64_t{pixel} * k.c_pad + at;
+    Channels<V> sum = load_channels<V>(k.du[0] + from);
+    if (b.sizes > 1) sum += load_channels<V>(k.du[1] + from);
+    for (int i = 0; i < V; ++i) dx.v[i] += u.v[i] > 0.0f ? sum.v[i] : 0.0f;
+  }
   store_channels(where, dx);
 }
 
@@ -158,7 +161,8 @@ void finish(const ConvBundleBackwardOf<T>& p, const PaddedBundle<T>& padded,
   Rectification<T> k{b, p.x, {}, p.dx, 0, 1, padded.c_pad};
   std::copy_n(scratch.du, b.sizes, k.du);
   dispatch_channels<widest<T>>(b.c, [&]<int V>() {
-    k.groups = b.c / V;
+    const std::int64_t whole = round_up(b.c * static_cast<int>(sizeof(T)), 32) / sizeof(T);
+    k.groups = static_cast<int>(whole) <= b.x_channels ? static_cast<int>(whole) / V : b.c / V;
     if (p.dx) k.items = static_cast<unsigned>(b.pixels() * k.groups);
     launch("conv_bundle_rectify_gradient", rectify_gradient_kernel<T, V>,
            {blocks_for(k.items, bundle_threads) + unpacking.blocks(), bundle_threads}, stream, k,

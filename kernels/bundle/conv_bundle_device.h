@@ -11,6 +11,7 @@
 
 #include "kernels/bundle/conv_bundle.h"
 #include "kernels/core/cuda_vector.h"
+#include "kernels/core/launch.h"
 #include "kernels/layers/conv2d.h"
 
 /// Before loops over edges that would take too many registers if they were unrolled further.
@@ -141,7 +142,7 @@ __device__ inline Channels<V> load_rectified(const ConvBundle& b, const T* x, st
                                              int at) {
   Channels<V> u = {};
   if (at >= b.c) return u;
-  u = load_channels<V>(x + pixel * b.x_channels + at);
+  u = load_channels<V>(x + pixel * b.read_stride() + at);
   for (int i = 0; i < V; ++i) u.v[i] = u.v[i] > 0.0f ? u.v[i] : 0.0f;
   return u;
 }

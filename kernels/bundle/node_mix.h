@@ -29,8 +29,11 @@ struct NodeMixTermOf {
 };
 template <class T>
 struct NodeMixSourceOf {
-  const T* x;  ///< [n, h, w, channels], dense
+  const T* x;  ///< [n, h, w, channels], dense, or apart
   int skip_theta, pool_theta;
+  /// CUDA only: the c mixed channels of all pixels lie together, then the others [pixels,
+  /// channels - c].
+  bool apart = false;
 };
 template <class T>
 struct NodeMixOf {
@@ -44,6 +47,7 @@ struct NodeMixOf {
   NodeMixTermOf<T> term[max_terms];
   NodeMixSourceOf<T> source[max_sources];
   const double* theta;
+  bool y_apart = false;  ///< y is written apart, as a source may be; dy never is
 
   DRNAS_HD int parts() const { return channels / c; }
 };
@@ -53,7 +57,7 @@ using NodeMix = NodeMixOf<float>;
 
 template <Device D>
 std::size_t node_mix_workspace(const NodeMix& p);
-/// y [n, h, w, channels] overwritten.
+/// y [n, h, w, channels] overwritten. On CUDA y and dy are aligned to 16 bytes.
 template <Device D>
 void node_mix_forward(const NodeMix& p, float* y, void* workspace, Stream);
 /// The same on bfloat16 activations: CUDA only.

@@ -21,10 +21,10 @@ struct Memory {
   static constexpr int shared_sums_floats = 4 * threads;
 
   float* scratch;      ///< planes of dy with the tile's border, later sums of threads
-  double* sums;        ///< [terms + 1, k], then of the sources [2, sources]
+  double* sums;        ///< [terms + 1, sum_pitch], then of the sources [2, sources]
   float* mean;         ///< [terms, k]
   float* shared_sums;  ///< see add_rows; later the mixing weights' gradient
-  float* warp_sums;    ///< [2, sources, warps]
+  float* warp_sums;    ///< [warps, 2, sources]
   unsigned* last;      ///< see arrives_last
 
   template <class T>
@@ -41,9 +41,10 @@ struct Memory {
               planes = planes_floats(V, t.halo_pixels(), t.chunk / V, false);
     return sums > planes ? sums : planes;
   }
+  /// An even number, for vectors after them.
   template <class T>
   DRNAS_HD static int sum_count(const NodeMixOf<T>& p, const Tiling& t) {
-    return (p.terms + 1) * t.chunk + 2 * p.sources;
+    return ((p.terms + 1) * t.sum_pitch() + 2 * p.sources + 1) / 2 * 2;
   }
   template <class T>
   static std::size_t bytes(const NodeMixOf<T>& p, const Tiling& t) {
@@ -151,18 +152,19 @@ __device__ void reduce_sources(const NodeMixOf<T>& p, const Share& share, const 
   for (int s = 0; s < p.sources; ++s) {
     const bool read = p.source[s].skip_theta >= 0 || p.source[s].pool_theta >= 0;
     float skip = 0.0f, pool = 0.0f;
+    const PartView<const T> from = source_view(p, s, 0);
     DRNAS_MIX_UNROLL
     for (int q = 0; q < Held<V>::pixels; ++q) {
       if (own.pixel[q] < 0 || !read) continue;
-      const auto x = load<V>(p.source[s].x + offset_of(own.pixel[q], p.channels) + channel);
+      const auto x = load<V>(from.base + offset_of(own.pixel[q], from.stride) + channel);
       skip += dot(own.dy[q], x);
       pool += dot(own.spread[q], x);
     }
     skip = add_up_warp(skip);
     pool = add_up_warp(pool);
     if (threadIdx.x % warp_lanes != 0) continue;
-    warp_sums[s * warps + warp] = skip;
-    warp_sums[(p.sources + s) * warps + warp] = pool;
+    warp_sums[2 * p.sources * warp + s] = skip;
+    warp_sums[2 * p.sources * warp + p.sources + s] = pool;
   }
 }
 
@@ -171,7 +173,7 @@ __device__ inline void add_sources(int sources, const float* warp_sums, double* 
   const int i = threadIdx.x;
   if (i >= 2 * sources) return;
   double sum = 0.0;
-  for (int warp = 0; warp < warps; ++warp) sum += warp_sums[i * warps + warp];
+  for (int warp = 0; warp < warps; ++warp) sum += warp_sums[2 * sources * warp + i];
   total[i] += sum;
 }
 
@@ -224,9 +226,9 @@ struct ThreadSums {
 };
 
 /// Adds slots up, some of them a thread in float32, then all in float64; adds the results to
-/// total [terms, chunk]. Every thread of the block takes part, and waits until all sums are there.
+/// total [terms, row]. Every thread of the block takes part, and waits until all sums are there.
 template <int V>
-__device__ void add_rows(const ThreadSums<V>& rows, const Share& share, int terms, int chunk,
+__device__ void add_rows(const ThreadSums<V>& rows, const Share& share, int terms, int row,
                          float* shared_sums, double* total) {
   const int sums = terms * share.count, shares = min_of(threads / sums, max_shares),
             pitch = (sums + 31) / 32 * 32 + rows.width, i = threadIdx.x;
@@ -245,8 +247,7 @@ __device__ void add_rows(const ThreadSums<V>& rows, const Share& share, int term
   for (int k = 0; k < shares; ++k) sum += shared_sums[k * pitch + i];
   constexpr int piece = ThreadSums<V>::piece, pieces = ThreadSums<V>::pieces;
   const int plane = i / rows.width, column = i - plane * rows.width;
-  total[plane / pieces * chunk + column / piece * V + plane % pieces * piece + column % piece] +=
-      sum;
+  total[plane / pieces * row + column / piece * V + plane % pieces * piece + column % piece] += sum;
 }
 
 /// All sums of one tile.
@@ -264,14 +265,14 @@ __device__ void reduce_tile(const NodeMixBackwardOf<T>& b, const Tiling& tiling,
   if (b.dtheta) reduce_sources(p, share, own, memory.warp_sums);
   __syncthreads();
   if (b.dtheta)
-    add_sources(p.sources, memory.warp_sums, memory.sums + (p.terms + 1) * tiling.chunk);
+    add_sources(p.sources, memory.warp_sums, memory.sums + (p.terms + 1) * tiling.sum_pitch());
   const ThreadSums<V> sums(share, memory.scratch);
   for (int first = 0; first <= p.terms; first += batch<V>) {
     const int terms = min_of(batch<V>, p.terms + 1 - first);
     for (int k = 0; k < terms && !share.idle(); ++k)
       sums.store(share, k, sum_term(p, share, own, memory.mean, first + k));
-    add_rows(sums, share, terms, tiling.chunk, memory.shared_sums,
-             memory.sums + first * tiling.chunk);
+    add_rows(sums, share, terms, tiling.sum_pitch(), memory.shared_sums,
+             memory.sums + first * tiling.sum_pitch());
   }
 }
 

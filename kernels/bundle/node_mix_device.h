@@ -99,6 +99,8 @@ struct Tiling : TileGrid {
   int border;          ///< pixels around a tile that it needs: 1 where an average pool takes part
 
   DRNAS_HD int halo_pixels() const { return (rows + 2 * border) * (columns + 2 * border); }
+  /// Doubles from row to row of sums [terms, chunk]: odd, so that a column uses all banks.
+  DRNAS_HD int sum_pitch() const { return chunk | 1; }
 };
 
 /// How many chunks of at most max_chunk channels there are.
@@ -272,6 +274,24 @@ struct ShuffledVector {
     return values;
   }
 };
+
+/// Where a node's values of `part` lie, and how far pixels are from each other.
+template <class T>
+struct PartView {
+  T* base;
+  int stride;
+
+  __device__ PartView(T* node, std::int64_t pixels, int c, int channels, bool apart, int part)
+      : base(node + part * c), stride(channels) {
+    if (!apart) return;
+    stride = part == 0 ? c : channels - c;
+    if (part > 0) base = node + pixels * c + (part - 1) * c;
+  }
+};
+template <class T>
+__device__ inline PartView<const T> source_view(const NodeMixOf<T>& p, int s, int part) {
+  return {p.source[s].x, std::int64_t{p.n} * p.h * p.w, p.c, p.channels, p.source[s].apart, part};
+}
 
 /// Values of T that a thread takes of shuffled channels at a time.
 template <class T, int V, int K>

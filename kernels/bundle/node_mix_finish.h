@@ -17,7 +17,7 @@ inline constexpr int group_rows = 16, max_groups = 16, max_blocks = 2048;
 using Counters = ArrivalCounters<4096>;
 
 /// Sums of blocks in float64. A row is what a block leaves, or a group of them: of its channels the
-/// sums of dy (z - mean) of each term, then of dy [terms + 1, chunk]; sums of dy x, then of
+/// sums of dy (z - mean) of each term, then of dy [terms + 1, sum_pitch]; sums of dy x, then of
 /// P^T(dy) x [2, sources].
 struct Partials {
   double* row;    ///< [chunks, rows, pitch]
@@ -30,7 +30,7 @@ struct Partials {
       : row(static_cast<double*>(memory)),
         rows(static_cast<int>(row_count(t))),
         groups(divide_up(rows, group_rows)),
-        pitch((p.terms + 1) * t.chunk + 2 * p.sources) {
+        pitch((p.terms + 1) * t.sum_pitch() + 2 * p.sources) {
     group = row + std::int64_t{t.chunks} * rows * pitch;
     total = group + std::int64_t{t.chunks} * groups * pitch;
     if (counter_count(t.chunks) > Counters::size)
@@ -49,8 +49,9 @@ struct Partials {
       for (const bool pools : {false, true}) {
         const Tiling t = make_tiling(p, v, pools, 0);
         const std::int64_t rows = row_count(t) + blocks_for(row_count(t), group_rows);
-        doubles = std::max(doubles, t.chunks * (rows * ((p.terms + 1) * t.chunk + 2 * p.sources) +
-                                                p.terms + 2 * p.sources));
+        doubles =
+            std::max(doubles, t.chunks * (rows * ((p.terms + 1) * t.sum_pitch() + 2 * p.sources) +
+                                          p.terms + 2 * p.sources));
       }
     return sizeof(double) * static_cast<std::size_t>(doubles);
   }
@@ -97,22 +98,22 @@ __device__ inline bool gather_sums(const Partials& out, Counters& counters, doub
   return true;
 }
 
-/// Coefficients of a chunk's channels, from sums [terms + 1, chunk]; leaves S_t in their place.
+/// Coefficients of a chunk's channels, from sums [terms + 1, sum_pitch]; leaves S_t in their place.
 template <class T>
-__device__ void finish_terms(const NodeMixBackwardOf<T>& b, const Share& share, int chunk,
+__device__ void finish_terms(const NodeMixBackwardOf<T>& b, const Share& share, int pitch,
                              double* sums) {
   const NodeMixOf<T>& p = b.mix;
   for (int i = threadIdx.x; i < p.terms * share.count; i += threads) {
     const int t = i / share.count, at = i - t * share.count, ch = share.first + at;
     const NodeMixTermOf<T>& term = p.term[t];
     const double theta = p.theta[term.theta], inv = term.inv_std[ch],
-                 s = sums[t * chunk + at] * inv, of_dy = sums[p.terms * chunk + at],
+                 s = sums[t * pitch + at] * inv, of_dy = sums[p.terms * pitch + at],
                  m = static_cast<double>(p.n) * p.h * p.w, slope = -theta * inv * inv * s / m;
     float *a = b.coefficients[t], *bz = a + p.c, *constant = bz + p.c;
     a[ch] = static_cast<float>(theta * inv);
     bz[ch] = static_cast<float>(slope);
     constant[ch] = static_cast<float>(-theta * inv * of_dy / m - slope * term.mean[ch]);
-    sums[t * chunk + at] = s;
+    sums[t * pitch + at] = s;
   }
 }
 
@@ -142,8 +143,8 @@ __device__ void add_to_weights(const NodeMixBackwardOf<T>& b, const double* tota
   b.dtheta[index[i]] += sum;
 }
 
-/// What is left to do when a block's sums [terms + 1, chunk], [2, sources] are complete. `value`,
-/// `index`: shared memory, of other use before.
+/// What is left to do when a block's sums [terms + 1, sum_pitch], [2, sources] are complete.
+/// `value`, `index`: shared memory, of other use before.
 template <class T>
 __device__ void finish_sums(const NodeMixBackwardOf<T>& b, const Tiling& tiling,
                             const Partials& out, Counters& counters, const Share& share,
@@ -151,16 +152,16 @@ __device__ void finish_sums(const NodeMixBackwardOf<T>& b, const Tiling& tiling,
   const NodeMixOf<T>& p = b.mix;
   __syncthreads();
   if (!gather_sums(out, counters, sums, last)) return;
-  finish_terms(b, share, tiling.chunk, sums);
+  finish_terms(b, share, tiling.sum_pitch(), sums);
   if (!b.dtheta) return;
   __syncthreads();
   const int count = p.terms + 2 * p.sources, i = threadIdx.x;
   if (i < count) {
     double sum = 0.0;
     if (i < p.terms)
-      for (int ch = 0; ch < share.count; ++ch) sum += sums[i * tiling.chunk + ch];
+      for (int ch = 0; ch < share.count; ++ch) sum += sums[i * tiling.sum_pitch() + ch];
     else
-      sum = sums[(p.terms + 1) * tiling.chunk + i - p.terms];
+      sum = sums[(p.terms + 1) * tiling.sum_pitch() + i - p.terms];
     out.total[blockIdx.y * count + i] = sum;
   }
   if (!arrives_last(counters.counter, tiling.chunks, last)) return;

@@ -195,11 +195,11 @@ struct SourceReader {
   const Tile& tile;
   const Memory& memory;
   const ChannelPlanes<V> sums, pooled;  ///< of this part
-  int channel, group;                   ///< of x, of the part
-  bool mixed;                           ///< the first part
+  int part, channel, group;             ///< of x, of the part, of the chunk
 
   /// (row, column) counts from the border's first pixel.
   __device__ void operator()(int i, int row, int column) const {
+    const bool mixed = part == 0;
     row -= tiling.border;
     column -= tiling.border;
     const int y = tile.row + row, x = tile.column + column;
@@ -207,12 +207,13 @@ struct SourceReader {
     const bool own = row >= 0 && row < tile.rows && column >= 0 && column < tile.columns;
     if (!own && !mixed) return;
     Floats<V> sum, pool;
-    const std::int64_t offset = offset_of(tile.first_pixel + y * p.w + x, p.channels) + channel;
+    const int pixel = tile.first_pixel + y * p.w + x;
     for (int s = 0; s < p.sources && inside; ++s) {
       const bool adds = own && (!mixed || p.source[s].skip_theta >= 0),
                  pools = mixed && p.source[s].pool_theta >= 0;
       if (!adds && !pools) continue;
-      const Floats<V> values = load<V>(p.source[s].x + offset);
+      const PartView<const T> from = source_view(p, s, part);
+      const Floats<V> values = load<V>(from.base + offset_of(pixel, from.stride) + channel);
       if (adds) add_weighted(sum, mixed ? memory.skip[s] : 1.0f, values);
       if (pools) add_weighted(pool, memory.pool[s], values);
     }
@@ -244,16 +245,19 @@ __device__ void mix_tile(const NodeMixOf<T>& p, const Tiling& tiling, const Tile
 
 /// y of the tile's pixels and the block's channels from all parts in shared memory:
 /// y[channel K + part].
-template <int V, int K, class T>
+template <int V, int K, bool apart, class T>
 __device__ void shuffle_tile(const NodeMixOf<T>& p, const Tile& tile, const Share& share,
                              const Memory& memory, const ChannelPlanes<V>& sums, T* y) {
-  constexpr int width = shuffled_values<T, V, K>;
+  // Where y lies apart, no vector may cross the mixed channels' end.
+  constexpr int width = min_of(shuffled_values<T, V, K>, apart ? V : 8);
   const int parts = K > 0 ? K : p.parts();
   each_vector<threads>(share.count * parts / width, tile.rows, tile.columns, [&](int vector) {
-    return [&, places = ShuffledVector<width, K>(vector, parts),
-            to = y + share.first * parts + vector * width](int i, int row, int column) {
+    const int channel = share.first * parts + vector * width, part = channel < p.c ? 0 : 1;
+    const PartView<T> view(y, std::int64_t{p.n} * p.h * p.w, p.c, p.channels, apart, part);
+    return [&, places = ShuffledVector<width, K>(vector, parts), view,
+            to = view.base + channel - part * p.c](int i, int row, int column) {
       const int pixel = tile.first_pixel + (tile.row + row) * p.w + tile.column + column;
-      store<width>(to + offset_of(pixel, p.channels), places.load(sums, memory.part, i));
+      store<width>(to + offset_of(pixel, view.stride), places.load(sums, memory.part, i));
     };
   });
 }
@@ -277,13 +281,17 @@ __global__ __launch_bounds__(threads, 3) void forward_shuffled_kernel(NodeMixOf<
         const ChannelPlanes<V> of_part(memory.sums + part * memory.part, tiling.pixels(),
                                        share.groups);
         return SourceReader<V, T>{
-            p,     tiling,   tile, memory, of_part, pooled, part * p.c + share.first + group * V,
-            group, part == 0};
+            p, tiling, tile, memory, of_part, pooled, part, share.first + group * V, group};
       });
   __syncthreads();
   mix_tile(p, tiling, tile, share, memory, sums, pooled);
   __syncthreads();
-  dispatch_parts(p.parts(), [&]<int K>() { shuffle_tile<V, K>(p, tile, share, memory, sums, y); });
+  dispatch_parts(p.parts(), [&]<int K>() {
+    if (p.y_apart)
+      shuffle_tile<V, K, true>(p, tile, share, memory, sums, y);
+    else
+      shuffle_tile<V, K, false>(p, tile, share, memory, sums, y);
+  });
 }
 
 template <class T>

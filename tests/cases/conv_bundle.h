@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "kernels/bundle/conv_bundle.h"
-#include "tests/cases/buffers.h"
+#include "tests/cases/shapes.h"
 
 namespace drnas::test {
 
@@ -101,7 +101,7 @@ struct ConvBundleCase {
   Call forward(Buffers<D>& b, Mode mode = Mode::training) const {
     kernels::ConvBundleForwardOf<T> f{};
     f.bundle = bundle;
-    f.x = b.template input<T>(x);
+    f.x = b.template input<T>(placed_x());
     for (int s = 0; s < bundle.sizes; ++s) {
       const std::string of = std::to_string(s) + " ";
       f.weight[s] = b.template input<T>(weight[s]);
@@ -124,7 +124,7 @@ struct ConvBundleCase {
   Call backward(Buffers<D>& b, const Wanted& wanted = {}) const {
     kernels::ConvBundleBackwardOf<T> k{};
     k.bundle = bundle;
-    k.x = b.template input<T>(x);
+    k.x = b.template input<T>(placed_x());
     if (wanted.dx) k.dx = b.template output<T>("dx", static_cast<std::int64_t>(x.size()));
     for (int s = 0; s < bundle.sizes; ++s) {
       k.weight[s] = b.template input<T>(weight[s]);
@@ -146,6 +146,7 @@ struct ConvBundleCase {
   }
 
  private:
+  Doubles placed_x() const { return bundle.apart ? laid_apart(x, bundle.c, bundle.x_channels) : x; }
   /// Of x the first 1/K of the channels are read.
   template <class T>
   Call partly_read(Call call) const {

@@ -35,6 +35,7 @@ struct NodeMixCase : Mix {
   std::vector<View> views;
   Doubles dy;
   bool one_source = false;  ///< all sources are the first one
+  bool apart = false;       ///< sources lie apart, and so does y
 
   NodeMixCase(Rng& rng, const Images& images, int term_count, int source_count, bool shared = false,
               bool narrow = false)
@@ -119,9 +120,13 @@ struct NodeMixCase : Mix {
                            b.input(term.inv_std), term.theta};
     }
     for (const MixSource& source : sources) {
-      const T* x = one_source && p.sources ? p.source[0].x : b.template input<T>(source.x);
-      p.source[p.sources++] = {x, source.skip_theta, source.pool_theta};
+      const T* x =
+          one_source && p.sources
+              ? p.source[0].x
+              : b.template input<T>(apart ? laid_apart(source.x, g.c, g.channels) : source.x);
+      p.source[p.sources++] = {x, source.skip_theta, source.pool_theta, apart};
     }
+    p.y_apart = apart;
     p.theta = b.template input<double>(theta);
     return p;
   }

@@ -53,6 +53,18 @@ inline Doubles offset_normals(Rng& rng, std::int64_t count, double scale = 1.0) 
   return rounded(values);
 }
 
+/// Pixels of `channels` values as two arrays, one after the other: the first c of all pixels, then
+/// the rest.
+inline Doubles laid_apart(const Doubles& x, int c, int channels) {
+  const auto pixels = static_cast<std::int64_t>(x.size()) / channels;
+  Doubles out(x.size());
+  for (std::int64_t i = 0; i < pixels * channels; ++i) {
+    const std::int64_t pixel = i / channels, ch = i % channels;
+    out[ch < c ? pixel * c + ch : pixels * c + pixel * (channels - c) + ch - c] = x[i];
+  }
+  return out;
+}
+
 /// Images [n, h, w, channels] whose first c channels are mixed.
 struct Images {
   int n, h, w, c, channels;

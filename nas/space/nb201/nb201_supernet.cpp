@@ -202,7 +202,7 @@ Variable Nb201Supernet::run_block(Tape& tape, const ResidualBlock& block, const 
 }
 
 Variable Nb201Supernet::run_cell(Tape& tape, const Cell& cell, const Variable& x,
-                                 const Variable& theta, bool training) const {
+                                 const Variable& theta, bool training, bool before_cell) const {
   std::array<Bundle, nodes - 1> bundles;
   Variable node = x;
   for (int j = 1; j < nodes; ++j) {
@@ -210,6 +210,7 @@ Variable Nb201Supernet::run_cell(Tape& tape, const Cell& cell, const Variable& x
         conv_bundle(tape, cell.name + ".node" + std::to_string(j - 1) + ".convolutions", node,
                     cell.bundles[j - 1].parameters, training);
     NodeMixInputs inputs;
+    inputs.for_bundles = j < nodes - 1 || before_cell;
     for (int i = 0; i < j; ++i) {
       const int edge = edge_index(j, i);
       const auto index = [&](int op) { return kept(edge, op) ? edge * ops + op : -1; };
@@ -236,7 +237,8 @@ Variable Nb201Supernet::forward(Tape& tape, const Variable& images, const Variab
   for (std::size_t i = 0; i < cells_.size(); ++i) {
     const std::size_t per_section = static_cast<std::size_t>(options_.cells);
     if (i && i % per_section == 0) x = run_block(tape, blocks_[i / per_section - 1], x, training);
-    x = run_cell(tape, cells_[i], x, theta, training);
+    const bool before_cell = (i + 1) % per_section != 0;
+    x = run_cell(tape, cells_[i], x, theta, training, before_cell);
   }
   x = run_norm(tape, "lastact", head_norm_, x, training, true);
   x = global_average(tape, "pool", x);

@@ -83,7 +83,7 @@ class Nb201Supernet final : public Supernet {
   Variable run_relu_conv_norm(Tape& tape, const std::string& name, const ReluConvNorm& op,
                               const Variable& x, bool training) const;
   Variable run_cell(Tape& tape, const Cell& cell, const Variable& x, const Variable& theta,
-                    bool training) const;
+                    bool training, bool before_cell) const;
   Variable run_block(Tape& tape, const ResidualBlock& block, const Variable& x,
                      bool training) const;
 

@@ -113,6 +113,20 @@ TEST_CASE("cuda: conv bundles of edges without some sizes, and of none at all") 
     check(b);
 }
 
+TEST_CASE_TEMPLATE("cuda: conv bundles of a node whose parts lie apart", T, float, bfloat16) {
+  auto rng = generator(78);
+  for (const ConvBundle& b : shuffled_bundles) {
+    ConvBundleCase c(rng, b);
+    const Results z = OnDeviceOnce{}([&](auto&of) { return c.forward<T>(of); }),
+                  got = OnDeviceOnce{}([&](auto&of) { return c.backward<T>(of); });
+    c.bundle.apart = true;
+    capture_and(b, [&] {
+      CHECK(same_bits(OnDevice{}([&](auto& of) { return c.forward<T>(of); }), z));
+      CHECK(same_bits(OnDevice{}([&](auto& of) { return c.backward<T>(of); }), got));
+    });
+  }
+}
+
 TEST_CASE("cuda: conv bundles replay from a graph") {
   auto rng = generator(74);
   for (const ConvBundle& b : {large_bundles[0], make_bundle(2, 5, 3, 6, 2, 2, {1, 3}),

@@ -64,6 +64,22 @@ TEST_CASE("cuda: node mix of shuffled channels in several tiles, chunks and many
   }
 }
 
+TEST_CASE_TEMPLATE("cuda: node mix of nodes whose parts lie apart", T, float, bfloat16) {
+  auto rng = generator(79);
+  for (const int parts : {2, 3, 4, 8})
+    for (const int channels : {1, 2, 4, 6, 8, 40}) {
+      NodeMixCase c(rng, {2, 3, 5, channels, channels * parts}, 3, 2, false, true);
+      const Results y = OnDeviceOnce{}([&](auto&b) { return c.forward<T>(b); }),
+                    got = OnDeviceOnce{}([&](auto&b) { return c.backward<T>(b); });
+      c.apart = true;
+      CAPTURE(parts);
+      CAPTURE(channels);
+      CHECK(OnDevice{}([&](auto& b) { return c.forward<T>(b); }).at("y") ==
+            laid_apart(y.at("y"), channels, c.g.channels));
+      CHECK(OnDevice{}([&](auto& b) { return c.backward<T>(b); }) == got);
+    }
+}
+
 #ifdef DRNAS_SIMT
 TEST_CASE("cuda: node mixes start one kernel a direction") {
   auto rng = generator(76);
