@@ -23,11 +23,14 @@ void Order::begin_launch() {
   if (now_ > std::numeric_limits<Stamp>::max() / 2) throw std::runtime_error("too many events");
   launch_ = ++now_;
   blocks_.clear();
+  releasing_.clear();
+  acquired_.clear();
   launch_lines_.clear();
 }
 
 void Order::begin_block() {
   blocks_.emplace_back().start = ++now_;
+  acquired_.clear();
   block_barrier_ = {now_, now_, none};
   std::fill(std::begin(warp_barriers_), std::end(warp_barriers_), block_barrier_);
 }
@@ -141,20 +144,39 @@ bool Order::acquires(const Event& atomic, const Moment& later, int without) cons
   return false;
 }
 
+const std::vector<std::size_t>& Order::releasing(const Block& from, const Moment& earlier,
+                                                 int without) {
+  // Atomics count from their own stamp on, other accesses from the next event.
+  const auto after = std::find_if(from.events.begin(), from.events.end(), [&](const Event& e) {
+    return earlier.is_atomic ? e.stamp >= earlier.stamp : e.stamp > earlier.stamp;
+  });
+  const std::ptrdiff_t before = after - from.events.begin();
+  const auto [found, is_new] = releasing_.try_emplace(
+      {from.start, before, earlier.thread, without, earlier.is_atomic ? earlier.address : nullptr});
+  if (!is_new) return found->second;
+  for (auto e = after; e != from.events.end(); ++e)
+    if (e->kind == Event::atomic && releases(from, earlier, *e, without))
+      found->second.push_back(static_cast<std::size_t>(e - from.events.begin()));
+  return found->second;
+}
+
+bool Order::acquired(const void* address, const Moment& later, int without) {
+  const std::vector<Event>& events = blocks_.back().events;
+  const auto [found, is_new] = acquired_.try_emplace(
+      {events.size(), address, later.thread, without, later.address == address}, false);
+  if (is_new)
+    found->second = std::any_of(events.begin(), events.end(), [&](const Event& e) {
+      return e.kind == Event::atomic && e.address == address && acquires(e, later, without);
+    });
+  return found->second;
+}
+
 bool Order::released_and_acquired(const Block& from, const Moment& earlier, const Moment& later,
-                                  int without) const {
-  for (const Event& release : from.events) {
-    // What comes after an event has its stamp too, and so has the access of an atomic itself.
-    const bool came_before =
-        earlier.is_atomic ? release.stamp >= earlier.stamp : release.stamp > earlier.stamp;
-    if (release.kind != Event::atomic || !came_before) continue;
-    if (!releases(from, earlier, release, without)) continue;
-    for (const Event& acquire : blocks_.back().events)
-      if (acquire.kind == Event::atomic && acquire.address == release.address &&
-          acquires(acquire, later, without))
-        return true;
-  }
-  return false;
+                                  int without) {
+  const std::vector<std::size_t>& places = releasing(from, earlier, without);
+  return std::any_of(places.begin(), places.end(), [&](std::size_t place) {
+    return acquired(from.events[place].address, later, without);
+  });
 }
 
 }  // namespace simt::check

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "watch.h"
@@ -97,10 +98,13 @@ class Order {
   bool ordered_between(const Moment& earlier, const Moment& later);
   /// The same as if nothing stood on line `without`.
   bool released_and_acquired(const Block& from, const Moment& earlier, const Moment& later,
-                             int without) const;
+                             int without);
+  bool acquired(const void* address, const Moment& later, int without);
   /// Is what `earlier` did visible to who sees the atomic?
   static bool releases(const Block& from, const Moment& earlier, const Event& atomic, int without);
   bool acquires(const Event& atomic, const Moment& later, int without) const;
+  /// The atomics of a block, as places among its events, that release what `earlier` did.
+  const std::vector<std::size_t>& releasing(const Block& from, const Moment& earlier, int without);
   static bool between(const std::vector<Event>& events, Event::Kind kind, int thread, Stamp after,
                       Stamp before, int without);
 
@@ -108,6 +112,11 @@ class Order {
   Last block_barrier_;
   Last warp_barriers_[warps];
   std::vector<Block> blocks_;
+  // Of this launch, since each is asked for many times: by block, events before the access, its
+  // thread, and line; by the block's events so far, address, thread and line.
+  std::map<std::tuple<Stamp, std::ptrdiff_t, int, int, const void*>, std::vector<std::size_t>>
+      releasing_;
+  std::map<std::tuple<std::size_t, const void*, int, int, bool>, bool> acquired_;
   std::vector<int> launch_lines_;
   std::vector<bool> seen_, needed_;  // by line
 };
