@@ -287,8 +287,8 @@ __global__ __launch_bounds__(threads, 2) void reduce_kernel(NodeMixBackwardOf<T>
   for (int i = threadIdx.x; i < out.pitch; i += threads) memory.sums[i] = 0.0;
   for (int i = threadIdx.x; i < p.terms * share.count; i += threads)
     memory.mean[i] = p.term[i / share.count].mean[share.first + i % share.count];
-  __syncthreads();
-  // What one tile leaves in shared memory is read before its last barrier.
+  // All of this is read after a barrier of the first tile. What one tile leaves in shared memory is
+  // read before its last barrier.
   for (int tile = blockIdx.x; tile < tiling.tiles; tile += gridDim.x)
     reduce_tile(b, tiling, Tile(tiling, p.h, p.w, tile), share, memory);
   finish_sums(b, tiling, out, counters, share, memory.sums,

@@ -89,7 +89,6 @@ __device__ inline bool gather_sums(const Partials& out, Counters& counters, doub
     __syncthreads();
     return true;
   }
-  __syncthreads();
   double* groups = out.group + std::int64_t{chunk} * out.groups * out.pitch;
   write(groups + group * out.pitch);
   if (!arrives_last(of_groups + out.groups, out.groups, last)) return false;
