@@ -179,11 +179,17 @@ ordered_json measure(const Options& o) {
   const auto card =
       std::find_if(cards.begin(), cards.end(), [&](const auto& c) { return c.name == o.card; });
   const std::string precision = bench::precision_name(o, Device::cuda);
-  ordered_json report{{"what", model_text},         {"space", o.space},
-                      {"channels", o.channels},     {"cells", o.cells},
-                      {"batch_size", o.batch_size}, {"counted_at", o.sample},
-                      {"image_size", o.pixels()},   {"partial_channels", o.partial_channels},
-                      {"precision", precision},     {"card", o.card}};
+  ordered_json report{{"what", model_text},
+                      {"command", o.command},
+                      {"space", o.space},
+                      {"channels", o.channels},
+                      {"cells", o.cells},
+                      {"batch_size", o.batch_size},
+                      {"counted_at", o.sample},
+                      {"image_size", o.pixels()},
+                      {"partial_channels", o.partial_channels},
+                      {"precision", precision},
+                      {"card", o.card}};
   for (const auto& [step, counts] : count_all(o))
     report["steps"][step] = step_json(counts, *card, precision);
   return report;
