@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "bench/bench_device.h"
+#include "bench/parse_or_exit.h"
 
 namespace {
 
@@ -22,13 +23,7 @@ Options parse(int argc, char** argv) {
   CLI::App app("Measures the card, then every kernel family on it", "bench_device");
   app.add_option("--batch-size", o.batch_size)->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--json", o.json, "write all figures to this file");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp& help) {
-    std::exit(app.exit(help));
-  } catch (const CLI::ParseError& failure) {
-    throw Error(failure.what());
-  }
+  bench::parse_or_exit(app, argc, argv);
   return o;
 }
 

@@ -20,6 +20,7 @@
 #include <span>
 
 #include "bench/bench_report.h"
+#include "bench/parse_or_exit.h"
 #include "data/decode_image.h"
 
 namespace {
@@ -40,13 +41,7 @@ Options parse(int argc, char** argv) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--json", o.json, "write all figures to this file");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp& help) {
-    std::exit(app.exit(help));
-  } catch (const CLI::ParseError& failure) {
-    throw Error(failure.what());
-  }
+  bench::parse_or_exit(app, argc, argv);
   return o;
 }
 

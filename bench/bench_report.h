@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bench/machine.h"
+#include "bench/parse_or_exit.h"
 #include "data/device_batch.h"
 #include "engine/files.h"
 #include "engine/gpu.h"
@@ -84,13 +85,7 @@ void add_common_options(CLI::App& app, Options& o) {
 /// are what they stand for.
 template <class Options>
 void parse_options(CLI::App& app, int argc, char** argv, Options& o) {
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp& help) {
-    std::exit(app.exit(help));
-  } catch (const CLI::ParseError& failure) {
-    throw Error(failure.what());
-  }
+  parse_or_exit(app, argc, argv);
   if (o.threads <= 0) o.threads = omp_get_max_threads();
   std::string note;
   o.device = choose_device(o.device_name, note);

@@ -12,6 +12,7 @@
 
 #include "bench/bench_report.h"
 #include "bench/gpu_model.h"
+#include "bench/parse_or_exit.h"
 #include "bench/step_setup.h"
 #include "nas/step/supernet_trainer.h"
 
@@ -50,13 +51,7 @@ Options parse(int argc, char** argv) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_option("--json", o.json, "write all figures to this file");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp& help) {
-    std::exit(app.exit(help));
-  } catch (const CLI::ParseError& failure) {
-    throw Error(failure.what());
-  }
+  bench::parse_or_exit(app, argc, argv);
   o.threads = omp_get_max_threads();
   for (int i = 0; i < argc; ++i) o.command += (i > 0 ? " " : "") + std::string(argv[i]);
   return o;

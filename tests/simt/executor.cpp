@@ -253,9 +253,8 @@ void store_packed(void* to, const void* from, std::size_t bytes) {
   std::memcpy(to, from, bytes);
 }
 
-std::uint64_t atomic_add(void* where, std::uint64_t value, std::size_t bytes,
-                         const check::Place& place) {
-  check::atomic(where, bytes, place);
+std::uint64_t atomic_add(void* where, std::uint64_t value, std::size_t bytes) {
+  check::atomic(where, bytes);
   std::uint64_t before = 0;  // the host is little-endian
   std::memcpy(&before, where, bytes);
   value += before;

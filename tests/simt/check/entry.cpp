@@ -128,10 +128,10 @@ void fence(const Place& place) {
   const Pause pause;
   state().order.fence(thread, state().lines.id(place));
 }
-void atomic(const void* address, std::size_t bytes, const Place& place) {
+void atomic(const void* address, std::size_t bytes) {
   if (!enabled) return;
   const Pause pause;
-  state().order.atomic(thread, address, state().lines.id(place));
+  state().order.atomic(thread, address);
   Access access = access_of(address, bytes, true, __builtin_return_address(0));
   access.is_atomic = true;
   seen(access);

@@ -68,7 +68,7 @@ void Order::warp_barrier(int warp, int line) {
 
 void Order::fence(int thread, int line) { record(Event::fence, thread, line, nullptr); }
 
-void Order::atomic(int thread, const void* address, int) {
+void Order::atomic(int thread, const void* address) {
   blocks_.back().events.push_back({Event::atomic, ++now_, thread, none, address});
 }
 

@@ -49,7 +49,7 @@ class Order {
   void barrier(int line);
   void warp_barrier(int warp, int line);
   void fence(int thread, int line);
-  void atomic(int thread, const void* address, int line);
+  void atomic(int thread, const void* address);
 
   Stamp now() const { return now_; }
   bool in_launch(Stamp stamp) const { return stamp >= launch_; }

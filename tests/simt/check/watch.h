@@ -11,7 +11,7 @@
 
 namespace simt::check {
 
-/// A barrier, fence or atomic in a kernel's source.
+/// A barrier or fence in a kernel's source.
 using Place = std::source_location;
 
 struct Launch {
@@ -43,7 +43,7 @@ void barrier(const Place& place);
 /// All lanes of the warp have.
 void warp_barrier(int warp, const Place& place);
 void fence(const Place& place);
-void atomic(const void* address, std::size_t bytes, const Place& place);
+void atomic(const void* address, std::size_t bytes);
 /// One access of several elements: see load_packed().
 void packed(const void* address, std::size_t bytes, bool write, const void* site);
 /// Findings reported so far may be reported again.
@@ -75,7 +75,7 @@ inline void pause() {}
 inline void barrier(const Place&) {}
 inline void warp_barrier(int, const Place&) {}
 inline void fence(const Place&) {}
-inline void atomic(const void*, std::size_t, const Place&) {}
+inline void atomic(const void*, std::size_t) {}
 inline void packed(const void*, std::size_t, bool, const void*) {}
 inline void forget_findings() {}
 inline void vendor_call(const char*, std::int64_t, std::int64_t, std::int64_t) {}

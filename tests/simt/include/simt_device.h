@@ -86,16 +86,14 @@ T __shfl_down_sync(unsigned mask, T value, unsigned delta) {
 
 namespace simt {
 /// Threads take turns, so a plain addition is atomic.
-std::uint64_t atomic_add(void* where, std::uint64_t value, std::size_t bytes,
-                         const check::Place& place);
+std::uint64_t atomic_add(void* where, std::uint64_t value, std::size_t bytes);
 }  // namespace simt
 
 /// Integers only: float atomics have no order.
 template <class T>
-T atomicAdd(T* where, T value, const simt::check::Place& place = simt::check::Place::current()) {
+T atomicAdd(T* where, T value) {
   static_assert(std::is_integral_v<T> && (sizeof(T) == 4 || sizeof(T) == 8));
-  return static_cast<T>(
-      simt::atomic_add(where, static_cast<std::uint64_t>(value), sizeof(T), place));
+  return static_cast<T>(simt::atomic_add(where, static_cast<std::uint64_t>(value), sizeof(T)));
 }
 
 template <class T>
