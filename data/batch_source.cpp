@@ -10,7 +10,11 @@
 namespace drnas {
 
 const DeviceBatch& HostBatches::next() {
-  const Batch& batch = loader_->next();
+  last_ = &loader_->next();
+  return in_memory(*last_);
+}
+
+const DeviceBatch& HostBatches::in_memory(const Batch& batch) {
   const auto found = memory_->find(batch.count);
   if (found == memory_->end())
     return memory_->try_emplace(batch.count, batch.images, batch.labels, batch.size, device_)
@@ -116,7 +120,8 @@ const DeviceBatch& GatheredBatches::next() {
       kernels::set_counter<D>(current, counter_.data<std::uint32_t>(), compute_stream(D));
     });
   });
-  return *(last ? by_count_.begin() : std::prev(by_count_.end()))->second;
+  last_ = (last ? by_count_.begin() : std::prev(by_count_.end()))->second.get();
+  return *last_;
 }
 
 }  // namespace drnas

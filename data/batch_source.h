@@ -21,6 +21,8 @@ class BatchSource {
   /// The batch at the position, which then moves on: the only call that does so. Its memory is the
   /// same for every batch of its size, so that recorded steps know it; valid until the next call.
   virtual const DeviceBatch& next() = 0;
+  /// The batch that next() gave last once more, where another source may have used its memory.
+  virtual const DeviceBatch& again() = 0;
   virtual void seek(std::int64_t position) = 0;
 };
 
@@ -38,10 +40,14 @@ class HostBatches final : public BatchSource {
 
   std::int64_t batches() const override { return loader_->batches(); }
   const DeviceBatch& next() override;
+  const DeviceBatch& again() override { return in_memory(*last_); }
   void seek(std::int64_t position) override { loader_->seek(position); }
 
  private:
+  const DeviceBatch& in_memory(const Batch& batch);
+
   std::unique_ptr<Loader> loader_;
+  const Batch* last_ = nullptr;  // of next(), in the loader's memory until the one after it
   std::shared_ptr<Memory> memory_;
   Device device_;
 };
@@ -79,6 +85,7 @@ class GatheredBatches final : public BatchSource {
 
   std::int64_t batches() const override { return maker_.batches(); }
   const DeviceBatch& next() override;
+  const DeviceBatch& again() override { return *last_; }
   void seek(std::int64_t position) override;
 
  private:
@@ -92,6 +99,7 @@ class GatheredBatches final : public BatchSource {
   Tensor counter_;  // [1] uint32: position of the batch that next() gave
   Tensor first_;    // [2] uint32: positions of the epoch's first and last batch
   std::map<int, std::unique_ptr<DeviceBatch>> by_count_;
+  const DeviceBatch* last_ = nullptr;
   std::int64_t position_ = 0, loaded_epoch_ = -1;
 };
 

@@ -4,40 +4,17 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "engine/ops/bundle_state.h"
 #include "engine/ops/workspace.h"
 #include "engine/stream.h"
 
 namespace drnas {
 
-struct BundleState {
-  struct EdgeGradient {
-    Tensor dy;            // of the destination node
-    Tensor coefficients;  // [sizes that the edge has, 3, c]
-    Tensor theta;         // keeps the mixing weights alive
-    int skip_theta = -1, pool_theta = -1;
-  };
-  kernels::ConvBundle shape;
-  BundleParameters parameters;
-  Variable x, token;  // the token stands on the tape for all raw outputs together
-  std::vector<Tensor> z;
-  Tensor statistics;  // per size [2, rows]: mean, 1/std
-  std::vector<EdgeGradient> gradients;
-  bool training = true;
-
-  /// Statistics of the first `sizes` sizes.
-  std::int64_t statistics_of(int sizes) const {
-    std::int64_t sum = 0;
-    for (int s = 0; s < sizes; ++s) sum += std::int64_t{2} * shape.rows(s);
-    return sum;
-  }
-  float* mean(int size) const { return statistics.data() + statistics_of(size); }
-  float* inv_std(int size) const { return mean(size) + shape.rows(size); }
-};
-
 namespace {
 
 constexpr float batch_norm_eps = 1e-5f, batch_norm_momentum = 0.1f;
 
+/// Everything that there is, whether it runs or not.
 kernels::ConvBundle shape_of(const std::string& name, const Shape& x, const BundleParameters& p) {
   if (p.kernels.size() > kernels::ConvBundle::max_sizes || p.edges > kernels::ConvBundle::max_edges)
     throw Error(name + ": at most " + std::to_string(kernels::ConvBundle::max_sizes) +
@@ -61,11 +38,6 @@ kernels::ConvBundle shape_of(const std::string& name, const Shape& x, const Bund
       throw Error(name + ": expected edges for each of its " + std::to_string(b.sizes) +
                   " kernel sizes");
   return b;
-}
-
-bool rebuilds(const BundleState& state, int size) {
-  const std::vector<bool>& rebuild = state.parameters.rebuild;
-  return size < static_cast<int>(rebuild.size()) && rebuild[size];
 }
 
 Tensor raw_outputs(const kernels::ConvBundle& b, int size, Device device, DType storage) {
@@ -94,23 +66,31 @@ void run_forward_as(const BundleState& state, int first, int count, bool trainin
   f.bundle = state.shape;
   f.bundle.sizes = count;
   f.x = state.x.value().data<T>();
+  std::vector<RunningRows> running_of;
   for (int s = 0; s < count; ++s) {
     const int size = first + s;
     f.bundle.kernel[s] = state.shape.kernel[size];
     f.bundle.present[s] = state.shape.present[size];
-    f.weight[s] = state.parameters.weights[size].stored_as<T>().template data<T>();
+    f.weight[s] = weights_of<T>(state, size).template data<T>();
     f.z[s] = state.z[size].data<T>();
     f.mean[s] = state.mean(size);
     f.inv_std[s] = state.inv_std(size);
     if (!running) continue;
-    f.running_mean[s] = state.parameters.running_mean[size].data();
-    f.running_var[s] = state.parameters.running_var[size].data();
+    running_of.emplace_back(state, size);
+    f.running_mean[s] = running_of.back().mean();
+    f.running_var[s] = running_of.back().var();
+    if (state.parameters.gates.empty()) continue;
+    const std::vector<int>& gates = state.parameters.gates[state.size_of[size]];
+    for (std::size_t k = 0; k < gates.size(); ++k)
+      f.gate[s][k] = state.parameters.gate_theta.data<double>() + gates[k];
   }
   f.training = training;
   f.eps = batch_norm_eps;
   f.momentum = batch_norm_momentum;
   const Tensor scratch = forward_workspace<D, T>(f.bundle);
   execute([&] { kernels::conv_bundle_forward<D>(f, scratch.data(), compute_stream(D)); });
+  for (const RunningRows& statistics : running_of)
+    if (training) statistics.finish();
 }
 
 /// Runs the kernel sizes [first, first + count). `running`: move or, in evaluation, use the running
@@ -127,7 +107,7 @@ void rebuild_missing(BundleState& state, Device device) {
   for (int s = 0; s < state.shape.sizes; ++s) {
     if (!state.z[s].empty()) continue;
     state.z[s] = raw_outputs(state.shape, s, device, state.x.value().dtype());
-    run_forward(state, s, 1, true, false, device);
+    run_forward(state, s, 1, state.training, !state.training, device);
   }
 }
 
@@ -137,11 +117,18 @@ void run_backward(Tape& tape, const BundleState& state) {
   kernels::ConvBundleBackwardOf<T> k{};
   k.bundle = b;
   k.x = state.x.value().data<T>();
+  Tensor dweight[kernels::ConvBundle::max_sizes], own[kernels::ConvBundle::max_sizes];
   for (int s = 0; s < b.sizes; ++s) {
-    k.weight[s] = state.parameters.weights[s].stored_as<T>().template data<T>();
+    const Variable& weight = state.parameters.weights[state.size_of[s]];
+    k.weight[s] = weights_of<T>(state, s).template data<T>();
     k.z[s] = state.z[s].data<T>();
-    if (tape.wants(state.parameters.weights[s]))
-      k.dweight[s] = tape.sole_slot(state.parameters.weights[s]).data();
+    if (!tape.wants(weight)) continue;
+    dweight[s] = tape.sole_slot(weight);
+    if (!state.gathered[s].empty()) {
+      dweight[s].clear();
+      own[s] = Tensor(state.gathered[s].shape(), MemoryTag::workspace, D);
+    }
+    k.dweight[s] = (own[s].empty() ? dweight[s] : own[s]).data();
   }
   for (int e = 0; e < b.edges; ++e) {
     const BundleState::EdgeGradient& from = state.gradients[e];
@@ -154,10 +141,13 @@ void run_backward(Tape& tape, const BundleState& state) {
     const double* theta = from.theta.data<double>();
     to.skip_weight = from.skip_theta < 0 ? nullptr : theta + from.skip_theta;
     to.pool_weight = from.pool_theta < 0 ? nullptr : theta + from.pool_theta;
+    to.bypass_weight = from.bypass_theta < 0 ? nullptr : theta + from.bypass_theta;
   }
   if (tape.wants(state.x)) k.dx = tape.sole_slot(state.x).data<T>();
   const Tensor scratch = backward_workspace<D, T>(b);
   execute([&] { kernels::conv_bundle_backward<D>(k, scratch.data(), compute_stream(D)); });
+  for (int s = 0; s < b.sizes; ++s)
+    if (!own[s].empty()) scatter_rows(state, s, own[s], dweight[s]);
 }
 
 /// The kernel's description of a mix.
@@ -179,26 +169,36 @@ kernels::NodeMixOf<T> describe(const std::string& name, const NodeMixInputs& inp
     if (!(state.x.value().shape() == x) || state.shape.c != mix.c)
       throw Error(name + ": its sources " + to_string(x) + " and " +
                   to_string(state.x.value().shape()) + " differ");
-    if (static_cast<int>(edge.conv_theta.size()) != state.shape.sizes)
+    if (edge.conv_theta.size() != state.parameters.kernels.size())
       throw Error(name + ": expected a mixing weight or -1 for each of " +
-                  std::to_string(state.shape.sizes) + " kernel sizes");
+                  std::to_string(state.parameters.kernels.size()) + " kernel sizes");
+    const auto given = std::count_if(edge.conv_theta.begin(), edge.conv_theta.end(),
+                                     [](int theta) { return theta >= 0; });
+    const int terms_before = mix.terms;
     for (int s = 0; s < state.shape.sizes; ++s) {
+      const int theta_at = edge.conv_theta[state.size_of[s]];
       // Not one expression: GCC 12 at -O1 forgets the weight in `(weight >= 0) != bit`.
-      const bool lacks = edge.conv_theta[s] < 0;
+      const bool lacks = theta_at < 0;
       if (state.shape.has(s, edge.edge) ? lacks : !lacks)
         throw Error(name + ": an edge and its bundle disagree about a convolution");
-      if (edge.conv_theta[s] < 0) continue;
+      if (lacks) continue;
       if (mix.terms == kernels::NodeMix::max_terms)
         throw Error(name + ": too many candidate operations");
       const int first = state.shape.slot(s, edge.edge) * mix.c;
       mix.term[mix.terms++] = {state.z[s].data<T>() + first, state.shape.z_channels(s),
-                               state.mean(s) + first, state.inv_std(s) + first, edge.conv_theta[s]};
+                               state.mean(s) + first, state.inv_std(s) + first, theta_at};
     }
+    if (mix.terms - terms_before != given)
+      throw Error(name + ": an edge and its bundle disagree about a convolution");
     if (mix.parts() == 1 && edge.skip_theta < 0 && edge.pool_theta < 0) continue;
     if (mix.sources == kernels::NodeMix::max_sources) throw Error(name + ": too many source nodes");
     mix.source[mix.sources++] = {state.x.value().data<T>(), edge.skip_theta, edge.pool_theta,
-                                 state.shape.apart};
+                                 state.shape.apart, edge.bypass_theta};
   }
+  if (inputs.gates.size() > kernels::NodeMix::max_sources) throw Error(name + ": too many gates");
+  mix.gates = static_cast<int>(inputs.gates.size());
+  mix.gate_ops = inputs.gate_ops;
+  std::copy(inputs.gates.begin(), inputs.gates.end(), mix.gate);
   return mix;
 }
 
@@ -210,6 +210,7 @@ void run_mix_backward(Tape& tape, const std::string& name, const NodeMixInputs& 
   kernels::NodeMixBackwardOf<T> b{};
   b.mix = describe<T>(name, inputs, theta.value(), states);
   b.dy = dy.data<T>();
+  b.fixed_statistics = !states[0]->training;
   int term = 0;
   for (std::size_t i = 0; i < inputs.edges.size(); ++i) {
     const NodeMixEdge& edge = inputs.edges[i];
@@ -219,8 +220,8 @@ void run_mix_backward(Tape& tape, const std::string& name, const NodeMixInputs& 
     if (count > 0) coefficients = Tensor({count, 1, 3, b.mix.c}, MemoryTag::statistics, D);
     for (int s = 0; s < count; ++s)
       b.coefficients[term++] = coefficients.data() + std::int64_t{3} * s * b.mix.c;
-    states[i]->gradients[edge.edge] = {dy, coefficients, theta.value(), edge.skip_theta,
-                                       edge.pool_theta};
+    states[i]->gradients[edge.edge] = {
+        dy, coefficients, theta.value(), edge.skip_theta, edge.pool_theta, edge.bypass_theta};
     tape.mark_written(states[i]->token);
   }
   if (const GradientSlot slot = tape.slot(theta)) {
@@ -229,6 +230,11 @@ void run_mix_backward(Tape& tape, const std::string& name, const NodeMixInputs& 
   }
   const Tensor scratch = workspace(D, kernels::node_mix_backward_workspace<D>(b.mix));
   execute([&] { kernels::node_mix_backward<D>(b, scratch.data(), compute_stream(D)); });
+  const bool weighs = std::any_of(inputs.edges.begin(), inputs.edges.end(),
+                                  [](const NodeMixEdge& edge) { return edge.bypass_theta >= 0; });
+  if (!b.dtheta || !weighs || b.mix.parts() == 1) return;
+  const Tensor sums = workspace(D, kernels::node_bypass_workspace<D>(b.mix));
+  execute([&] { kernels::node_bypass_backward<D>(b, sums.data(), compute_stream(D)); });
 }
 
 }  // namespace
@@ -243,10 +249,11 @@ void Bundle::release() const {
 Bundle conv_bundle(Tape& tape, const std::string& name, const Variable& x,
                    const BundleParameters& parameters, bool training) {
   auto state = std::make_shared<BundleState>();
-  state->shape = shape_of(name, x.value().shape(), parameters);
-  state->shape.apart = x.value().layout() == Layout::apart;
   state->parameters = parameters;
   state->x = x;
+  kernels::ConvBundle whole = shape_of(name, x.value().shape(), parameters);
+  whole.apart = x.value().layout() == Layout::apart;
+  choose_active(*state, whole);
   state->training = training;
   const kernels::ConvBundle& b = state->shape;
   const Device device = tape.device();
@@ -295,8 +302,6 @@ Variable node_mix(Tape& tape, const std::string& name, const NodeMixInputs& inpu
   std::vector<Variable> on_tape{theta};
   for (const auto& state : states) on_tape.push_back(state->token);
   tape.record(name, std::move(on_tape), y, [=](Tape& t) {
-    for (const auto& state : states)
-      if (!state->training) throw Error(name + ": no gradient in evaluation mode");
     for (const auto& state : states) rebuild_missing(*state, t.device());
     dispatch(t.device(), storage, [&]<Device D, class T>() {
       run_mix_backward<D, T>(t, name, inputs, theta, t.gradient(y), states);

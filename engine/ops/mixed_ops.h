@@ -30,6 +30,14 @@ struct BundleParameters {
   int edges = 1;
   int channels = 1;                        ///< c: mixed channels, of every edge's input and output
   std::vector<std::uint8_t> present = {};  ///< per size, bit e: edge e has it; empty: all have all
+  /// What of this runs in one pass: per size, bit e: edge e's convolution runs; empty: all do. The
+  /// others cost nothing, their running statistics stay, and their weights' gradient is zero. On
+  /// the CPU alone.
+  std::vector<std::uint8_t> active = {};
+  /// The same for a step that is recorded: per size the mixing weights of its rows by their index
+  /// in `gate_theta`; where one is zero the running statistics stay. Empty: all move.
+  std::vector<std::vector<int>> gates = {};
+  Tensor gate_theta = {};
 };
 
 struct BundleState;
@@ -51,8 +59,8 @@ class Bundle {
 
 /// Convolves relu(x) (first `channels` channels) for the outgoing edges. Saves x, the raw outputs
 /// and their statistics. Its backward pass gives the whole gradient of x: convolutions, identity,
-/// pool and bypass of all edges that leave x. The node mixes' backward pass throws Error when
-/// `training` was off.
+/// pool and bypass of all edges that leave x. Without `training` the running statistics normalise,
+/// and no gradient goes through them.
 Bundle conv_bundle(Tape& tape, const std::string& name, const Variable& x,
                    const BundleParameters& parameters, bool training);
 
@@ -63,16 +71,22 @@ struct NodeMixEdge {
   int edge;                     ///< within the bundle
   std::vector<int> conv_theta;  ///< per kernel size of the bundle
   int skip_theta = -1, pool_theta = -1;
+  int bypass_theta = -1;  ///< of the weight of the bypassed channels; -1: they pass as they are
 };
 struct NodeMixInputs {
   std::vector<NodeMixEdge> edges;
   /// Only bundles read the result: with partial channels on CUDA it lies apart, so that they read
   /// contiguous memory.
   bool for_bundles = false;
+  /// First entries of the rows of theta, `gate_ops` long, whose operations of zero weight count as
+  /// numbers added to the node: see kernels/bundle/node_mix.h.
+  std::vector<int> gates = {};
+  int gate_ops = 0;
 };
 /// The node from its incoming edges; the bypassed channels pass on every edge, whichever ops it
-/// has. Throws Error where an edge and its bundle disagree about a convolution. theta: float64
-/// mixing weights. Saves nothing of its own but coefficients.
+/// has. An edge whose convolution does not run in this pass has -1 for it. Throws Error where an
+/// edge and its bundle disagree about a convolution. theta: float64 mixing weights. Saves nothing
+/// of its own but coefficients.
 Variable node_mix(Tape& tape, const std::string& name, const NodeMixInputs& inputs,
                   const Variable& theta);
 

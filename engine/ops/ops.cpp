@@ -111,9 +111,10 @@ Variable batch_norm(Tape& tape, const std::string& name, const Variable& x, cons
   const Shape shape = x.value().shape();
   const auto pointer = [](const Variable& v) { return v.empty() ? nullptr : v.value().data(); };
   const auto statistic = [](const Tensor& t) { return t.empty() ? nullptr : t.data(); };
-  const kernels::BatchNorm p{shape.pixels(), as_int(shape.c),         options.relu,
-                             options.eps,    options.momentum,        pointer(gamma),
-                             pointer(beta),  statistic(running_mean), statistic(running_var)};
+  const kernels::BatchNorm p{shape.pixels(),   as_int(shape.c),         options.relu,
+                             options.eps,      options.momentum,        pointer(gamma),
+                             pointer(beta),    statistic(running_mean), statistic(running_var),
+                             !options.training};
   const DType storage = x.value().dtype();
   const Variable y = result_of(tape, shape, storage, name);
   const Tensor saved({1, 1, 2, shape.c}, MemoryTag::statistics, tape.device());
@@ -124,6 +125,7 @@ Variable batch_norm(Tape& tape, const std::string& name, const Variable& x, cons
       return execute([&] {
         kernels::batch_norm_inference<D>(p, x.value().data<T>(), y.value().data<T>(),
                                          scratch.data(), compute_stream(D));
+        if (tape.recording()) kernels::running_statistics<D>(p, mean, inv_std, compute_stream(D));
       });
     execute([&] {
       kernels::batch_norm_forward<D>(p, x.value().data<T>(), y.value().data<T>(), mean, inv_std,
@@ -134,7 +136,6 @@ Variable batch_norm(Tape& tape, const std::string& name, const Variable& x, cons
   for (const Variable& v : {gamma, beta})
     if (!v.empty()) inputs.push_back(v);
   tape.record(name, std::move(inputs), y, [=](Tape& t) {
-    if (!options.training) throw Error(name + ": no gradient in evaluation mode");
     dispatch(t.device(), storage, [&]<Device D, class T>() {
       const Tensor scratch = workspace(t.device(), kernels::batch_norm_workspace<D>(p));
       const GradientSlot dx = t.slot(x);

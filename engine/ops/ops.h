@@ -32,8 +32,8 @@ struct BatchNormOptions {
   bool relu = false;
   float eps = 1e-5f, momentum = 0.1f;
 };
-/// gamma and beta may be empty (1 and 0). Saves x, mean and 1/std. Backward throws Error in
-/// evaluation mode.
+/// gamma and beta may be empty (1 and 0). Saves x, mean and 1/std. Without `training` the running
+/// statistics normalise, and no gradient goes through them.
 Variable batch_norm(Tape& tape, const std::string& name, const Variable& x, const Variable& gamma,
                     const Variable& beta, const Tensor& running_mean, const Tensor& running_var,
                     BatchNormOptions options);

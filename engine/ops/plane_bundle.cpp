@@ -160,6 +160,7 @@ kernels::PlaneMix describe(const std::string& name, const std::vector<PlaneNodeE
     kernels::PlaneMixSource& source = mix.source[mix.sources++];
     source.x = const_planes_of(state.x.value());
     source.skip_theta = state.parameters.edges[edges[i].edge].skip_theta;
+    source.bypass_theta = state.parameters.edges[edges[i].edge].bypass_theta;
     if (state.parts() > 1)
       source.bypass =
           state.parameters.stride == 1
@@ -169,6 +170,12 @@ kernels::PlaneMix describe(const std::string& name, const std::vector<PlaneNodeE
   return mix;
 }
 
+bool weighs_bypass(const kernels::PlaneMix& mix) {
+  return std::any_of(
+      mix.source, mix.source + mix.sources,
+      [](const kernels::PlaneMixSource& source) { return source.bypass_theta >= 0; });
+}
+
 void run_node_backward(Tape& tape, const kernels::PlaneMix& mix, const Tensor& dy,
                        const std::vector<PlaneNodeEdge>& edges,
                        const std::vector<std::shared_ptr<PlaneBundleState>>& states,
@@ -176,6 +183,7 @@ void run_node_backward(Tape& tape, const kernels::PlaneMix& mix, const Tensor& d
   kernels::PlaneMixBackward b{};
   b.mix = mix;
   b.dy = const_planes_of(dy);
+  b.fixed_statistics = !states[0]->training;
   int term = 0;
   for (std::size_t i = 0; i < edges.size(); ++i) {
     PlaneBundleState& state = *states[i];
@@ -195,6 +203,9 @@ void run_node_backward(Tape& tape, const kernels::PlaneMix& mix, const Tensor& d
   dispatch(tape.device(), [&]<Device D>() {
     const Tensor scratch = workspace(D, kernels::plane_mix_backward_workspace<D>(mix));
     execute([&] { kernels::plane_mix_backward<D>(b, scratch.data(), compute_stream(D)); });
+    if (!b.dtheta || mix.parts() == 1 || !weighs_bypass(mix)) return;
+    const Tensor sums = workspace(D, kernels::plane_bypass_workspace<D>(mix));
+    execute([&] { kernels::plane_bypass_backward<D>(b, sums.data(), compute_stream(D)); });
   });
 }
 

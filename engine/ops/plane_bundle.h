@@ -43,7 +43,8 @@ struct FactorizedReduction {
 struct PlaneBundleEdge {
   std::vector<SeparableCandidate> separable;
   std::optional<FactorizedReduction> reduction;
-  int skip_theta = -1;  ///< identity; stride 1 only
+  int skip_theta = -1;    ///< identity; stride 1 only
+  int bypass_theta = -1;  ///< of the weight of the bypassed channels; -1: they pass as they are
   int max_pool_theta = -1, average_pool_theta = -1;
 };
 
@@ -72,8 +73,8 @@ class PlaneBundle {
 };
 
 /// Runs the candidates on the first `channels` channels of x. Saves x, raw outputs and statistics.
-/// Its backward pass gives the whole gradient of x. Throws Error in backward when `training` was
-/// off.
+/// Its backward pass gives the whole gradient of x. Without `training` the running statistics
+/// normalise, and no gradient goes through them.
 PlaneBundle plane_bundle(Tape& tape, const std::string& name, const Variable& x,
                          const PlaneBundleParameters& parameters, bool training);
 

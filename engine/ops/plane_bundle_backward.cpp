@@ -61,6 +61,7 @@ class PlaneBundleBackward {
     for (int e = 0; e < g.edges; ++e) {
       g.dy[e] = const_planes_of(state_.gradients[e].dy);
       g.skip_theta[e] = state_.parameters.edges[e].skip_theta;
+      g.bypass_theta[e] = state_.parameters.edges[e].bypass_theta;
     }
     Tensor dbypass;
     if (!pooled) {

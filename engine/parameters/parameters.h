@@ -60,6 +60,9 @@ class ParameterStore {
   /// Sets all weights, padding included, and their copy.
   void set_weights(std::span<const float> values) const;
 
+  /// Brings the copy up to date after the weights were written by other means.
+  void round_weights() const;
+
   /// A leaf over `shape.elements()` weights from `offset` on, and its gradient.
   Variable leaf(std::int64_t offset, Shape shape, const std::string& name) const;
   Tensor statistic(std::int64_t offset, Shape shape) const {
@@ -81,7 +84,6 @@ class ParameterStore {
 
  private:
   std::int64_t segment() const;
-  void round_weights() const;
 
   Device device_;
   DType activations_;

@@ -72,6 +72,15 @@ struct ConvBundleForwardOf {
   float* running_var[ConvBundle::max_sizes];   ///< [rows] or null
   bool training;
   float eps, momentum;
+  /// Mixing weights of the operations of each size, in the order of their rows, or null: where one
+  /// is zero its operation counts as not run, and its running statistics stay.
+  const double* gate[ConvBundle::max_sizes][ConvBundle::max_edges] = {};
+
+  /// Do a channel's running statistics move?
+  DRNAS_HD bool moves(int size, int channel) const {
+    const double* of = gate[size][channel / bundle.c];
+    return running_mean[size] && !(of && *of == 0.0);
+  }
 };
 using ConvBundleForward = ConvBundleForwardOf<float>;
 template <Device D>
@@ -94,6 +103,7 @@ struct BundleEdgeGradientOf {
   const double* skip_weight;  ///< mixing weight of the identity; null where the op is absent
   const double*
       pool_weight;  ///< mixing weight of the 3x3 average pool; null where the op is absent
+  const double* bypass_weight = nullptr;  ///< of the bypassed channels; null: 1
 };
 using BundleEdgeGradient = BundleEdgeGradientOf<float>;
 

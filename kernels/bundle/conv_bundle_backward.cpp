@@ -122,11 +122,16 @@ struct WeightedEdges {
 
 struct EdgeWeights {
   WeightedEdges skip, pool;
+  bool weighs_bypass = false;
+  float bypass[ConvBundle::max_edges];
 
   explicit EdgeWeights(const ConvBundleBackward& p) {
     for (int e = 0; e < p.bundle.edges; ++e) {
       skip.add(e, p.edge[e].skip_weight);
       pool.add(e, p.edge[e].pool_weight);
+      const double* of = p.edge[e].bypass_weight;
+      bypass[e] = of ? static_cast<float>(*of) : 1.0f;
+      weighs_bypass = weighs_bypass || of;
     }
   }
 };
@@ -173,14 +178,18 @@ void start_dx_row(const ConvBundleBackward& p, const DestinationRows& rows,
 
 /// dx of one row's bypassed channels; the mixed ones are overwritten later. `summed` is one pixel.
 template <int V>
-void bypass_row(const ConvBundleBackward& p, std::int64_t pixel, float* summed) {
+void bypass_row(const ConvBundleBackward& p, const EdgeWeights& weights, std::int64_t pixel,
+                float* summed) {
   const ConvBundle& b = p.bundle;
   const PixelTranspose unshuffle(b.c, b.parts());
   const float* dy[ConvBundle::max_edges];
   for (std::int64_t at = pixel * b.x_channels; at < (pixel + b.w) * b.x_channels;
        at += b.x_channels) {
     for (int e = 0; e < b.edges; ++e) dy[e] = p.edge[e].dy + at;
-    add_arrays<V>(dy, b.edges, b.x_channels, summed);
+    if (weights.weighs_bypass)
+      add_weighted_arrays(dy, weights.bypass, b.edges, b.x_channels, summed);
+    else
+      add_arrays<V>(dy, b.edges, b.x_channels, summed);
     unshuffle(summed, p.dx + at);
   }
 }
@@ -207,7 +216,7 @@ void start_image(const ConvBundleBackward& p, const EdgeWeights& weights, std::i
         pooled.clear(row + 1);
       pooled.add_rows();
     }
-    if (p.dx && b.parts() > 1) bypass_row<V>(p, pixel, t.pixel);
+    if (p.dx && b.parts() > 1) bypass_row<V>(p, weights, pixel, t.pixel);
     if (p.dx) start_dx_row<V>(p, rows, weights, pooled, pixel);
     differentiate_row<V>(p, rows, pixel, local + std::int64_t{row} * b.w, t);
     rows = next;

@@ -170,7 +170,7 @@ __device__ void store_statistics(const ConvBundleForwardOf<T>& p, int s, int cha
                                  const Merged& merged) {
   p.mean[s][channel] = static_cast<float>(merged.mean);
   p.inv_std[s][channel] = static_cast<float>(1.0 / sqrt(merged.m2 / total + p.eps));
-  if (!p.running_mean[s]) return;
+  if (!p.moves(s, channel)) return;
   float &running_mean = p.running_mean[s][channel], &running_var = p.running_var[s][channel];
   const double unbiased = merged.m2 / (total > 2 ? total - 1 : 1.0);
   running_mean = static_cast<float>((1.0 - p.momentum) * running_mean + p.momentum * merged.mean);

@@ -187,7 +187,8 @@ struct ShuffledReader {
     DRNAS_BUNDLE_UNROLL
     for (int e = 0; e < b.edges; ++e) {
       const Channels<N> dy = load_channels<N>(k.p.edge[e].dy + offset);
-      sum += dy;
+      sum.add(k.p.edge[e].bypass_weight ? static_cast<float>(*k.p.edge[e].bypass_weight) : 1.0f,
+              dy);
       if (k.convolves(e)) places.store(memory.dy + t.plane[e] * memory.dy_pitch + at, dy, 0);
       if (t.parts == 0) continue;
       if (k.p.edge[e].skip_weight) places.add_mixed(skip, memory.weights.skip[skips++], dy);

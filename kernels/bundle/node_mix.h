@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
@@ -13,9 +14,10 @@ namespace drnas::kernels {
 /// The weighted sum of a node's candidate operations, with batch normalisation, partial-channel
 /// bypass and channel shuffle folded in (docs/kernels.md; BN without parameters):
 ///   mixed = sum_t theta_t (z_t - mean_t) inv_std_t + sum_s theta_skip_s x_s + P(sum_s theta_pool_s
-///   x_s) y[pos*K + 0] = mixed[pos],   y[pos*K + g] = sum_s x_s[g*c + pos] for g = 1 .. K-1
+///   x_s) y[pos*K + 0] = mixed[pos],   y[pos*K + g] = sum_s b_s x_s[g*c + pos] for g = 1 .. K-1
 /// where t runs over normalised terms (raw convolution outputs), s over the source nodes, P is the
-/// 3x3 average pool of stride 1 that counts only pixels inside the image, and K = channels/c.
+/// 3x3 average pool of stride 1 that counts only pixels inside the image, b_s weighs what bypasses
+/// the operations (PC-DARTS; else 1), and K = channels/c.
 /// Mixing weights are float64 on the device and named by their index in theta; -1 stands for an op
 /// that is absent. T is the storage type of activations: float, or on CUDA bfloat16; arithmetic and
 /// statistics are float32.
@@ -34,6 +36,8 @@ struct NodeMixSourceOf {
   /// CUDA only: the c mixed channels of all pixels lie together, then the others [pixels,
   /// channels - c].
   bool apart = false;
+  /// Of the weight that its bypassed channels are multiplied by; -1: they pass as they are.
+  int bypass_theta = -1;
 };
 template <class T>
 struct NodeMixOf {
@@ -48,6 +52,10 @@ struct NodeMixOf {
   NodeMixSourceOf<T> source[max_sources];
   const double* theta;
   bool y_apart = false;  ///< y is written apart, as a source may be; dy never is
+  /// Rows of theta, `gate_ops` entries from gate[i] on each, whose operations of zero weight are
+  /// numbers added to the node instead (the gates of GDAS): see NodeMixBackwardOf.
+  int gates = 0, gate_ops = 0;
+  int gate[max_sources] = {};
 
   DRNAS_HD int parts() const { return channels / c; }
 };
@@ -71,15 +79,41 @@ void node_mix_forward(const NodeMixOf<bfloat16>& p, bfloat16* y, void* workspace
 ///   dtheta_skip_s = sum dy x_s,  dtheta_pool_s = sum P^T(dy) x_s,
 /// and the coefficients of dz_t = A dy + B z_t + C, which the bundles apply:
 ///   A = theta_t inv_std,  B = -A S_t inv_std / M,  C = -A g / M - B mean_t.
-/// Deterministic: partial sums per image, added in order, whatever the thread count.
+/// Where the statistics are fixed (running ones, which do not depend on z) M counts as infinite: B
+/// = C = 0. In the rows of mix.gate the derivative of a weight that is zero is sum over channels of
+/// g, whatever its operation is. Deterministic: partial sums per image, added in order, whatever
+/// the thread count.
 template <class T>
 struct NodeMixBackwardOf {
   NodeMixOf<T> mix;
   const T* dy;                              ///< [n, h, w, channels]
   float* coefficients[NodeMix::max_terms];  ///< [3, c] each: A, B, C
   double* dtheta;  ///< added to; null when the mixing weights' gradient is not wanted
+  bool fixed_statistics = false;
+
+  /// M of the formulas.
+  DRNAS_HD double count() const {
+    return fixed_statistics ? HUGE_VAL : static_cast<double>(mix.n) * mix.h * mix.w;
+  }
+  /// Is the derivative of this weight that of its operation?
+  DRNAS_HD bool operation_counts(int theta) const {
+    if (mix.theta[theta] != 0.0) return true;
+    for (int i = 0; i < mix.gates; ++i)
+      if (theta >= mix.gate[i] && theta < mix.gate[i] + mix.gate_ops) return false;
+    return true;
+  }
 };
 using NodeMixBackward = NodeMixBackwardOf<float>;
+/// Adds the derivatives of the sources' b_s, sum of dy_bypassed x_bypassed, to dtheta; nothing
+/// where none has a weight. A call of its own: only methods with weights of edges need it.
+template <Device D>
+std::size_t node_bypass_workspace(const NodeMix& p);
+template <Device D>
+void node_bypass_backward(const NodeMixBackward& p, void* workspace, Stream);
+template <Device D>
+std::size_t node_bypass_workspace(const NodeMixOf<bfloat16>& p);
+template <Device D>
+void node_bypass_backward(const NodeMixBackwardOf<bfloat16>& p, void* workspace, Stream);
 template <Device D>
 std::size_t node_mix_backward_workspace(const NodeMix& p);
 template <Device D>

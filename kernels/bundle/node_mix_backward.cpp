@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <omp.h>
 
+#include <numeric>
+
 #include "kernels/bundle/node_mix.h"
 #include "kernels/bundle/node_rows.h"
 #include "kernels/core/parallel.h"
@@ -133,10 +135,20 @@ void reduce_image(const NodeMixBackward& b, int image, float* buffer, const Sums
   }
 }
 
+/// The gates whose operations did not run.
+void finish_gates(const NodeMixBackward& b, double dy) {
+  for (int i = 0; i < b.mix.gates; ++i)
+    for (int theta = b.mix.gate[i]; theta < b.mix.gate[i] + b.mix.gate_ops; ++theta)
+      if (b.mix.theta[theta] == 0.0) b.dtheta[theta] += dy;
+}
+
 /// From complete sums: gradient of the mixing weights and coefficients of dz.
 void finish(const NodeMixBackward& b, const Sums& sums) {
   const NodeMix& p = b.mix;
-  const double m = static_cast<double>(p.n) * p.h * p.w;
+  const auto add = [&](int theta, double sum) {
+    if (b.dtheta && theta >= 0 && b.operation_counts(theta)) b.dtheta[theta] += sum;
+  };
+  const double m = b.count();
   for (int t = 0; t < p.terms; ++t) {
     const NodeMixTerm& term = p.term[t];
     const double theta = p.theta[term.theta];
@@ -150,13 +162,13 @@ void finish(const NodeMixBackward& b, const Sums& sums) {
       bz[ch] = static_cast<float>(slope);
       constant[ch] = static_cast<float>(-theta * inv * sums.dy[ch] / m - slope * term.mean[ch]);
     }
-    if (b.dtheta) b.dtheta[term.theta] += dtheta;
+    add(term.theta, dtheta);
   }
-  if (!b.dtheta) return;
   for (int s = 0; s < p.sources; ++s) {
-    if (p.source[s].skip_theta >= 0) b.dtheta[p.source[s].skip_theta] += sums.skip[s];
-    if (p.source[s].pool_theta >= 0) b.dtheta[p.source[s].pool_theta] += sums.pool[s];
+    add(p.source[s].skip_theta, sums.skip[s]);
+    add(p.source[s].pool_theta, sums.pool[s]);
   }
+  if (b.dtheta && p.gates > 0) finish_gates(b, std::accumulate(sums.dy, sums.dy + p.c, 0.0));
 }
 
 std::int64_t thread_floats(const NodeMix& p) {

@@ -16,13 +16,20 @@ inline constexpr int group_rows = 16, max_groups = 16, max_blocks = 2048;
 
 using Counters = ArrivalCounters<4096>;
 
+/// Sums that make the mixing weights' gradient: of the terms, the sources' two, and of dy where
+/// there are gates.
+template <class T>
+DRNAS_HD int total_count(const NodeMixOf<T>& p) {
+  return p.terms + 2 * p.sources + (p.gates > 0 ? 1 : 0);
+}
+
 /// Sums of blocks in float64. A row is what a block leaves, or a group of them: of its channels the
 /// sums of dy (z - mean) of each term, then of dy [terms + 1, sum_pitch]; sums of dy x, then of
 /// P^T(dy) x [2, sources].
 struct Partials {
   double* row;    ///< [chunks, rows, pitch]
   double* group;  ///< [chunks, groups, pitch]
-  double* total;  ///< [chunks, terms + 2 sources]: parts of the mixing weights' gradient
+  double* total;  ///< [chunks, total_count]: parts of the mixing weights' gradient
   int rows, groups, pitch;
 
   template <class T>
@@ -49,9 +56,9 @@ struct Partials {
       for (const bool pools : {false, true}) {
         const Tiling t = make_tiling(p, v, pools, 0);
         const std::int64_t rows = row_count(t) + blocks_for(row_count(t), group_rows);
-        doubles =
-            std::max(doubles, t.chunks * (rows * ((p.terms + 1) * t.sum_pitch() + 2 * p.sources) +
-                                          p.terms + 2 * p.sources));
+        doubles = std::max(
+            doubles,
+            t.chunks * (rows * ((p.terms + 1) * t.sum_pitch() + 2 * p.sources) + total_count(p)));
       }
     return sizeof(double) * static_cast<std::size_t>(doubles);
   }
@@ -106,8 +113,8 @@ __device__ void finish_terms(const NodeMixBackwardOf<T>& b, const Share& share, 
     const int t = i / share.count, at = i - t * share.count, ch = share.first + at;
     const NodeMixTermOf<T>& term = p.term[t];
     const double theta = p.theta[term.theta], inv = term.inv_std[ch],
-                 s = sums[t * pitch + at] * inv, of_dy = sums[p.terms * pitch + at],
-                 m = static_cast<double>(p.n) * p.h * p.w, slope = -theta * inv * inv * s / m;
+                 s = sums[t * pitch + at] * inv, of_dy = sums[p.terms * pitch + at], m = b.count(),
+                 slope = -theta * inv * inv * s / m;
     float *a = b.coefficients[t], *bz = a + p.c, *constant = bz + p.c;
     a[ch] = static_cast<float>(theta * inv);
     bz[ch] = static_cast<float>(slope);
@@ -116,23 +123,36 @@ __device__ void finish_terms(const NodeMixBackwardOf<T>& b, const Share& share, 
   }
 }
 
+/// The entry of theta that sum i is for; -1 where it is for none.
+template <class T>
+__device__ int weight_of_sum(const NodeMixBackwardOf<T>& b, int i) {
+  const NodeMixOf<T>& p = b.mix;
+  const int s = i - p.terms;
+  if (s >= 2 * p.sources) return -1;
+  const int theta = s < 0           ? p.term[i].theta
+                    : s < p.sources ? p.source[s].skip_theta
+                                    : p.source[s - p.sources].pool_theta;
+  return theta >= 0 && b.operation_counts(theta) ? theta : -1;
+}
+
 /// Adds the chunks' totals to dtheta. Totals of the same mixing weight go, in order, to the thread
 /// that has the first of them. `value`, `index`: shared memory for one of each a total.
 template <class T>
 __device__ void add_to_weights(const NodeMixBackwardOf<T>& b, const double* total, int chunks,
                                double* value, int* index) {
   const NodeMixOf<T>& p = b.mix;
-  const int count = p.terms + 2 * p.sources, i = threadIdx.x;
+  const int count = total_count(p), i = threadIdx.x;
   if (i < count) {
     double sum = 0.0;
     for (int k = 0; k < chunks; ++k) sum += total[k * count + i];
-    const int s = i - p.terms;
     value[i] = sum;
-    index[i] = s < 0           ? p.term[i].theta
-               : s < p.sources ? p.source[s].skip_theta
-                               : p.source[s - p.sources].pool_theta;
+    index[i] = weight_of_sum(b, i);
   }
   __syncthreads();
+  if (p.gates > 0 && i < p.gates * p.gate_ops) {
+    const int theta = p.gate[i / p.gate_ops] + i % p.gate_ops;
+    if (p.theta[theta] == 0.0) b.dtheta[theta] += value[count - 1];
+  }
   if (i >= count || index[i] < 0) return;
   for (int k = 0; k < i; ++k)
     if (index[k] == index[i]) return;
@@ -154,11 +174,13 @@ __device__ void finish_sums(const NodeMixBackwardOf<T>& b, const Tiling& tiling,
   finish_terms(b, share, tiling.sum_pitch(), sums);
   if (!b.dtheta) return;
   __syncthreads();
-  const int count = p.terms + 2 * p.sources, i = threadIdx.x;
+  const int count = total_count(p), i = threadIdx.x;
   if (i < count) {
     double sum = 0.0;
-    if (i < p.terms)
-      for (int ch = 0; ch < share.count; ++ch) sum += sums[i * tiling.sum_pitch() + ch];
+    const bool gates = i == p.terms + 2 * p.sources;  // by the sum of dy, which stands after terms
+    if (i < p.terms || gates)
+      for (int ch = 0; ch < share.count; ++ch)
+        sum += sums[(gates ? p.terms : i) * tiling.sum_pitch() + ch];
     else
       sum = sums[(p.terms + 1) * tiling.sum_pitch() + i - p.terms];
     out.total[blockIdx.y * count + i] = sum;

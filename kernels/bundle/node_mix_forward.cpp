@@ -28,6 +28,8 @@ struct Affine {
   float* scale;   // [terms, c]
   float* offset;  // [c]
   WeightedSources skip, pool;
+  bool weighs_bypass = false;
+  float bypass[NodeMix::max_sources];
 
   Affine(const NodeMix& p, float* memory)
       : scale(memory), offset(memory + std::int64_t{p.terms} * p.c) {
@@ -44,6 +46,9 @@ struct Affine {
     for (int s = 0; s < p.sources; ++s) {
       skip.add(p, s, p.source[s].skip_theta);
       pool.add(p, s, p.source[s].pool_theta);
+      const int theta = p.source[s].bypass_theta;
+      bypass[s] = theta < 0 ? 1.0f : static_cast<float>(p.theta[theta]);
+      weighs_bypass = weighs_bypass || theta >= 0;
     }
   }
 };
@@ -94,14 +99,18 @@ void mix_row(const NodeMix& p, const Affine& affine, int row, std::int64_t first
 /// Stores a row with the bypassed channels in shuffled order. `mixed` [w, channels] holds the mixed
 /// channels of each pixel first; the rest is scratch.
 template <int V>
-void shuffle_row(const NodeMix& p, std::int64_t first_pixel, float* mixed, float* y) {
+void shuffle_row(const NodeMix& p, const Affine& affine, std::int64_t first_pixel, float* mixed,
+                 float* y) {
   const PixelTranspose shuffle(p.parts(), p.c);
   const float* bypass[NodeMix::max_sources];
   for (int j = 0; j < p.w; ++j) {
     const std::int64_t at = (first_pixel + j) * p.channels;
     for (int s = 0; s < p.sources; ++s) bypass[s] = p.source[s].x + at + p.c;
     float* pixel = mixed + std::int64_t{j} * p.channels;
-    add_arrays<V>(bypass, p.sources, p.channels - p.c, pixel + p.c);
+    if (affine.weighs_bypass)
+      add_weighted_arrays(bypass, affine.bypass, p.sources, p.channels - p.c, pixel + p.c);
+    else
+      add_arrays<V>(bypass, p.sources, p.channels - p.c, pixel + p.c);
     shuffle(pixel, y + at);
   }
 }
@@ -124,7 +133,7 @@ void mix_image(const NodeMix& p, const Affine& affine, int image, float* buffer,
     }
     if (shuffled) {
       mix_row<V>(p, affine, row, pixel, pooled, mixed, p.channels);
-      shuffle_row<V>(p, pixel, mixed, y);
+      shuffle_row<V>(p, affine, pixel, mixed, y);
     } else {
       mix_row<V>(p, affine, row, pixel, pooled, y + pixel * p.channels, p.channels);
     }

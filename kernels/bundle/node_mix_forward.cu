@@ -186,6 +186,11 @@ __global__ __launch_bounds__(threads,
   }
 }
 
+template <class T>
+__device__ float bypass_of(const NodeMixOf<T>& p, int s) {
+  return p.source[s].bypass_theta < 0 ? 1.0f : weight_of(p, p.source[s].bypass_theta);
+}
+
 /// What the sources leave of V neighbours of a pixel: of the mixed channels the identities' sum and
 /// that under an average pool, of the others the bypass.
 template <int V, class T>
@@ -214,7 +219,7 @@ struct SourceReader {
       if (!adds && !pools) continue;
       const PartView<const T> from = source_view(p, s, part);
       const Floats<V> values = load<V>(from.base + offset_of(pixel, from.stride) + channel);
-      if (adds) add_weighted(sum, mixed ? memory.skip[s] : 1.0f, values);
+      if (adds) add_weighted(sum, mixed ? memory.skip[s] : bypass_of(p, s), values);
       if (pools) add_weighted(pool, memory.pool[s], values);
     }
     if (own) sums.store(row * tile.columns + column, group, sum);

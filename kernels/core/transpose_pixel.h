@@ -86,4 +86,14 @@ void add_arrays(const float* const* arrays, int count, std::int64_t length, floa
   }
 }
 
+/// The same with a weight for each array.
+inline void add_weighted_arrays(const float* const* arrays, const float* weights, int count,
+                                std::int64_t length, float* out) {
+  for (std::int64_t i = 0; i < length; ++i) {
+    float sum = 0.0f;
+    for (int k = 0; k < count; ++k) sum += weights[k] * arrays[k][i];
+    out[i] = sum;
+  }
+}
+
 }  // namespace drnas::kernels

@@ -181,12 +181,19 @@ void batch_norm_forward<Device::cpu>(const BatchNorm& p, const float* x, float* 
 }
 
 template <>
-void batch_norm_inference<Device::cpu>(const BatchNorm& p, const float* x, float* y,
-                                       void* workspace, Stream) {
-  float* memory = static_cast<float*>(workspace);
-  float* inv_std = memory + 2 * p.channels;
-  for (int c = 0; c < p.channels; ++c)
+void running_statistics<Device::cpu>(const BatchNorm& p, float* mean, float* inv_std, Stream) {
+  for (int c = 0; c < p.channels; ++c) {
+    mean[c] = p.running_mean[c];
     inv_std[c] = static_cast<float>(1.0 / std::sqrt(static_cast<double>(p.running_var[c]) + p.eps));
+  }
+}
+
+template <>
+void batch_norm_inference<Device::cpu>(const BatchNorm& p, const float* x, float* y,
+                                       void* workspace, Stream stream) {
+  float* memory = static_cast<float*>(workspace);
+  float *inv_std = memory + 2 * p.channels, *mean = inv_std + p.channels;
+  running_statistics<Device::cpu>(p, mean, inv_std, stream);
   apply(p, Affine(p, p.running_mean, inv_std, memory), x, y);
 }
 
@@ -208,7 +215,7 @@ void batch_norm_backward<Device::cpu>(const BatchNorm& p, const float* x, const 
       sum += partial[b * 2 * p.channels + c];
       product += partial[b * 2 * p.channels + p.channels + c];
     }
-    const double m = static_cast<double>(p.pixels), hat = product * inv_std[c];
+    const double m = p.count(), hat = product * inv_std[c];
     if (dgamma) dgamma[c] = static_cast<float>(hat);
     if (dbeta) dbeta[c] = static_cast<float>(sum);
     const double slope = -affine.scale[c] * hat * inv_std[c] / m;

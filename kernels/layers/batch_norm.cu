@@ -92,6 +92,14 @@ void forward(const BatchNorm& p, const T* x, T* y, float* mean, float* inv_std, 
   dispatch_vectors(p.channels, run, x, y);
 }
 
+/// One thread a channel.
+__global__ void running_kernel(BatchNorm p, float* mean, float* inv_std) {
+  const int c = static_cast<int>(global_thread());
+  if (c >= p.channels) return;
+  mean[c] = p.running_mean[c];
+  inv_std[c] = static_cast<float>(1.0 / sqrt(static_cast<double>(p.running_var[c]) + p.eps));
+}
+
 template <class T>
 void inference(const BatchNorm& p, const T* x, T* y, Stream stream) {
   using Affine = StatisticsAffine<true>;
@@ -121,6 +129,13 @@ template <>
 void batch_norm_forward<Device::cuda>(const BatchNorm& p, const bfloat16* x, bfloat16* y,
                                       float* mean, float* inv_std, void* workspace, Stream stream) {
   forward(p, x, y, mean, inv_std, workspace, stream);
+}
+
+template <>
+void running_statistics<Device::cuda>(const BatchNorm& p, float* mean, float* inv_std,
+                                      Stream stream) {
+  launch("running_statistics", running_kernel,
+         {blocks_for(p.channels, apply_threads), apply_threads}, stream, p, mean, inv_std);
 }
 
 template <>

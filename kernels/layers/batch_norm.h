@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
 #include "kernels/core/bfloat16.h"
 #include "kernels/core/device.h"
+#include "kernels/core/host_device.h"
 
 namespace drnas::kernels {
 
@@ -22,6 +24,10 @@ struct BatchNorm {
   float eps, momentum;
   const float *gamma, *beta;          ///< [channels] or null
   float *running_mean, *running_var;  ///< [channels] or null
+  bool fixed = false;  ///< backward: mean and inv_std do not depend on x (they are running ones)
+
+  /// M of the gradient's formula: without end where the statistics are fixed.
+  DRNAS_HD double count() const { return fixed ? HUGE_VAL : static_cast<double>(pixels); }
 };
 /// Bytes of scratch that forward and backward need.
 template <Device D>
@@ -33,6 +39,9 @@ void batch_norm_forward(const BatchNorm& p, const float* x, float* y, float* mea
 /// Evaluation form: running statistics.
 template <Device D>
 void batch_norm_inference(const BatchNorm& p, const float* x, float* y, void* workspace, Stream);
+/// mean and inv_std [channels] of the running statistics, as the backward pass takes them.
+template <Device D>
+void running_statistics(const BatchNorm& p, float* mean, float* inv_std, Stream);
 /// dx, and dgamma, dbeta where not null. `accumulate` adds to dx instead of overwriting it; dgamma
 /// and dbeta are overwritten. dx = gamma inv_std (dy' - sum(dy')/M - xhat sum(dy' xhat)/M), dy' =
 /// dy masked by the recomputed ReLU.

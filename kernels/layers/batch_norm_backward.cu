@@ -17,8 +17,7 @@ __device__ inline void finish_gradients(const BatchNorm& p, const Split& split,
   const int c = place.channel;
   const float inv_std = affine.spread[c], mean = affine.mean[c],
               scale = (p.gamma ? p.gamma[c] : 1.0f) * inv_std;
-  const double pixels = static_cast<double>(p.pixels), hat = product * inv_std,
-               slope = -scale * hat * inv_std / pixels;
+  const double pixels = p.count(), hat = product * inv_std, slope = -scale * hat * inv_std / pixels;
   if (dgamma) dgamma[c] = static_cast<float>(hat);
   if (dbeta) dbeta[c] = static_cast<float>(sum);
   scratch.scale[c] = scale;

@@ -29,7 +29,8 @@ void mix_plane(const PlaneMix& p, std::int64_t image, int ch, float* out) {
 void add_bypasses(const PlaneMix& p, std::int64_t image, int channel, float* out) {
   WeightedPlanes sum;
   for (int s = 0; s < p.sources; ++s)
-    sum.add(plane_of(p.source[s].bypass, p.pixels, image, channel), 1.0);
+    sum.add(plane_of(p.source[s].bypass, p.pixels, image, channel),
+            p.source[s].bypass_theta < 0 ? 1.0 : p.theta[p.source[s].bypass_theta]);
   sum.write_plane(p.pixels, out, false);
 }
 
@@ -103,7 +104,7 @@ void reduce_plane(const PlaneMixBackward& b, std::int64_t image, int ch, const S
 /// From complete sums: gradient of the mixing weights and coefficients of dz.
 void finish(const PlaneMixBackward& b, const Sums& sums) {
   const PlaneMix& p = b.mix;
-  const double m = static_cast<double>(p.n) * static_cast<double>(p.pixels);
+  const double m = b.count();
   for (int t = 0; t < p.terms; ++t) {
     const PlaneMixTerm& term = p.term[t];
     double dtheta = 0;
@@ -166,8 +167,10 @@ void plane_source_gradient<Device::cpu>(const PlaneSourceGradient& p, Stream) {
     WeightedPlanes sum;
     for (int e = 0; e < p.edges; ++e) {
       if (part == 0 && p.skip_theta[e] < 0) continue;
-      sum.add(plane_of(p.dy[e], p.pixels, image, channel),
-              part == 0 ? p.theta[p.skip_theta[e]] : 1.0);
+      sum.add(plane_of(p.dy[e], p.pixels, image, channel), part == 0 ? p.theta[p.skip_theta[e]]
+                                                           : p.bypass_theta[e] < 0
+                                                               ? 1.0
+                                                               : p.theta[p.bypass_theta[e]]);
     }
     sum.write_plane(p.pixels, plane_of(to, p.pixels, image, part == 0 ? ch : (part - 1) * p.c + ch),
                     part == 0 ? p.accumulate_x : p.accumulate_bypass);

@@ -6,6 +6,10 @@
 namespace drnas::kernels {
 namespace {
 
+__device__ inline float weight_or_one(const double* theta, int index) {
+  return index < 0 ? 1.0f : static_cast<float>(theta[index]);
+}
+
 /// How a term's channel enters: scale (z - mean).
 struct alignas(8) TermScale {
   float scale, mean;
@@ -71,7 +75,8 @@ __global__ void __launch_bounds__(plane_threads, 4)
   } else {
     const int from = (at.part - 1) * p.c + at.ch;
     for (int s = 0; s < p.sources; ++s)
-      add_weighted(sum, 1.0f, plane_of(p.source[s].bypass, p.pixels, at.image, from) + q);
+      add_weighted(sum, weight_or_one(p.theta, p.source[s].bypass_theta),
+                   plane_of(p.source[s].bypass, p.pixels, at.image, from) + q);
   }
   store_vector(plane_of(y, p.pixels, at.image, at.ch * p.parts() + at.part) + q, sum);
 }
@@ -91,7 +96,7 @@ __global__ void __launch_bounds__(plane_threads)
   float sum[V] = {};
   for (int e = 0; e < p.edges; ++e) {
     if (part == 0 && p.skip_theta[e] < 0) continue;
-    add_weighted(sum, part == 0 ? static_cast<float>(p.theta[p.skip_theta[e]]) : 1.0f,
+    add_weighted(sum, weight_or_one(p.theta, part == 0 ? p.skip_theta[e] : p.bypass_theta[e]),
                  plane_of(p.dy[e], p.pixels, image, channel) + q);
   }
   if (part == 0 ? p.accumulate_x : p.accumulate_bypass) add_weighted(sum, 1.0f, to);

@@ -141,9 +141,8 @@ __global__ void __launch_bounds__(plane_threads) finish_kernel(PlaneMixBackward 
     const double centred = sum_of(k), sum = sum_of(p.terms);
     if (first_lane) {
       in.total[job] = centred * term.inv_std[ch];
-      finish_gradient(p.theta[term.theta], term.mean[ch], term.inv_std[ch], sum, centred,
-                      static_cast<double>(p.n) * static_cast<double>(p.pixels), b.coefficients[k],
-                      p.c, ch);
+      finish_gradient(p.theta[term.theta], term.mean[ch], term.inv_std[ch], sum, centred, b.count(),
+                      b.coefficients[k], p.c, ch);
     }
   } else if (b.dtheta && k < p.terms + p.sources) {
     const double sum = sum_of(k + 1);

@@ -23,7 +23,8 @@ enum class Purpose : std::uint32_t {
   validation,
   synthetic,
   trajectory,
-  widening
+  widening,
+  perturbation
 };
 
 struct PhiloxKey {

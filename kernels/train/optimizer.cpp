@@ -62,4 +62,14 @@ void sgd_step<Device::cpu>(const SgdStep& p, Stream) {
   });
 }
 
+template <>
+void shift_weights<Device::cpu>(const WeightShift& p, Stream) {
+  parallel_ranges(p.count, [&](int, std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      p.weights[i] = shifted_weight(p, i);
+      if (p.rounded) p.rounded[i] = bfloat16(p.weights[i]);
+    }
+  });
+}
+
 }  // namespace drnas::kernels

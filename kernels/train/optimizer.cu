@@ -134,6 +134,15 @@ __global__ void __launch_bounds__(threads)
   if (p.rounded) store_item(p.rounded, quads, item, weight);
 }
 
+/// One thread a weight.
+__global__ void __launch_bounds__(threads) shift_kernel(WeightShift p) {
+  const std::int64_t i = global_thread();
+  if (i >= p.count) return;
+  const float weight = shifted_weight(p, i);
+  p.weights[i] = weight;
+  if (p.rounded) p.rounded[i] = bfloat16(weight);
+}
+
 }  // namespace
 
 template <>
@@ -158,6 +167,11 @@ void sgd_step<Device::cuda>(const SgdStep& p, Stream stream) {
   const std::int64_t items = p.count - 3 * quads;
   launch("sgd_step", sgd_kernel, {blocks_for(items, threads), threads, sizeof(SgdFactors)}, stream,
          p, quads, items);
+}
+
+template <>
+void shift_weights<Device::cuda>(const WeightShift& p, Stream stream) {
+  launch("shift_weights", shift_kernel, {blocks_for(p.count, threads), threads}, stream, p);
 }
 
 }  // namespace drnas::kernels

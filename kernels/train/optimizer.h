@@ -42,6 +42,18 @@ struct SgdStep {
 template <Device D>
 void sgd_step(const SgdStep& p, Stream);
 
+/// weights = from - rate (momentum velocity + gradient + weight_decay from): a step of SGD that
+/// leaves the momentum as it is, or with neither momentum nor decay a shift along the gradient.
+struct WeightShift {
+  std::int64_t count;
+  float rate, momentum, weight_decay;
+  const float *from, *velocity, *gradient;  ///< [count]
+  float* weights;                           ///< [count] out
+  bfloat16* rounded = nullptr;              ///< as in SgdStep
+};
+template <Device D>
+void shift_weights(const WeightShift& p, Stream);
+
 /// Adam in float64 (Kingma and Ba 2015, with PyTorch's coupled weight decay and eps outside the
 /// root): g = grad + weight_decay*w; m, v moving averages; w -= lr * mhat / (sqrt(vhat) + eps). See
 /// alpha_step.h.

@@ -15,4 +15,9 @@ DRNAS_HD inline double clip_factor(double squared_norm, double max_norm) {
   return max_norm > 0 && factor < 1.0 ? factor : 1.0;
 }
 
+DRNAS_HD inline float shifted_weight(const WeightShift& p, std::int64_t i) {
+  const float w = p.from[i];
+  return w - p.rate * (p.momentum * p.velocity[i] + (p.gradient[i] + p.weight_decay * w));
+}
+
 }  // namespace drnas::kernels

@@ -53,6 +53,30 @@ std::vector<std::vector<double>> Alpha::rows(const Tensor& table) const {
   return all;
 }
 
+void Alpha::start_uniform(const std::vector<kernels::EntrySet>& sets) {
+  std::vector<double> uniform(static_cast<std::size_t>(values.elements()));
+  for (const kernels::EntrySet& set : sets)
+    for (int k = 0; k < set.count; ++k)
+      uniform[static_cast<std::size_t>(set.first + k * set.stride)] = 1.0 / set.count;
+  upload<double>(uniform, values);
+}
+
+Tensor upload_sets(const std::vector<kernels::EntrySet>& sets, Device device) {
+  std::vector<std::int32_t> numbers;
+  for (const kernels::EntrySet& set : sets)
+    numbers.insert(numbers.end(), {set.first, set.count, set.stride});
+  const Tensor uploaded({1, 1, static_cast<std::int64_t>(sets.size()), 3}, MemoryTag::optimizer,
+                        device, DType::i32);
+  upload<std::int32_t>(numbers, uploaded);
+  return uploaded;
+}
+
+kernels::EntrySets entry_sets(const Tensor& uploaded) {
+  static_assert(sizeof(kernels::EntrySet) == 3 * sizeof(std::int32_t));
+  return {static_cast<int>(uploaded.shape().w),
+          reinterpret_cast<const kernels::EntrySet*>(uploaded.data<std::int32_t>())};
+}
+
 void zero_pruned(const std::vector<std::uint8_t>& kept, const Tensor& table) {
   std::vector<double> values = download<double>(table);
   for (std::size_t i = 0; i < kept.size(); ++i)

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/tensor.h"
+#include "kernels/alpha/mixing.h"
 
 namespace drnas {
 
@@ -26,11 +27,17 @@ struct Alpha {
   }
   /// One entry for each of values; all 1 where nothing is pruned.
   std::vector<std::uint8_t> kept_entries() const;
+  /// Gives every set a uniform distribution: where weights of the simplex start.
+  void start_uniform(const std::vector<kernels::EntrySet>& sets);
   /// A float64 table of alpha's shape, zero.
   Tensor make_table() const;
   /// Row-major [edges][ops].
   std::vector<std::vector<double>> rows(const Tensor& table) const;
 };
+
+/// Entry sets for kernels, and the same on a device.
+Tensor upload_sets(const std::vector<kernels::EntrySet>& sets, Device device);
+kernels::EntrySets entry_sets(const Tensor& uploaded);
 
 /// Sets the entries of a float64 table to zero whose entry of `kept` is 0.
 void zero_pruned(const std::vector<std::uint8_t>& kept, const Tensor& table);

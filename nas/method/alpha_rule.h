@@ -28,4 +28,9 @@ struct AdamOptions {
 /// The law outlives it. Throws Error where options.kl is not zero and the law is no Dirichlet.
 std::unique_ptr<AlphaRule> make_adam_rule(Law& law, const AdamOptions& options);
 
+/// Exponentiated gradient for a law whose alpha lies on the simplex: see
+/// kernels::ExponentiatedStep. Weights below `floor` are lifted to it.
+std::unique_ptr<AlphaRule> make_exponentiated_rule(Law& law, double learning_rate,
+                                                   double floor = 1e-5);
+
 }  // namespace drnas

@@ -15,6 +15,23 @@ const Tensor& Law::sample(std::uint32_t step) {
   return draw(step_.data<std::uint32_t>());
 }
 
+std::vector<std::vector<double>> Law::sampled(std::uint32_t step) {
+  return operation_rows(sample(step));
+}
+
+std::vector<std::vector<double>> Law::operation_rows(const Tensor& table) const {
+  std::vector<std::vector<double>> rows = alpha_.rows(table);
+  for (std::vector<double>& row : rows) row.resize(static_cast<std::size_t>(operations()));
+  return rows;
+}
+
+std::vector<kernels::EntrySet> Law::simplex_sets() const {
+  std::vector<kernels::EntrySet> rows;
+  for (int edge = 0; edge < alpha_.edges; ++edge)
+    rows.push_back({edge * alpha_.ops, alpha_.ops, 1});
+  return rows;
+}
+
 void Law::enter_gradient(const Tensor& dtheta, kernels::AlphaStep&) { backward(dtheta); }
 
 std::vector<std::vector<double>> Law::ranked_by(Ranking ranking) const {

@@ -24,17 +24,21 @@ class Law : public ThetaSource {
   /// 0xfffffffe and 0xbfffffff.
   const Tensor& sample(std::uint32_t step);
   /// The same on the host, row-major [edges][operations].
-  std::vector<std::vector<double>> sampled(std::uint32_t step) { return alpha_.rows(sample(step)); }
+  std::vector<std::vector<double>> sampled(std::uint32_t step);
 
   /// Mean of theta, row-major [edges][operations].
   virtual std::vector<std::vector<double>> mean() const = 0;
   /// The weights of either ranking, row-major [edges][operations].
-  std::vector<std::vector<double>> ranked_by(Ranking ranking) const;
+  virtual std::vector<std::vector<double>> ranked_by(Ranking ranking) const;
   /// What the report calls concentrations: beta for a Dirichlet, the weights themselves elsewhere.
   virtual std::vector<std::vector<double>> concentrations() const = 0;
   /// Is theta a draw from a Dirichlet, which has a divergence from the symmetric one and a
   /// variance?
   virtual bool is_dirichlet() const { return false; }
+  /// The weights of whole edges, where the law has them.
+  virtual std::vector<double> edge_weights() const { return {}; }
+  /// The sets of alpha that each sum to one, where alpha lies on the simplex.
+  virtual std::vector<kernels::EntrySet> simplex_sets() const;
   /// For an alpha rule: computes alpha's gradient of the last draw, or enters what the rule's
   /// kernel needs for computing it.
   virtual void enter_gradient(const Tensor& dtheta, kernels::AlphaStep& step);
@@ -44,6 +48,10 @@ class Law : public ThetaSource {
 
  protected:
   explicit Law(Alpha alpha);
+  /// Columns of a table of alpha's shape that are operations.
+  virtual int operations() const { return alpha_.ops; }
+  /// Their entries, row-major [edges][operations].
+  std::vector<std::vector<double>> operation_rows(const Tensor& table) const;
   /// theta = softmax(alpha) over the operations that are kept.
   void softmax_of_alpha(const Tensor& theta) const;
 
@@ -58,5 +66,32 @@ class Law : public ThetaSource {
 std::unique_ptr<Law> make_dirichlet_law(Alpha alpha, std::uint64_t seed);
 /// theta = softmax(alpha), no randomness (DARTS, equation 2).
 std::unique_ptr<Law> make_softmax_law(Alpha alpha);
+
+/// Draws by Gumbel noise: see kernels/alpha/mixing.h.
+class GumbelLaw : public Law {
+ public:
+  /// What dL/dtheta becomes: the derivative of the soft draw (straight through where one operation
+  /// is sampled), the score function with first-order credit, or the derivative of softmax(alpha)
+  /// taken at the sampled weights (ProxylessNAS, Cai et al., ICLR 2019, equation 4).
+  enum class Gradient { soft, score, softmax };
+
+  /// Of the draws from now on, also of recorded steps.
+  virtual void set_temperature(double temperature) = 0;
+
+ protected:
+  using Law::Law;
+};
+/// theta = softmax((alpha + G) / temperature) (SNAS, Xie et al., ICLR 2019), or where `sampled` one
+/// operation of each edge. The temperature starts at 1.
+std::unique_ptr<GumbelLaw> make_gumbel_law(Alpha alpha, std::uint64_t seed, bool sampled,
+                                           GumbelLaw::Gradient gradient);
+/// theta = alpha, which lies on the simplex and starts uniform (GAEA, Li et al., ICLR 2021).
+std::unique_ptr<Law> make_simplex_law(Alpha alpha);
+/// Operations and, in the last column of alpha and theta, whole edges: each row's operations and
+/// each node's edges are weighed by softmax (PC-DARTS), or where `simplex` by alpha itself
+/// (GAEA + PC-DARTS). `node_of_edge`: the node that each edge enters; edges of one node are
+/// adjacent. Read off by the product of both.
+std::unique_ptr<Law> make_edge_weighted_law(Alpha alpha, const std::vector<int>& node_of_edge,
+                                            bool simplex);
 
 }  // namespace drnas

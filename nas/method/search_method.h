@@ -42,6 +42,8 @@ class SearchMethod {
   /// Where passes get theta from, and what moves alpha at the end of a pass.
   virtual Law& law() = 0;
   virtual AlphaUpdate& alpha_update() = 0;
+  /// The pass by which a batch of the second half is judged.
+  virtual PassSetting evaluation() const { return passes::evaluation; }
 
   /// Before the first step of an epoch (counted from 0), and where one goes on.
   virtual void begin_epoch(std::int64_t /*epoch*/) {}
@@ -71,6 +73,19 @@ struct MethodOptions {
   Device device = Device::cpu;
   AdamOptions adam = {};
   Ranking ranking = Ranking::mean;
+  bool one_batch = false;      ///< alpha learns from the weights' batch, where a method can
+  bool weights_first = false;  ///< a step moves the weights before alpha
+  PassNorm evaluation_norm = PassNorm::running;
+  int epochs = 1;  ///< of the search: schedules end with it
+  /// First and last value of a temperature or radius that falls or rises linearly over the epochs.
+  double schedule_first = 0, schedule_last = 0;
+  std::vector<int> node_of_edge = {};  ///< the node that each edge enters, for weights of edges
+
+  /// Of epoch `epoch`, counted from 0: from the first value at the first epoch, by equal steps of
+  /// (last - first) / epochs, as the published codes go.
+  double scheduled(std::int64_t epoch) const {
+    return schedule_first + (schedule_last - schedule_first) * static_cast<double>(epoch) / epochs;
+  }
 };
 
 /// One row a method.
@@ -78,6 +93,8 @@ struct MethodInfo {
   std::string_view name;      ///< as --method takes it
   std::string_view summary;   ///< for --help: "Dirichlet"
   bool draws_from_dirichlet;  ///< has concentrations, and a divergence for --regulariser kl
+  bool stages = true;         ///< can prune operations, as progressive learning does
+  bool edge_weights = false;  ///< theta has a column of edge weights
   std::unique_ptr<SearchMethod> (*make)(const MethodOptions&);
 };
 /// All methods.

@@ -87,8 +87,23 @@ OptionRows<O> method_rows() {
   static const std::string names = search_method_names();
   return {
       {"method", &O::method, recipe, "NAME", result, names},
+      {"base", &O::base, recipe, "NAME", result,
+       "what methods have in common and start from: drnas (Table 4 of DrNAS), authors (each "
+       "method's own settings for the space) or nats (NATS-Bench): see docs/methods.md"},
       {"epochs", &O::epochs, recipe, "N", result,
        "passes over the first half of the training images"},
+      {"order", &O::order, recipe, "NAME", result, "of a step: alpha-first or weights-first"},
+      {"one-batch", &O::one_batch, recipe, "", result,
+       "snas: alpha learns from the weights' batch, in the same pass"},
+      {"schedule-first", &O::schedule_first, recipe, "X", result,
+       "temperature (snas, gdas) or radius of the perturbation (sdarts) at the first epoch"},
+      {"schedule-last", &O::schedule_last, recipe, "X", result,
+       "where it would be after the last, in equal steps"},
+      {"evaluation-norm", &O::evaluation_norm, recipe, "NAME", result,
+       "batch norm of evaluations: running statistics, or those of the batch"},
+      {"split", &O::split, recipe, "NAME", result,
+       "images of weights and alpha: halves of the training set, or nats (the lists of "
+       "NAS-Bench-201's own baselines)"},
   };
 }
 
@@ -98,6 +113,9 @@ OptionRows<O> recipe_rows() {
        "epochs of each stage of progressive learning, as in 50,50"},
       {"learning-rate-min", &O::learning_rate_min, recipe, "X", result,
        "where its cosine schedule ends"},
+      {"rate-moves", &O::rate_moves, recipe, "NAME", result,
+       "how often the schedule moves: each epoch or each step"},
+      {"nesterov", &O::nesterov, recipe, "", result, "SGD with Nesterov's momentum"},
       {"recipe", &O::recipe, recipe, "NAME", result,
        "published (what the released code does) or paper, where the two differ: see "
        "docs/methods.md"},

@@ -7,10 +7,12 @@
 #include <numeric>
 #include <set>
 
+#include "data/nats_splits.h"
 #include "nas/diagnostics/early_warning.h"
 #include "nas/method/search_method.h"
 #include "nas/options/hessian_option.h"
 #include "nas/options/image_options.h"
+#include "nas/options/method_defaults.h"
 #include "nas/options/option_table.h"
 #include "nas/space/search_space.h"
 
@@ -162,6 +164,35 @@ void check_stages(const SearchOptions& o, const Checker& check) {
                 "a sum of --epochs " + std::to_string(o.epochs));
 }
 
+/// What a method needs, and the differences between bases.
+void check_base(const SearchOptions& o, const MethodInfo& method, const Checker& check) {
+  check.one_of("base", o.base, Names{"drnas", "authors", "nats"});
+  const std::string missing = base_refusal(o);
+  check.require(missing.empty(), "base", missing);
+  check.one_of("order", o.order, Names{"alpha-first", "weights-first"});
+  check.one_of("rate-moves", o.rate_moves, Names{"epoch", "step"});
+  check.one_of("evaluation-norm", o.evaluation_norm, Names{"running", "batch"});
+  check.one_of("split", o.split, Names{"halves", "nats"});
+  check.require(o.split == "halves" || has_nats_split(o.dataset), "split",
+                "halves with --dataset " + o.dataset +
+                    ": the lists number the images of the binary releases");
+  check.require(o.split == "halves" || o.limit_train == 0, "limit-train", "0 with --split nats");
+  check.require(!o.one_batch || o.method == "snas", "one-batch", "false with --method " + o.method);
+  check.require(method.stages || o.stage_epochs.empty(), "stage-epochs",
+                "none with --method " + o.method + ", which prunes no operations");
+  const bool scheduled = o.method.starts_with("snas") || o.method.starts_with("gdas"),
+             perturbed = o.method.starts_with("sdarts");
+  for (const auto& [name, value] : {std::pair("schedule-first", o.schedule_first),
+                                    std::pair("schedule-last", o.schedule_last)}) {
+    if (scheduled)
+      check.positive(name, value);
+    else if (perturbed)
+      check.require(value >= 0 && value <= 1, name, "a radius of 0 to 1");
+    else
+      check.require(value == 0, name, "0 with --method " + o.method + ", which has none");
+  }
+}
+
 void check_recipe(const SearchOptions& o, const Checker& check) {
   const MethodInfo* const method = find_search_method(o.method);
   check.require(method != nullptr, "method", search_method_names());
@@ -183,6 +214,7 @@ void check_recipe(const SearchOptions& o, const Checker& check) {
   check.integer("alpha-start-epoch", o.alpha_start_epoch, 0, o.epochs);
   check.integer("warmup-epochs", o.warmup_epochs, 0, o.epochs - 1);
   check.one_of("recipe", o.recipe, Names{"published", "paper"});
+  check_base(o, *method, check);
   check.one_of("regulariser", o.regulariser, Names{"l2", "kl", "none"});
   check.require(o.regulariser != "kl" || method->draws_from_dirichlet, "regulariser",
                 "l2 or none with --method " + o.method + " (kl needs a Dirichlet)");
@@ -192,6 +224,8 @@ void check_recipe(const SearchOptions& o, const Checker& check) {
 void check_evidence(const SearchOptions& o, const Checker& check) {
   check.integer("trajectory", o.trajectory, 0, 1000000);
   parse_hessian(o.hessian);
+  check.require(o.hessian.empty() || !find_search_method(o.method)->edge_weights, "hessian",
+                "none with --method " + o.method + ", whose theta has weights of edges");
   const std::vector<Alarm> alarms = parse_alarms(o.stop_on);
   check.require(!o.hessian.empty() ||
                     std::find(alarms.begin(), alarms.end(), Alarm::eigenvalue) == alarms.end(),
@@ -249,19 +283,24 @@ SearchOptions preset_options(std::string_view name, std::string_view recipe) {
 
 SearchOptions resolve_options(const std::vector<GivenOption>& config,
                               const std::vector<GivenOption>& command_line) {
-  std::string preset = "nb201", recipe = "published";
+  std::string preset = "nb201", recipe = "published", method, base = "drnas", space;
   bool epochs_given = false, stages_given = false;
   std::set<std::string_view> given_names;
   for (const auto* given : {&config, &command_line}) {
     for (const GivenOption& option : *given) {
       if (option.name == "preset") preset = option.value;
       if (option.name == "recipe") recipe = option.value;
+      if (option.name == "method") method = option.value;
+      if (option.name == "base") base = option.value;
+      if (option.name == "space") space = option.value;
       if (option.name == "epochs") epochs_given = true;
       if (option.name == "stage-epochs") stages_given = true;
       given_names.insert(option.name);
     }
   }
   SearchOptions options = preset_options(preset, recipe);
+  if (method.empty()) method = options.method;
+  apply_options(options, method_defaults(method, base, space.empty() ? options.space : space));
   apply_options(options, config);
   apply_options(options, command_line);
   // The stages say how long the search is where only they are given.

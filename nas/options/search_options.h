@@ -47,8 +47,16 @@ struct SearchOptions {
       seeds;                     ///< several searches one after the other; empty: one, with `seed`
   double learning_rate = 0.025;  ///< of the weights, first epoch; cosine schedule
   double learning_rate_min = 0.001;
-  int warmup_epochs = 0;             ///< linear rise of the learning rate in the first epochs
-  std::string recipe = "published";  ///< published (what the code does) | paper, where they differ
+  int warmup_epochs = 0;              ///< linear rise of the learning rate in the first epochs
+  std::string recipe = "published";   ///< published (what the code does) | paper, where they differ
+  std::string base = "drnas";         ///< drnas | authors | nats: see method_defaults.h
+  bool nesterov = false;              ///< Nesterov's momentum
+  std::string rate_moves = "epoch";   ///< epoch | step: how often the learning rate does
+  std::string order = "alpha-first";  ///< alpha-first | weights-first, in a step
+  bool one_batch = false;             ///< alpha learns from the weights' batch (snas)
+  std::string evaluation_norm = "running";       ///< running | batch: statistics that evaluate
+  std::string split = "halves";                  ///< halves | nats: which images alpha learns from
+  double schedule_first = 0, schedule_last = 0;  ///< temperature or radius by the method
   double momentum = 0.9;
   double weight_decay = 3e-4;
   double grad_clip = 5;               ///< L2 norm of all weight gradients; 0: no clipping

@@ -31,6 +31,10 @@ class FixedBatches final : public BatchSource {
   const DeviceBatch& next() override {
     return *std::next(batches_.begin(), static_cast<std::ptrdiff_t>(position_++ % batches()));
   }
+  const DeviceBatch& again() override {
+    --position_;
+    return next();
+  }
   void seek(std::int64_t position) override { position_ = position; }
 
  private:
@@ -47,19 +51,21 @@ BatchSources fixed_sources(const std::list<DeviceBatch>& batches) {
 /// where negative.
 void run_epoch(const BatchSources& sources, std::span<const std::int64_t> positions,
                SearchMethod& method, SupernetTrainer& trainer) {
-  constexpr std::int64_t always = std::numeric_limits<std::int64_t>::max();
+  // Divisible by any number of steps between two of alpha.
+  constexpr std::int64_t always = std::numeric_limits<std::int64_t>::max() / 5040 * 5040;
   for (const std::int64_t position : positions) {
     for (BatchSource* source : {sources.train.get(), sources.alpha.get(), sources.evaluation.get()})
       source->seek(position < 0 ? source->batches() + position : position);
     method.step({trainer, *sources.train, *sources.alpha, true, always});
-    trainer.run(passes::evaluation, sources.evaluation->next());
+    trainer.run(method.evaluation(), sources.evaluation->next());
   }
 }
 
 void run_steps(const MemoryQuestion& q) {
   const std::unique_ptr<Supernet> supernet = make_supernet(q.supernet, 0, q.device);
-  const ThetaShape shape = theta_shape(*q.supernet.space, q.supernet.none);
-  const auto method = q.method->make({shape.edges, shape.operations, 0, q.device});
+  const auto [edges, operations] = theta_shape(*q.supernet.space, q.supernet.none);
+  const auto method =
+      q.method->make(q.method_options.value_or(MethodOptions{edges, operations, 0, q.device}));
   if (!q.supernet.kept.empty()) method->prune(q.supernet.kept);
   SupernetTrainer trainer(*supernet, method->law(), &method->alpha_update(), q.trainer);
   std::list<DeviceBatch> batches;  // all stay, as in a search
@@ -73,7 +79,7 @@ void run_steps(const MemoryQuestion& q) {
   run_epoch(sources, positions, *method, trainer);
   if (!q.probes) return;
   sources.evaluation->seek(0);
-  run_probes(sources.evaluation->next(), shape, trainer);
+  run_probes(sources.evaluation->next(), theta_shape(q.supernet), trainer);
 }
 
 std::string row_text(const std::string& mode, int partial_channels,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,8 @@ namespace drnas {
 struct MemoryQuestion {
   SupernetOptions supernet;
   const MethodInfo* method = search_methods()[0];
-  std::vector<int> batch_sizes{64};  ///< where there are no `sources`
+  std::optional<MethodOptions> method_options;  ///< none: what any method of the space takes
+  std::vector<int> batch_sizes{64};             ///< where there are no `sources`
   int image_size = 32;
   /// Makes the sources of training, validation and evaluation batches whose memory lies on the
   /// device too.

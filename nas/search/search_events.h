@@ -27,6 +27,7 @@ struct EpochRecord : EpochBasics {
   std::string genotype;
   std::vector<std::vector<double>> concentrations;      ///< [edges][ops]
   std::vector<std::vector<bool>> kept;                  ///< [edges][ops]; empty: none is pruned
+  std::vector<double> edge_weights;                     ///< [edges]; empty: the method has none
   double architecture_step_ms = 0, weight_step_ms = 0;  ///< mean of the epoch
   PhaseMeans architecture_phases, weight_phases;
   std::optional<TableAccuracy> table;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "data/nats_splits.h"
 #include "engine/files.h"
 #include "nas/options/hessian_option.h"
 #include "nas/options/image_options.h"
@@ -37,6 +38,7 @@ TrainerOptions trainer_options(const SearchOptions& o) {
   // Some published code clips the gradients of all that the loss depends on.
   t.clip_with_alpha = search_space(o.space).facts().clips_with_alpha && o.recipe == "published";
   t.capture = !o.no_graph;
+  t.nesterov = o.nesterov;
   return t;
 }
 
@@ -50,6 +52,13 @@ MethodOptions method_options(const SearchOptions& o, Device device) {
   m.adam.kl = o.regulariser == "kl" ? o.lambda : 0.0;
   m.adam.grad_clip = o.alpha_grad_clip;
   m.ranking = o.recipe == "published" ? Ranking::softmax : Ranking::mean;
+  m.one_batch = o.one_batch;
+  m.weights_first = o.order == "weights-first";
+  m.evaluation_norm = o.evaluation_norm == "batch" ? PassNorm::batch_only : PassNorm::running;
+  m.epochs = o.epochs;
+  m.schedule_first = o.schedule_first;
+  m.schedule_last = o.schedule_last;
+  m.node_of_edge = node_of_edge(search_space(o.space));
   return m;
 }
 
@@ -105,14 +114,16 @@ SupernetOptions supernet_options(const SearchOptions& o, int classes) {
   s.space = &search_space(o.space);
   s.none = o.none_op;
   s.imagenet_stem = o.stem == "imagenet";
+  s.edge_weights = search_method(o.method).edge_weights;
   return s;
 }
 
 SearchInputs::SearchInputs(const SearchOptions& o, bool write_cache) {
   table = search_space(o.space).accuracy_table(o.nb201_table);
   dataset = read_dataset(dataset_options(o, write_cache));
-  split = o.train_list.empty() ? split_for_search(dataset, o.limit_train)
-                               : split_from_lists(dataset, o.data, o.train_list, o.alpha_list);
+  split = o.split == "nats"      ? split_as_nats(dataset)
+          : o.train_list.empty() ? split_for_search(dataset, o.limit_train)
+                                 : split_from_lists(dataset, o.data, o.train_list, o.alpha_list);
   const std::size_t images = split.architecture.size();
   if (images < static_cast<std::size_t>(o.batch_size))
     throw Error("--batch-size " + std::to_string(o.batch_size) + ": expected at most " +
@@ -132,6 +143,7 @@ MemoryQuestion SearchInputs::memory_question(const SearchOptions& o, Device devi
   q.supernet = supernet_options(o, static_cast<int>(dataset.classes.size()));
   q.supernet.storage = choose_precision(o, device).storage;
   q.method = &search_method(o.method);
+  q.method_options = method_options(o, device);
   q.batch_sizes = batch_sizes(split, o.batch_size);
   q.image_size = dataset.train.size;
   q.device = device;
@@ -185,7 +197,7 @@ SearchMemory SearchInputs::plan(const SearchOptions& o, Device device) const {
   const SearchSpace& space = *first.network.space;
   const std::vector<Stage> stages = stages_of(o, theta_shape(space, o.none_op).operations);
   for (std::size_t i = 1; i < stages.size(); ++i)
-    plan_stage(o, device, first, stages[i], heaviest(first.network, stages[i].keep_ops));
+    plan_stage(o, device, first, stages[i], heaviest_operations(first.network, stages[i].keep_ops));
   return first;
 }
 
@@ -210,15 +222,6 @@ SearchMemory SearchInputs::plan_first_stage(const SearchOptions& o, Device devic
     return true;
   });
   return memory;
-}
-
-std::vector<std::uint8_t> SearchInputs::heaviest(const SupernetOptions& network, int keep) {
-  const auto [edges, operations] = theta_shape(*network.space, network.none);
-  const std::vector<int> order = network.space->operations_by_memory(network.none);
-  std::vector<std::uint8_t> kept(static_cast<std::size_t>(edges) * operations, 0);
-  for (int edge = 0; edge < edges; ++edge)
-    for (int i = 0; i < keep; ++i) kept[static_cast<std::size_t>(edge * operations + order[i])] = 1;
-  return kept;
 }
 
 SearchMemory SearchInputs::plan_stage(const SearchOptions& o, Device device,

@@ -77,8 +77,6 @@ struct SearchInputs {
   /// where that is not enough.
   SearchMemory plan_stage(const SearchOptions& options, Device device, const SearchMemory& first,
                           const Stage& stage, const std::vector<std::uint8_t>& kept) const;
-  /// The operations of the most memory that an edge can keep, for plans before alpha is known.
-  static std::vector<std::uint8_t> heaviest(const SupernetOptions& network, int keep);
 
  private:
   SearchMemory plan_first_stage(const SearchOptions& options, Device device) const;

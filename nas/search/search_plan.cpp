@@ -61,6 +61,7 @@ std::string plan_search_memory(const SearchOptions& options) {
   question.supernet = supernet_options(options, classes_before_reading(options));
   question.supernet.storage = apply_precision(options, question.device).storage;
   question.method = &search_method(options.method);
+  question.method_options = method_options(options, question.device);
   question.batch_sizes = {options.batch_size};
   question.image_size = options.image_size;
   question.trainer = trainer_options(options);

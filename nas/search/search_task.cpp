@@ -54,6 +54,12 @@ std::optional<TableAccuracy> SearchTask::table_entry(const Architecture& archite
   return inputs_.table->at(*architecture.number);
 }
 
+void SearchTask::begin() {
+  build(first_memory_.network);
+  if (options_.method != "drnas" || options_.base != "drnas")
+    observer_.on_message("method " + options_.method + ", base " + options_.base);
+}
+
 void SearchTask::build(const SupernetOptions& network) {
   supernet_ = make_supernet(network, options_.seed, device_);
   trainer_ = std::make_unique<SupernetTrainer>(*supernet_, method_->law(), &method_->alpha_update(),
@@ -76,6 +82,10 @@ void SearchTask::begin_epoch(RunProgress& progress) {
 }
 
 StepResult SearchTask::step(const RunProgress& progress) {
+  if (options_.rate_moves == "step") {
+    const double share = static_cast<double>(progress.step) / static_cast<double>(steps());
+    trainer_->set_learning_rate(weight_learning_rate(options_, stage(), progress.epoch, share));
+  }
   const MethodResult result = method_->step({*trainer_, *batches_.train, *batches_.alpha,
                                              alpha_learns_, alpha_steps_before_ + progress.step});
   if (result.alpha) architecture_times_.add(*result.alpha);
@@ -90,7 +100,7 @@ bool SearchTask::evaluate(RunLoop& loop, const RunProgress& progress) {
   evaluated_ = {};
   Phase phase(loop, "evaluation", options_.batch_size, source.batches());
   while (phase.next()) {
-    evaluated_.add(trainer_->run(passes::evaluation, source.next()));
+    evaluated_.add(trainer_->run(method_->evaluation(), source.next()));
     phase.done();
   }
   evidence_record_ = {};
@@ -126,6 +136,7 @@ void SearchTask::log_epoch(RunLoop& loop, const EpochBasics& basics) {
   r.genotype = found.genotype;
   r.table = table_entry(found);
   r.concentrations = method_->law().concentrations();
+  r.edge_weights = method_->law().edge_weights();
   const std::vector<std::uint8_t>& kept = supernet_->options().kept;
   const std::ptrdiff_t columns = method_->law().alpha().ops;
   for (auto row = kept.begin(); row != kept.end(); row += columns)

@@ -43,7 +43,7 @@ class SearchTask final : public RunTask {
   /// An evaluation costs about a fifth of an epoch's steps.
   double epoch_steps() const override { return 1.2 * static_cast<double>(steps()); }
 
-  void begin() override { build(first_memory_.network); }
+  void begin() override;
   void resumed(const RunFolder& folder) override;
   void seek(const RunProgress& progress) override;
   void begin_epoch(RunProgress& progress) override;

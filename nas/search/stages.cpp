@@ -39,16 +39,18 @@ const Stage& stage_at(const std::vector<Stage>& stages, std::int64_t epoch) {
   return stages.back();
 }
 
-double weight_learning_rate(const SearchOptions& o, const Stage& stage, std::int64_t epoch) {
+double weight_learning_rate(const SearchOptions& o, const Stage& stage, std::int64_t epoch,
+                            double share) {
   const int e = static_cast<int>(epoch);
   if (e < o.warmup_epochs) return o.learning_rate * (e + 1) / o.warmup_epochs;
   // The epoch whose rate was the full one, from which the published schedule goes on by ratios.
   int full = 0;
   if (o.recipe == "published")
     full = stage.number > 1 ? stage.first_epoch : std::max(0, o.warmup_epochs - 1);
-  if (full == 0) return cosine_learning_rate(o.learning_rate, o.learning_rate_min, e, o.epochs);
-  return o.learning_rate_min + (o.learning_rate - o.learning_rate_min) * cosine_shape(e, o.epochs) /
-                                   cosine_shape(full, o.epochs);
+  if (full == 0 && share == 0)
+    return cosine_learning_rate(o.learning_rate, o.learning_rate_min, e, o.epochs);
+  return o.learning_rate_min + (o.learning_rate - o.learning_rate_min) *
+                                   cosine_shape(e + share, o.epochs) / cosine_shape(full, o.epochs);
 }
 
 std::int64_t alpha_epochs_before(const SearchOptions& o, const std::vector<Stage>& stages,

@@ -27,8 +27,9 @@ const Stage& stage_at(const std::vector<Stage>& stages, std::int64_t epoch);
 /// --recipe published each stage starts at the full rate again and so follows the cosine at the
 /// scale that this implies (at half of the epochs: twice the rate), and the cosine after a warm-up
 /// starts from the full rate: what the published code does. By --recipe paper it is the plain
-/// cosine.
-double weight_learning_rate(const SearchOptions& options, const Stage& stage, std::int64_t epoch);
+/// cosine. `share` of the epoch's steps are done.
+double weight_learning_rate(const SearchOptions& options, const Stage& stage, std::int64_t epoch,
+                            double share = 0);
 
 /// Does alpha learn in this epoch? It rests for --alpha-start-epoch epochs of every stage.
 inline bool alpha_learns(const SearchOptions& options, const Stage& stage, std::int64_t epoch) {

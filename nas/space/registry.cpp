@@ -45,6 +45,40 @@ ThetaShape theta_shape(const SearchSpace& space, bool none) {
   return {static_cast<int>(space.edges().size()), static_cast<int>(space.operations(none).size())};
 }
 
+ThetaShape theta_shape(const SupernetOptions& network) {
+  ThetaShape shape = theta_shape(*network.space, network.none);
+  shape.operations += network.edge_weights ? 1 : 0;
+  return shape;
+}
+
+std::vector<int> node_of_edge(const SearchSpace& space) {
+  std::vector<int> nodes;
+  std::string before;
+  for (const std::string& edge : space.edges()) {
+    std::string node = edge.substr(0, edge.find("<-"));
+    nodes.push_back(nodes.empty() ? 0 : nodes.back() + (node == before ? 0 : 1));
+    before = std::move(node);
+  }
+  return nodes;
+}
+
+std::vector<std::uint8_t> heaviest_operations(const SupernetOptions& network, int count) {
+  const auto [edges, columns] = theta_shape(network);
+  const std::vector<int> order = network.space->operations_by_memory(network.none);
+  std::vector<std::uint8_t> chosen(static_cast<std::size_t>(edges) * columns, 0);
+  for (int edge = 0; edge < edges; ++edge) {
+    int left = count;
+    for (const int op : order) {
+      const std::size_t at = static_cast<std::size_t>(edge) * columns + op;
+      if (left > 0 && (network.kept.empty() || network.kept[at])) {
+        chosen[at] = 1;
+        --left;
+      }
+    }
+  }
+  return chosen;
+}
+
 std::unique_ptr<Supernet> make_supernet(const SupernetOptions& options, std::uint64_t seed,
                                         Device device) {
   if (!options.space) throw Error("supernet: no search space given, expected one");

@@ -90,6 +90,14 @@ struct ThetaShape {
   int edges, operations;
 };
 ThetaShape theta_shape(const SearchSpace& space, bool none = false);
+/// The same with the column of SupernetOptions::edge_weights.
+ThetaShape theta_shape(const SupernetOptions& network);
+/// The node that each edge enters, numbered over all kinds of cells; edges of one node are
+/// adjacent.
+std::vector<int> node_of_edge(const SearchSpace& space);
+/// [edges * operations]: 1 for the `count` operations of each edge that take the most memory, of
+/// those that the network has, for plans before alpha is known.
+std::vector<std::uint8_t> heaviest_operations(const SupernetOptions& network, int count);
 
 /// All spaces.
 std::span<const SearchSpace* const> search_spaces();

@@ -19,8 +19,8 @@ Supernet::Supernet(const SearchSpace& space, const SupernetOptions& o, Device de
   if (o.partial_channels < 1 || o.channels % o.partial_channels != 0)
     throw Error("supernet: partial channels " + std::to_string(o.partial_channels) +
                 " do not divide " + std::to_string(o.channels) + " channels");
-  const auto [edges, operations] = theta_shape(space, o.none);
-  operations_ = operations;
+  const auto [edges, operations] = theta_shape(options_);
+  columns_ = operations;
   if (o.kept.empty()) return;
   if (o.kept.size() != static_cast<std::size_t>(edges) * operations)
     throw Error("supernet: " + std::to_string(o.kept.size()) +
@@ -35,7 +35,13 @@ Supernet::Supernet(const SearchSpace& space, const SupernetOptions& o, Device de
 
 bool Supernet::kept(int edge, int operation) const {
   return options_.kept.empty() ||
-         options_.kept[static_cast<std::size_t>(edge) * operations_ + operation] != 0;
+         options_.kept[static_cast<std::size_t>(edge) * columns_ + operation] != 0;
+}
+
+int Supernet::theta_index(const SupernetPass& pass, int edge, int operation) const {
+  const int index = edge * columns_ + operation;
+  const bool runs = !pass.active || (*pass.active)[static_cast<std::size_t>(index)] != 0;
+  return kept(edge, operation) && runs ? index : -1;
 }
 
 }  // namespace drnas

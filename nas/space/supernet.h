@@ -37,6 +37,30 @@ struct SupernetOptions {
   bool none = false;           ///< `none` is a candidate too, where the space leaves the choice
   int rebuild_cells = 0;       ///< of so many cells, from the first on, all raw outputs are rebuilt
   bool imagenet_stem = false;  ///< three convolutions of stride 2 first, where the space has them
+  /// theta has a further column: what the channels that bypass an edge's operations are weighed by
+  /// (PC-DARTS), 1 where it is absent.
+  bool edge_weights = false;
+};
+
+/// Which candidate operations a pass runs. `weighted`: those whose mixing weight is not zero; the
+/// others leave their running statistics and get no gradient. `gates`: the same, and the mixing
+/// weights of the others count as numbers added to the node, whose derivative they get (GDAS, Dong
+/// and Yang, CVPR 2019).
+enum class OperationsRun { all, weighted, gates };
+
+/// How a forward pass runs.
+struct SupernetPass {
+  bool training = true;  ///< batch statistics normalise and running ones move; else running ones
+                         ///< normalise
+  OperationsRun run = OperationsRun::all;
+  /// On the CPU, where not all run: [rows, columns] like theta, 1 for those that do. They cost what
+  /// they use. Null on CUDA, where the weights are read on the device.
+  const std::vector<std::uint8_t>* active = nullptr;
+
+  // NOLINTNEXTLINE(google-explicit-constructor): most passes are only one or the other
+  SupernetPass(bool training = true) : training(training) {}
+  SupernetPass(bool training, OperationsRun run, const std::vector<std::uint8_t>* active)
+      : training(training), run(run), active(active) {}
 };
 
 /// A network that contains every architecture of a search space: mixing weights theta [rows,
@@ -49,10 +73,9 @@ class Supernet {
   Supernet(const Supernet&) = delete;
   Supernet& operator=(const Supernet&) = delete;
 
-  /// images [n, h, w, 3] -> logits [n, 1, 1, classes]. In training, batch statistics normalise and
-  /// running ones move.
+  /// images [n, h, w, 3] -> logits [n, 1, 1, classes].
   virtual Variable forward(Tape& tape, const Variable& images, const Variable& theta,
-                           bool training) const = 0;
+                           const SupernetPass& pass) const = 0;
   /// Every weight as leaves, for Tape::backward.
   virtual const std::vector<Variable>& leaves() const = 0;
 
@@ -65,12 +88,15 @@ class Supernet {
   /// leaves an edge without operation.
   Supernet(const SearchSpace& space, const SupernetOptions& options, Device device);
   bool kept(int edge, int operation) const;
+  int columns() const { return columns_; }  ///< of theta
+  /// Index in theta of an operation that is kept and runs in this pass, else -1.
+  int theta_index(const SupernetPass& pass, int edge, int operation) const;
 
   SupernetOptions options_;
   ParameterStore parameters_;
 
  private:
-  int operations_;  // of theta
+  int columns_;  // of theta
 };
 
 /// Of options.space; allocates and initialises all weights.

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "engine/tensor.h"
+#include "nas/space/supernet.h"
 
 namespace drnas {
 
@@ -21,8 +22,10 @@ enum class PassNorm {
   batch_only,  ///< the batch's statistics; the running ones stay
   running      ///< the running statistics
 };
-/// What moves at the end of a pass.
-enum class PassUpdate { nothing, weights, alpha };
+/// What moves at the end of a pass; `both`: alpha first, each by the gradients of this pass.
+enum class PassUpdate { nothing, weights, alpha, both };
+
+class ThetaSource;
 
 struct PassSetting {
   const char* name;  ///< in profiles and messages; one setting, one name
@@ -30,11 +33,24 @@ struct PassSetting {
   PassNorm norm = PassNorm::batch;
   bool weight_gradients = false, theta_gradient = false;
   PassUpdate update = PassUpdate::nothing;
+  OperationsRun run = OperationsRun::all;
+  ThetaSource* source = nullptr;  ///< of drawn theta; null: the trainer's
+
+  bool updates_weights() const {
+    return update == PassUpdate::weights || update == PassUpdate::both;
+  }
+  bool updates_alpha() const { return update == PassUpdate::alpha || update == PassUpdate::both; }
 
   bool operator==(const PassSetting& o) const {
     return std::string_view(name) == o.name && theta == o.theta && norm == o.norm &&
            weight_gradients == o.weight_gradients && theta_gradient == o.theta_gradient &&
-           update == o.update;
+           update == o.update && run == o.run && source == o.source;
+  }
+  /// The same where only operations of a mixing weight other than zero run.
+  PassSetting running(OperationsRun which) const {
+    PassSetting changed = *this;
+    changed.run = which;
+    return changed;
   }
 };
 
@@ -44,6 +60,11 @@ inline constexpr PassSetting architecture{
     .name = "architecture step", .theta_gradient = true, .update = PassUpdate::alpha};
 inline constexpr PassSetting weights{
     .name = "weight step", .weight_gradients = true, .update = PassUpdate::weights};
+/// Weights and alpha from one batch.
+inline constexpr PassSetting joint{.name = "joint step",
+                                   .weight_gradients = true,
+                                   .theta_gradient = true,
+                                   .update = PassUpdate::both};
 inline constexpr PassSetting evaluation{.name = "evaluation", .norm = PassNorm::running};
 inline constexpr PassSetting probe{
     .name = "probe", .theta = PassTheta::given, .norm = PassNorm::batch_only};

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "engine/memory/planning.h"
 #include "engine/stream.h"
 #include "kernels/train/elementwise.h"
 #include "nas/space/search_space.h"
@@ -12,7 +13,7 @@ namespace drnas {
 namespace {
 
 // Words of the record that a pass leaves for the host.
-constexpr int loss_word = 0, norm_word = 2, rate_word = 3, record_words = 4;
+constexpr int loss_word = 0, norm_word = 2, rate_word = 3, alpha_norm_word = 4, record_words = 5;
 
 }  // namespace
 
@@ -22,13 +23,13 @@ SupernetTrainer::SupernetTrainer(Supernet& supernet, ThetaSource& theta, AlphaUp
       theta_(theta),
       alpha_(alpha),
       options_(options),
+      shape_(theta_shape(supernet.options())),
       record_(Tensor::zeros({1, 1, 1, record_words}, MemoryTag::optimizer,
                             supernet.parameters().device(), DType::f64)),
       steps_(record_, loss_word, norm_word, options.capture) {
   const Device device = supernet.parameters().device();
-  const SupernetOptions& network = supernet.options();
-  const auto [edges, operations] = theta_shape(*network.space, network.none);
-  dtheta_ = Tensor::zeros({1, 1, edges, operations}, MemoryTag::optimizer, device, DType::f64);
+  dtheta_ = Tensor::zeros({1, 1, shape_.edges, shape_.operations}, MemoryTag::optimizer, device,
+                          DType::f64);
   const Tensor& statistics = supernet.parameters().statistics_buffer();
   statistics_before_ = Tensor(statistics.shape(), MemoryTag::statistics, device);
   draw_counter_ = Tensor::zeros({1, 1, 1, 1}, MemoryTag::optimizer, device, DType::u32);
@@ -51,17 +52,36 @@ void SupernetTrainer::give_theta(std::span<const double> theta) {
   upload<double>(theta, given_theta_);
 }
 
+ThetaSource& SupernetTrainer::source_of(const PassSetting& setting) const {
+  return setting.source ? *setting.source : theta_;
+}
+
+SupernetPass SupernetTrainer::pass_of(const PassSetting& setting, const Tensor& theta) {
+  SupernetPass pass(setting.norm != PassNorm::running);
+  pass.run = setting.run;
+  if (setting.run == OperationsRun::all || theta.device() == Device::cuda) return pass;
+  active_.clear();
+  // A plan counts all of them: which ones will be drawn is not known.
+  if (planning())
+    active_.assign(static_cast<std::size_t>(theta.elements()), 1);
+  else
+    for (const double weight : download<double>(theta)) active_.push_back(weight != 0 ? 1 : 0);
+  pass.active = &active_;
+  return pass;
+}
+
 SupernetTrainer::Pass SupernetTrainer::forward(const PassSetting& setting, const DeviceBatch& batch,
                                                bool trap) {
-  const bool training = setting.norm != PassNorm::running;
   const Tensor& theta = setting.theta == PassTheta::drawn
-                            ? theta_.draw(draw_counter_.data<std::uint32_t>())
+                            ? source_of(setting).draw(draw_counter_.data<std::uint32_t>())
                             : given_theta_;
-  Pass pass{Tape(supernet_.parameters().device(), training), {}, {}};
+  const bool recording =
+      setting.norm != PassNorm::running || setting.weight_gradients || setting.theta_gradient;
+  Pass pass{Tape(supernet_.parameters().device(), recording), {}, {}};
   pass.tape.trap_non_finite(trap);
   pass.theta = Variable(theta, dtheta_, "theta");
-  const Variable logits =
-      supernet_.forward(pass.tape, Variable(batch.images, "images"), pass.theta, training);
+  const Variable logits = supernet_.forward(pass.tape, Variable(batch.images, "images"), pass.theta,
+                                            pass_of(setting, theta));
   pass.loss = cross_entropy(pass.tape, "loss", logits, batch.labels, 0.0f,
                             record_.slice(loss_word, {1, 1, 1, 2}));
   return pass;
@@ -73,17 +93,16 @@ void SupernetTrainer::backward(const PassSetting& setting, Pass& pass) {
   if (setting.theta_gradient || clips_with_alpha(setting)) wanted.push_back(pass.theta);
   if (wanted.empty()) return;
   pass.tape.backward(pass.loss.loss, wanted);
-  if (clips_with_alpha(setting)) theta_.backward(dtheta_);
+  if (clips_with_alpha(setting)) source_of(setting).backward(dtheta_);
 }
 
-void SupernetTrainer::update(PassUpdate what) {
-  const Tensor norm = record_.slice(norm_word, {1, 1, 1, 1});
-  if (what == PassUpdate::alpha) alpha_->update(dtheta_, norm);
-  if (what == PassUpdate::weights)
-    update_weights(supernet_.parameters(),
-                   {options_.momentum, options_.weight_decay, options_.grad_clip},
-                   record_.slice(rate_word, {1, 1, 1, 1}), norm,
-                   options_.clip_with_alpha ? theta_.alpha_gradient() : Tensor());
+void SupernetTrainer::update(const PassSetting& setting) {
+  const auto word = [&](int first) { return record_.slice(first, {1, 1, 1, 1}); };
+  if (setting.updates_alpha())
+    alpha_->update(dtheta_, word(setting.updates_weights() ? alpha_norm_word : norm_word));
+  if (setting.updates_weights())
+    update_weights(supernet_.parameters(), weight_rule(), word(rate_word), word(norm_word),
+                   clips_with_alpha(setting) ? source_of(setting).alpha_gradient() : Tensor());
 }
 
 void SupernetTrainer::count_draw() {
@@ -103,7 +122,7 @@ void SupernetTrainer::work(const PassSetting& setting, const DeviceBatch& batch,
   times.forward_ms = laps.lap();
   backward(setting, pass);
   times.backward_ms = laps.lap();
-  update(setting.update);
+  update(setting);
   if (setting.norm == PassNorm::batch_only) copy(statistics_before_, statistics);
   if (setting.theta == PassTheta::drawn) count_draw();
   times.optimizer_ms = laps.lap();
@@ -115,9 +134,9 @@ void SupernetTrainer::check(const PassSetting& setting) {
   if (!added && !(known->second == setting))
     throw Error(name + "another setting has this name, expected a name of its own");
   const bool drawn = setting.theta == PassTheta::drawn;
-  if (setting.update == PassUpdate::weights && !setting.weight_gradients)
+  if (setting.updates_weights() && !setting.weight_gradients)
     throw Error(name + "updates weights, expected weight_gradients");
-  if (setting.update == PassUpdate::alpha && !(alpha_ && drawn && setting.theta_gradient))
+  if (setting.updates_alpha() && !(alpha_ && drawn && setting.theta_gradient))
     throw Error(name + "updates alpha, expected an alpha update, drawn theta and theta_gradient");
   if (clips_with_alpha(setting) && !drawn)
     throw Error(name + "clips by alpha's gradient too, expected drawn theta");

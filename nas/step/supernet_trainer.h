@@ -8,9 +8,10 @@
 #include <vector>
 
 #include "engine/ops/ops.h"
-#include "nas/space/supernet.h"
+#include "nas/space/search_space.h"
 #include "nas/step/pass.h"
 #include "nas/step/recorded_steps.h"
+#include "nas/step/weight_update.h"
 
 namespace drnas {
 
@@ -21,6 +22,7 @@ struct TrainerOptions {
   bool clip_with_alpha =
       true;             ///< the norm includes dL_train/dalpha: see SpaceFacts::clips_with_alpha
   bool capture = true;  ///< on CUDA: record each kind of pass once as a graph and replay it
+  bool nesterov = false;
 };
 
 /// Runs passes of a supernet. Passes with drawn theta are numbered by a counter that a checkpoint
@@ -47,6 +49,13 @@ class SupernetTrainer {
 
   /// Launches, copies and fills of one recorded pass on this batch; 0 where none is recorded.
   std::size_t launches(const PassSetting& setting, const DeviceBatch& batch) const;
+  const Supernet& supernet() const { return supernet_; }
+  double learning_rate() const { return learning_rate_; }
+  SgdRule weight_rule() const {
+    return {options_.momentum, options_.weight_decay, options_.grad_clip, options_.nesterov};
+  }
+  /// The number of the draw to come, in the device's memory [1].
+  const std::uint32_t* draw_counter() const { return draw_counter_.data<std::uint32_t>(); }
   /// dL/dtheta of the last pass that computed it.
   const Tensor& theta_gradient() const { return dtheta_; }
   std::uint32_t draws() const { return draws_; }
@@ -62,11 +71,14 @@ class SupernetTrainer {
   void work(const PassSetting& setting, const DeviceBatch& batch, StepResult& times);
   Pass forward(const PassSetting& setting, const DeviceBatch& batch, bool trap);
   void backward(const PassSetting& setting, Pass& pass);
-  void update(PassUpdate what);
+  void update(const PassSetting& setting);
+  ThetaSource& source_of(const PassSetting& setting) const;
+  /// How the network runs, with the operations that do.
+  SupernetPass pass_of(const PassSetting& setting, const Tensor& theta);
   void count_draw();
   /// Does the norm that clips include alpha's gradient?
   bool clips_with_alpha(const PassSetting& setting) const {
-    return setting.update == PassUpdate::weights && options_.clip_with_alpha;
+    return setting.updates_weights() && options_.clip_with_alpha;
   }
   /// Where a pass's report is not finite: undoes the pass, repeats it with every result checked and
   /// throws Error that names the operation.
@@ -77,12 +89,14 @@ class SupernetTrainer {
   ThetaSource& theta_;
   AlphaUpdate* alpha_;
   TrainerOptions options_;
+  ThetaShape shape_;
   std::uint32_t draws_ = 0;
   Tensor dtheta_;
-  Tensor statistics_before_;  // running statistics as they were before the pass
-  Tensor draw_counter_;       // [1] uint32: draws_ in the device's memory
-  Tensor given_theta_;        // of give_theta(); empty before the first
-  Tensor record_;             // [4] float64: loss and hits, squared norm, learning rate
+  std::vector<std::uint8_t> active_;  // of a pass that does not run all operations
+  Tensor statistics_before_;          // running statistics as they were before the pass
+  Tensor draw_counter_;               // [1] uint32: draws_ in the device's memory
+  Tensor given_theta_;                // of give_theta(); empty before the first
+  Tensor record_;  // [5] float64: loss and hits, squared norm, learning rate, alpha's norm
   double learning_rate_ = 0;  // what the record holds: an upload waits for the device
   RecordedSteps steps_;
   std::map<std::string_view, PassSetting> settings_;  // by name, which tells recorded steps apart

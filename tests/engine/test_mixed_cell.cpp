@@ -324,20 +324,3 @@ TEST_CASE("mixed cell: misuse is named") {
   CHECK_THROWS_WITH_AS(node_mix(tape, "mix", {{{bundle, 0, {0}, 1, 2}}}, Variable(theta)),
                        "mix: expected a mixing weight or -1 for each of 0 kernel sizes", Error);
 }
-
-TEST_CASE("mixed cell: evaluation mode has no gradient and says so") {
-  Tape tape;
-  const Variable x(Tensor::zeros({1, 2, 2, 4}, MemoryTag::activations), "x");
-  const Tensor mean = Tensor::zeros({1, 1, 1, 4}, MemoryTag::statistics),
-               var = Tensor::zeros({1, 1, 1, 4}, MemoryTag::statistics),
-               theta = Tensor::zeros({1, 1, 1, 3}, MemoryTag::optimizer, Device::cpu, DType::f64);
-  const BundleParameters p{
-      {1}, {}, {Variable(Tensor::zeros({4, 1, 1, 4}, MemoryTag::weights))}, {mean}, {var}, 1, 4};
-  const Bundle bundle = conv_bundle(tape, "bundle", x, p, false);
-  const Variable y = node_mix(tape, "mix", {{{bundle, 0, {0}, 1, 2}}}, Variable(theta));
-  const LossResult loss =
-      cross_entropy(tape, "loss", global_average(tape, "mean", y),
-                    Tensor::zeros({1, 1, 1, 1}, MemoryTag::data, Device::cpu, DType::i32));
-  CHECK_THROWS_WITH_AS(tape.backward(loss.loss, std::vector{x}),
-                       "mix: no gradient in evaluation mode", Error);
-}

@@ -34,7 +34,8 @@ class ChainSupernet final : public Supernet {
   }
 
   Variable forward(Tape& tape, const Variable& images, const Variable& theta,
-                   bool training) const override {
+                   const SupernetPass& pass) const override {
+    const bool training = pass.training;
     Variable x = conv2d(tape, "stem", images, stem_, {.padding = 1});
     x = run_norm(tape, "stem.norm", stem_norm_, x, training);
     for (const std::array<BundleParameters, edges>& cell : cells_)

@@ -42,6 +42,11 @@ Errors replay_darts_search(const std::filesystem::path& file, const Setting& set
 /// backward of the loss with the auxiliary head's share, one evaluation forward.
 Errors replay_derived(const std::filesystem::path& file, const Setting& setting = {});
 
+/// Replays a single piece of a method, which the file's metadata `case` names: scalar gates,
+/// gradients in evaluation mode, weights of edges, a second-order step.
+Errors replay_method(const std::filesystem::path& file, const std::string& piece,
+                     const Setting& setting = {});
+
 /// Replays a reference file by the kind of network that it names.
 Errors replay(const std::filesystem::path& file, const Setting& setting = {});
 

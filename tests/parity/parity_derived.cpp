@@ -47,6 +47,8 @@ Errors replay_derived(const std::filesystem::path& path, const Setting& setting)
 }
 
 Errors replay(const std::filesystem::path& file, const Setting& setting) {
+  const std::string piece = ReferenceFile(file).piece();
+  if (!piece.empty()) return replay_method(file, piece, setting);
   const std::string net = ReferenceFile(file).net();
   if (net.starts_with("derived")) return replay_derived(file, setting);
   if (net.starts_with("search")) return replay_darts_search(file, setting);

@@ -30,6 +30,11 @@ std::string ReferenceFile::net() const {
   return file_.metadata_at("net");
 }
 
+std::string ReferenceFile::piece() const {
+  const auto found = file_.metadata().find("case");
+  return found == file_.metadata().end() ? std::string() : found->second;
+}
+
 int ReferenceFile::check_nb201() const {
   expect_metadata("space", "nas-bench-201");
   expect_metadata("edges", edge_order);
@@ -47,7 +52,8 @@ int ReferenceFile::check_nb201() const {
 
 int ReferenceFile::check_darts() const {
   expect_metadata("space", "darts");
-  if (contains("theta.normal")) expect_metadata("ops", darts_op_order);
+  if (contains("theta.normal"))
+    expect_metadata("ops", (piece() == "edges" ? "none," : "") + std::string(darts_op_order));
   const int layers = count("layers");
   const auto cell = [](std::int64_t index) {
     return "init.cells." + std::to_string(index) + ".preprocess1.op.1.weight";

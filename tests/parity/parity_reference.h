@@ -25,6 +25,11 @@ class ReferenceFile {
   int check_darts() const;
   const std::string& metadata(const std::string& key) const { return file_.metadata_at(key); }
 
+  /// What single piece of a method the file is of; empty: a whole network.
+  std::string piece() const;
+  /// Throws Error for metadata that is no number of at least 0.
+  double number(const std::string& key) const;
+
   int channels() const { return channels_; }
   int classes() const { return classes_; }
   int partial_channels() const { return partial_channels_; }
@@ -50,7 +55,6 @@ class ReferenceFile {
 
  private:
   [[noreturn]] void fail(const std::string& what) const;
-  double number(const std::string& key) const;
   int count(const std::string& key) const;
   void expect_metadata(const std::string& key, const std::string& value) const;
   void expect_extent(const std::string& tensor, int extent) const;

@@ -42,6 +42,18 @@ TEST_CASE("simt parity: one training pass in bfloat16 storage stays near the ref
   }
 }
 
+TEST_CASE("simt parity: single pieces of methods agree through the CUDA kernels") {
+  const char* const golden = std::getenv("DRNAS_GOLDEN_DIR");
+  if (!golden || !fs::is_directory(fs::path(golden) / "methods")) return;
+  for (const auto& entry : fs::directory_iterator(fs::path(golden) / "methods")) {
+    CAPTURE(entry.path().filename().string());
+    for (const auto& [group, error] : drnas::parity::replay(entry.path(), {drnas::Device::cuda})) {
+      CAPTURE(group);
+      CHECK(error < 1e-3);
+    }
+  }
+}
+
 TEST_CASE("simt parity: reference files agree through the CUDA kernels") {
   const std::vector<fs::path> files = reference_files();
   REQUIRE(files.size() >= 2);

@@ -86,9 +86,10 @@ void DartsSupernet::build_bundles(Cell& cell, bool rebuild) {
 PlaneBundleEdge DartsSupernet::build_edge(const std::string& name, int row, int c, int stride) {
   PlaneBundleEdge edge;
   // `none` stands in front where it is a candidate, and has no part of its own.
-  const int first = columns() - ops;
+  const int first = first_op();
   const auto kept_op = [&](int op) { return kept(row, op + first); };
   const auto theta = [&](int op) { return kept_op(op) ? row * columns() + op + first : -1; };
+  if (options_.edge_weights) edge.bypass_theta = row * columns() + first + ops;
   edge.max_pool_theta = theta(max_pool_op);
   edge.average_pool_theta = theta(average_pool_op);
   if (stride == 1) edge.skip_theta = theta(skip_op);
@@ -146,7 +147,7 @@ void DartsSupernet::build_pools(const Cell& cell, int source, PlaneBundleParamet
       if ((op == max_pool_op ? edge.max_pool_theta : edge.average_pool_theta) >= 0)
         names.push_back(cell.name + "._ops." +
                         number(edge_row(std::max(0, source - 1) + e, source)) + "._ops." +
-                        number(op + columns() - ops) + ".op.1.");
+                        number(op + first_op()) + ".op.1.");
     }
     if (names.empty()) continue;
     const std::string axis = cell.name + ".state" + number(source);
@@ -161,9 +162,25 @@ void DartsSupernet::build_pools(const Cell& cell, int source, PlaneBundleParamet
   }
 }
 
+PlaneBundleParameters DartsSupernet::active_part(const Cell& cell, int source,
+                                                 const SupernetPass& pass) const {
+  PlaneBundleParameters part = cell.bundles[source];
+  if (!pass.active) return part;
+  const auto runs = [&](int theta) {
+    return theta >= 0 && (*pass.active)[static_cast<std::size_t>(theta)] != 0;
+  };
+  for (PlaneBundleEdge& edge : part.edges) {
+    for (int* theta : {&edge.skip_theta, &edge.max_pool_theta, &edge.average_pool_theta})
+      if (!runs(*theta)) *theta = -1;
+    if (edge.reduction && !runs(edge.reduction->theta)) edge.reduction.reset();
+    std::erase_if(edge.separable, [&](const SeparableCandidate& c) { return !runs(c.theta); });
+  }
+  return part;
+}
+
 Variable DartsSupernet::run_cell(Tape& tape, const Cell& cell,
                                  const std::array<Variable, 2>& inputs, const Variable& theta,
-                                 bool training) const {
+                                 const SupernetPass& pass) const {
   std::vector<Variable> states(inputs.begin(), inputs.end()), results;
   std::vector<PlaneBundle> bundles;
   const Shape in = inputs[0].value().shape();
@@ -173,9 +190,9 @@ Variable DartsSupernet::run_cell(Tape& tape, const Cell& cell,
   for (int node = 0; node < nodes; ++node) {
     while (bundles.size() < states.size()) {
       const std::size_t source = bundles.size();
-      bundles.push_back(plane_bundle(tape,
-                                     cell.name + ".state" + std::to_string(source) + ".candidates",
-                                     states[source], cell.bundles[source], training));
+      bundles.push_back(plane_bundle(
+          tape, cell.name + ".state" + std::to_string(source) + ".candidates", states[source],
+          active_part(cell, static_cast<int>(source), pass), pass.training));
     }
     std::vector<PlaneNodeEdge> edges;
     for (int source = 0; source < node + 2; ++source)
@@ -191,15 +208,15 @@ Variable DartsSupernet::run_cell(Tape& tape, const Cell& cell,
 }
 
 Variable DartsSupernet::forward(Tape& tape, const Variable& images, const Variable& theta,
-                                bool training) const {
+                                const SupernetPass& pass) const {
   if (theta.value().elements() != edges * columns())
-    throw Error("supernet: theta must have 28 rows of " + number(columns()) + " operations, got " +
+    throw Error("supernet: theta must have 28 rows of " + number(columns()) + ", got " +
                 to_string(theta.value().shape()));
   std::vector<const DartsPreprocesses*> cells;
   for (const Cell& cell : cells_) cells.push_back(&cell.preprocess);
-  Variable x = run_cells(tape, stem_, images, cells, training,
+  Variable x = run_cells(tape, stem_, images, cells, pass.training,
                          [&](int i, const std::array<Variable, 2>& inputs) {
-                           return run_cell(tape, cells_[i], inputs, theta, training);
+                           return run_cell(tape, cells_[i], inputs, theta, pass);
                          });
   x = average_planes(tape, "pool", x);
   return linear(tape, "classifier", x, classifier_weight_, classifier_bias_);

@@ -24,7 +24,7 @@ class DartsSupernet final : public Supernet {
   DartsSupernet(const SupernetOptions& options, std::uint64_t seed, Device device = Device::cpu);
 
   Variable forward(Tape& tape, const Variable& images, const Variable& theta,
-                   bool training) const override;
+                   const SupernetPass& pass) const override;
   const std::vector<Variable>& leaves() const override { return builder_.leaves(); }
 
  private:
@@ -37,16 +37,18 @@ class DartsSupernet final : public Supernet {
   };
 
   void build();
-  /// Of theta: the operations, and `none` in front where it is one.
-  int columns() const { return ops + (options_.none ? 1 : 0); }
+  /// Columns of theta before those of the operations.
+  int first_op() const { return options_.none ? 1 : 0; }
   void build_bundles(Cell& cell, bool rebuild);
   PlaneBundleEdge build_edge(const std::string& name, int row, int c, int stride);
   SeparableCandidate build_separable(const std::string& name, int op, int c);
   FactorizedReduction build_reduction(const std::string& name, int c);
   void build_pools(const Cell& cell, int source, PlaneBundleParameters& bundle);
 
+  /// What of a state's bundle runs in this pass.
+  PlaneBundleParameters active_part(const Cell& cell, int source, const SupernetPass& pass) const;
   Variable run_cell(Tape& tape, const Cell& cell, const std::array<Variable, 2>& inputs,
-                    const Variable& theta, bool training) const;
+                    const Variable& theta, const SupernetPass& pass) const;
 
   NetworkBuilder builder_;
   std::vector<DartsStemLayer> stem_;

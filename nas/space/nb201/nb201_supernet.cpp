@@ -201,21 +201,48 @@ Variable Nb201Supernet::run_block(Tape& tape, const ResidualBlock& block, const 
   return sum;
 }
 
+BundleParameters Nb201Supernet::active_part(const CellBundle& bundle, int source,
+                                            const Variable& theta, const SupernetPass& pass) const {
+  BundleParameters part = bundle.parameters;
+  if (pass.run == OperationsRun::all) return part;
+  for (std::size_t size = 0; size < part.kernels.size(); ++size) {
+    const int op = part.kernels[size] == 1 ? conv_1x1_op : conv_3x3_op;
+    unsigned active = 0;
+    std::vector<int> gates;
+    for (int e = 0; e < part.edges; ++e) {
+      const int index = theta_index(pass, edge_index(source + 1 + e, source), op);
+      if (index < 0) continue;
+      active |= 1u << e;
+      gates.push_back(index);
+    }
+    if (pass.active)
+      part.active.push_back(static_cast<std::uint8_t>(active));
+    else
+      part.gates.push_back(std::move(gates));
+  }
+  if (!pass.active) part.gate_theta = theta.value();
+  return part;
+}
+
 Variable Nb201Supernet::run_cell(Tape& tape, const Cell& cell, const Variable& x,
-                                 const Variable& theta, bool training, bool before_cell) const {
+                                 const Variable& theta, const SupernetPass& pass,
+                                 bool before_cell) const {
   std::array<Bundle, nodes - 1> bundles;
   Variable node = x;
   for (int j = 1; j < nodes; ++j) {
     bundles[j - 1] =
         conv_bundle(tape, cell.name + ".node" + std::to_string(j - 1) + ".convolutions", node,
-                    cell.bundles[j - 1].parameters, training);
+                    active_part(cell.bundles[j - 1], j - 1, theta, pass), pass.training);
     NodeMixInputs inputs;
     inputs.for_bundles = j < nodes - 1 || before_cell;
+    inputs.gate_ops = ops;
     for (int i = 0; i < j; ++i) {
       const int edge = edge_index(j, i);
-      const auto index = [&](int op) { return kept(edge, op) ? edge * ops + op : -1; };
+      const auto index = [&](int op) { return theta_index(pass, edge, op); };
+      const int bypass = options_.edge_weights ? edge * columns() + ops : -1;
+      if (pass.run == OperationsRun::gates) inputs.gates.push_back(edge * columns());
       NodeMixEdge& into = inputs.edges.emplace_back(
-          NodeMixEdge{bundles[i], j - i - 1, {}, index(skip_op), index(pool_op)});
+          NodeMixEdge{bundles[i], j - i - 1, {}, index(skip_op), index(pool_op), bypass});
       for (const int k : cell.bundles[i].parameters.kernels)
         into.conv_theta.push_back(index(k == 1 ? conv_1x1_op : conv_3x3_op));
     }
@@ -226,9 +253,11 @@ Variable Nb201Supernet::run_cell(Tape& tape, const Cell& cell, const Variable& x
 }
 
 Variable Nb201Supernet::forward(Tape& tape, const Variable& images, const Variable& theta,
-                                bool training) const {
-  if (theta.value().elements() != edges * ops)
-    throw Error("supernet: theta must be [6, 5], got " + to_string(theta.value().shape()));
+                                const SupernetPass& pass) const {
+  const bool training = pass.training;
+  if (theta.value().elements() != std::int64_t{edges} * columns())
+    throw Error("supernet: theta must be [6, " + std::to_string(columns()) + "], got " +
+                to_string(theta.value().shape()));
   Variable x = conv2d(tape, "stem.conv", images, stem_.leaf, {.padding = 1});
   // The stem reads three channels: it stays float32, and so do the means after the last cell.
   const Variable stem = run_norm(tape, "stem.norm", stem_norm_, x, training, false);
@@ -238,7 +267,7 @@ Variable Nb201Supernet::forward(Tape& tape, const Variable& images, const Variab
     const std::size_t per_section = static_cast<std::size_t>(options_.cells);
     if (i && i % per_section == 0) x = run_block(tape, blocks_[i / per_section - 1], x, training);
     const bool before_cell = (i + 1) % per_section != 0;
-    x = run_cell(tape, cells_[i], x, theta, training, before_cell);
+    x = run_cell(tape, cells_[i], x, theta, pass, before_cell);
   }
   x = run_norm(tape, "lastact", head_norm_, x, training, true);
   x = global_average(tape, "pool", x);

@@ -24,7 +24,7 @@ class Nb201Supernet final : public Supernet {
   Nb201Supernet(const SupernetOptions& options, std::uint64_t seed, Device device = Device::cpu);
 
   Variable forward(Tape& tape, const Variable& images, const Variable& theta,
-                   bool training) const override;
+                   const SupernetPass& pass) const override;
   const std::vector<Variable>& leaves() const override { return leaves_; }
 
  private:
@@ -82,8 +82,11 @@ class Nb201Supernet final : public Supernet {
                     bool training, bool relu) const;
   Variable run_relu_conv_norm(Tape& tape, const std::string& name, const ReluConvNorm& op,
                               const Variable& x, bool training) const;
+  /// What of a bundle runs in this pass.
+  BundleParameters active_part(const CellBundle& bundle, int source, const Variable& theta,
+                               const SupernetPass& pass) const;
   Variable run_cell(Tape& tape, const Cell& cell, const Variable& x, const Variable& theta,
-                    bool training, bool before_cell) const;
+                    const SupernetPass& pass, bool before_cell) const;
   Variable run_block(Tape& tape, const ResidualBlock& block, const Variable& x,
                      bool training) const;
 

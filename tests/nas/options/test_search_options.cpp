@@ -258,7 +258,7 @@ TEST_CASE("search options: validate names option, value and expectation") {
       {"preset", "fast", {"quick, nb201"}},
       {"dataset", "imagenet", {"cifar10", "fashion-mnist", "image-folder", "synthetic"}},
       {"space", "nats", {"nas-bench-201", "darts"}},
-      {"method", "gdas", {"drnas", "darts"}},
+      {"method", "enas", {"drnas", "darts"}},
       {"device", "gpu", {"cpu, cuda, auto"}},
       {"regulariser", "l1", {"l2, kl, none"}},
       {"image-size", "30", {"multiple of 4"}},

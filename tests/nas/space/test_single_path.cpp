@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+// Passes that run only operations whose mixing weight is not zero: the same results as where all
+// run, and nothing of the others moves.
+#include "engine/stream.h"
+#include "nas/space/darts/darts_space.h"
+#include "nas/space/nb201/nb201_space.h"
+#include "nas/space/search_space.h"
+#include "nas/step/supernet_trainer.h"
+#include "tests/support/reference.h"
+
+using namespace drnas;
+using namespace drnas::test;
+
+namespace {
+
+#ifdef DRNAS_SIMT
+constexpr Device device = Device::cuda;  // the host executor runs this file as well
+#else
+constexpr Device device = Device::cpu;
+#endif
+
+/// Mixing weights that are given, without a law.
+struct Given final : ThetaSource {
+  const Tensor& draw(const std::uint32_t*) override { return none; }
+  void backward(const Tensor&) override {}
+  const Tensor& alpha_gradient() const override { return none; }
+  Tensor none;
+};
+
+struct Outcome {
+  double loss;
+  std::vector<double> dtheta;
+  std::vector<float> gradients, statistics;
+};
+
+struct Net {
+  std::unique_ptr<Supernet> supernet;
+  Given law;
+  SupernetTrainer trainer;
+  DeviceBatch batch;
+  int edges, ops;
+
+  Net(const SearchSpace& space, int partial_channels, std::mt19937_64& rng)
+      : supernet(make_supernet({.channels = 8,
+                                .cells = space.facts().least_cells,
+                                .classes = 4,
+                                .partial_channels = partial_channels,
+                                .space = &space},
+                               5, device)),
+        trainer(*supernet, law, nullptr, {.clip_with_alpha = false, .capture = false}),
+        batch(4, 16, device),
+        edges(theta_shape(space).edges),
+        ops(theta_shape(space).operations) {
+    const Doubles pixels = normals(rng, 4 * 16 * 16 * 3);
+    batch.assign(std::vector<float>(pixels.begin(), pixels.end()),
+                 std::vector<std::int32_t>{0, 3, 1, 2});
+  }
+  /// From the network's initial running statistics.
+  Outcome run(const Doubles& theta, OperationsRun which) {
+    const PassSetting setting{.name = which == OperationsRun::all ? "all" : "some",
+                              .theta = PassTheta::given,
+                              .weight_gradients = true,
+                              .theta_gradient = true,
+                              .run = which};
+    const ParameterStore& store = supernet->parameters();
+    const std::vector<float> before = download<float>(store.statistics_buffer());
+    trainer.give_theta(theta);
+    Outcome o{trainer.run(setting, batch).loss, download<double>(trainer.theta_gradient()),
+              download<float>(store.gradients()), download<float>(store.statistics_buffer())};
+    upload<float>(before, store.statistics_buffer());
+    return o;
+  }
+};
+
+/// One operation an edge, now and then none or two.
+Doubles sampled(std::mt19937_64& rng, int edges, int ops) {
+  Doubles theta(static_cast<std::size_t>(edges) * ops);
+  for (int e = 0; e < edges; ++e) {
+    for (unsigned k = rng() % 8 == 0 ? rng() % 3 : 1; k > 0; --k)
+      theta[static_cast<std::size_t>(e) * ops + rng() % ops] = 0.5 + 0.1 * static_cast<double>(k);
+  }
+  return theta;
+}
+
+template <class T>
+double largest(const std::vector<T>& values) {
+  double most = 0;
+  for (const T v : values) most = std::max(most, std::abs(static_cast<double>(v)));
+  return most;
+}
+
+}  // namespace
+
+TEST_CASE("single path: what runs gives the same results, what does not stays") {
+  auto rng = generator(321);
+  for (const SearchSpace* space : {&nb201_space(), &darts_space()})
+    for (const int parts : {1, 2}) {
+      CAPTURE(space->facts().name);
+      CAPTURE(parts);
+      Net net(*space, parts, rng);
+      const std::vector<float> start =
+          download<float>(net.supernet->parameters().statistics_buffer());
+      for (int draw = 0; draw < 3; ++draw) {
+        const Doubles theta = sampled(rng, net.edges, net.ops);
+        const Outcome all = net.run(theta, OperationsRun::all),
+                      some = net.run(theta, OperationsRun::weighted);
+        CHECK(some.loss == doctest::Approx(all.loss).epsilon(1e-5));
+        const double scale = largest(all.dtheta), weight_scale = largest(all.gradients);
+        for (std::size_t i = 0; i < theta.size(); ++i) {
+          // A weight of zero leaves its operation out, and its derivative with it, on the CPU.
+          if (theta[i] != 0) CHECK(std::abs(some.dtheta[i] - all.dtheta[i]) < 1e-4 * scale);
+          if (theta[i] == 0 && device == Device::cpu) CHECK(some.dtheta[i] == 0);
+        }
+        // All that a pass computes with weight zero is zero too.
+        for (std::size_t i = 0; i < all.gradients.size(); ++i)
+          CHECK(std::abs(some.gradients[i] - all.gradients[i]) < 1e-3 * weight_scale);
+        // A statistic moves as where all run, or not at all.
+        int moved = 0, rested = 0;
+        for (std::size_t i = 0; i < start.size(); ++i) {
+          const bool same = std::abs(some.statistics[i] - all.statistics[i]) <
+                            1e-4 * (1 + std::abs(all.statistics[i]));
+          CHECK((same || some.statistics[i] == start[i]));
+          moved += some.statistics[i] != start[i];
+          rested += some.statistics[i] == start[i] && all.statistics[i] != start[i];
+        }
+        CHECK(moved > 0);
+        if (space == &nb201_space() || device == Device::cpu) CHECK(rested > moved);
+      }
+    }
+}
