@@ -19,6 +19,7 @@
 #include "tests/cases/drop_path.h"
 #include "tests/cases/elementwise.h"
 #include "tests/cases/linear.h"
+#include "tests/cases/mixing.h"
 #include "tests/cases/node_mix.h"
 #include "tests/cases/optimizer.h"
 #include "tests/cases/philox_fill.h"
@@ -229,6 +230,10 @@ void add_alpha_families(KernelBenchmarks<D>& list, const NodeSize& table) {
   const auto step = [=](test::Rng& rng) {
     return test::AlphaCase(rng, rows, columns, true, 1e-3, false);
   };
+  const auto mixing = [=](test::Rng& rng) { return test::MixingCase(rng, rows, columns, false); };
+  list.add("mixing", "draw", table, mixing, [](auto& c, auto& b) { return c.draw(b); });
+  list.add("mixing", "edge weights", table, mixing,
+           [](auto& c, auto& b) { return c.edge_weights(b); });
   list.add("alpha_step", "step", table, step, [](auto& c, auto& b) { return c.step(b); });
 }
 

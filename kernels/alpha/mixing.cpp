@@ -33,6 +33,17 @@ void score_backward<Device::cpu>(int edges, int ops, const double* alpha, const 
 }
 
 template <>
+void pair_backward<Device::cpu>(int edges, int ops, const double* alpha, const double* theta,
+                                const double* dtheta, double* dalpha, Stream stream) {
+  each("pair_backward", edges, mixing::PairBackwardRow{ops, alpha, theta, dtheta, dalpha}, stream);
+}
+template <>
+void keep_mass<Device::cpu>(int edges, int ops, const double* theta, const double* before,
+                            double* alpha, Stream stream) {
+  each("keep_mass", edges, mixing::KeepMassRow{ops, theta, before, alpha}, stream);
+}
+
+template <>
 void softmax_sets<Device::cpu>(const EntrySets& sets, const double* alpha, double* p,
                                Stream stream) {
   each("softmax_sets", sets.sets, mixing::SoftmaxSet{sets, alpha, p}, stream);

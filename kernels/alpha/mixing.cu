@@ -25,7 +25,7 @@ __global__ void __launch_bounds__(threads) exponentiate_kernel(ExponentiatedStep
   const int i = static_cast<int>(global_thread());
   const double norm = mixing::squared_sum(p.gradient, p.entries);
   if (i == 0) *p.squared_norm = norm;
-  if (i < p.sets.sets && isfinite(norm)) mixing::ExponentiateSet{p}(i);
+  if (i < p.sets.sets && std::isfinite(norm)) mixing::ExponentiateSet{p}(i);
 }
 
 }  // namespace
@@ -48,6 +48,17 @@ void score_backward<Device::cuda>(int edges, int ops, const double* alpha, const
                                   Stream stream) {
   each("score_backward", edges, mixing::ScoreBackwardRow{ops, alpha, kept, theta, dtheta, dalpha},
        stream);
+}
+
+template <>
+void pair_backward<Device::cuda>(int edges, int ops, const double* alpha, const double* theta,
+                                 const double* dtheta, double* dalpha, Stream stream) {
+  each("pair_backward", edges, mixing::PairBackwardRow{ops, alpha, theta, dtheta, dalpha}, stream);
+}
+template <>
+void keep_mass<Device::cuda>(int edges, int ops, const double* theta, const double* before,
+                             double* alpha, Stream stream) {
+  each("keep_mass", edges, mixing::KeepMassRow{ops, theta, before, alpha}, stream);
 }
 
 template <>

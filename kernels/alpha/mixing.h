@@ -29,7 +29,9 @@ struct EntrySets {
 ///   soft = softmax((alpha + G) / temperature) over the entries that are kept
 /// (Maddison et al. and Jang et al., ICLR 2017). With `samples` 0 theta = soft; with 1 it is one at
 /// the largest entry of soft and zero elsewhere, which for any temperature is a draw from
-/// softmax(alpha) (Gumbel and Lieblein 1954).
+/// softmax(alpha) (Gumbel and Lieblein 1954). With 2 the two largest are a draw of two without
+/// repetition; one of them, drawn by their shares, gets one, the other `faint_weight`: it is there,
+/// and adds nothing in float32.
 struct GumbelDraw {
   const double* alpha;
   const std::uint8_t* kept;  ///< 0: pruned; null: all kept
@@ -38,8 +40,9 @@ struct GumbelDraw {
   std::uint64_t seed;
   const std::uint32_t* step;  ///< [1]
   const double* temperature;  ///< [1]
-  int samples;                ///< 0 or 1
+  int samples;                ///< 0 to 2
 };
+inline constexpr double faint_weight = 1e-200;
 template <Device D>
 void gumbel_draw(const GumbelDraw& p, Stream);
 /// dalpha_i = soft_i (g_i - sum_j soft_j g_j) / temperature: exact for theta = soft, and the
@@ -53,6 +56,18 @@ void gumbel_backward(int edges, int ops, const double* soft, const double* tempe
 template <Device D>
 void score_backward(int edges, int ops, const double* alpha, const std::uint8_t* kept,
                     const double* theta, const double* dtheta, double* dalpha, Stream);
+
+/// The same of two: over the entries of theta that are not zero, with p the softmax over them,
+/// dalpha_i = p_i (g_i - sum_j p_j g_j); zero elsewhere (ProxylessNAS, Cai et al., ICLR 2019,
+/// section 3.2.1).
+template <Device D>
+void pair_backward(int edges, int ops, const double* alpha, const double* theta,
+                   const double* dtheta, double* dalpha, Stream);
+/// Shifts the entries of alpha whose theta is not zero, each row's by the same, so that the sum of
+/// their exp(alpha) is what it was `before`: the probabilities of all others stay.
+template <Device D>
+void keep_mass(int edges, int ops, const double* theta, const double* before, double* alpha,
+               Stream);
 
 /// p = softmax of alpha over each set.
 template <Device D>

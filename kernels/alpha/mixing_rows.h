@@ -50,9 +50,68 @@ struct DrawRow {
     int chosen = -1;
     for (int o = 0; o < p.ops; ++o)
       if (is_kept(kept, o) && (chosen < 0 || soft[o] > soft[chosen])) chosen = o;
+    int second = -1;
+    for (int o = 0; o < p.ops && p.samples == 2; ++o)
+      if (is_kept(kept, o) && o != chosen && (second < 0 || soft[o] > soft[second])) second = o;
     softmax(soft, kept, p.ops, 1, soft);
     for (int o = 0; o < p.ops; ++o)
       p.theta[first + o] = p.samples == 0 ? soft[o] : o == chosen ? 1.0 : 0.0;
+    if (second < 0) return;
+    const PhiloxWords w = stream.words(*p.step, static_cast<std::uint32_t>(first), 1);
+    const double share = 1.0 / (1.0 + std::exp(p.alpha[first + second] - p.alpha[first + chosen]));
+    const bool keeps = uniform_double(w.word[0], w.word[1]) < share;
+    p.theta[first + (keeps ? second : chosen)] = faint_weight;
+    p.theta[first + (keeps ? chosen : second)] = 1.0;
+  }
+};
+
+/// The largest alpha of a row among entries of theta that are not zero.
+DRNAS_HD inline double largest_there(const double* alpha, const double* theta, int ops) {
+  double largest = -INFINITY;
+  for (int o = 0; o < ops; ++o)
+    if (theta[o] != 0.0) largest = std::fmax(largest, alpha[o]);
+  return largest;
+}
+
+struct PairBackwardRow {
+  int ops;
+  const double *alpha, *theta, *dtheta;
+  double* dalpha;
+
+  DRNAS_HD void operator()(int row) const {
+    const int first = row * ops;
+    const double largest = largest_there(alpha + first, theta + first, ops);
+    double sum = 0, mean = 0;
+    for (int i = first; i < first + ops; ++i) {
+      dalpha[i] = theta[i] != 0.0 ? std::exp(alpha[i] - largest) : 0.0;
+      sum += dalpha[i];
+    }
+    for (int i = first; i < first + ops; ++i) {
+      dalpha[i] /= sum;
+      if (theta[i] != 0.0) mean += dalpha[i] * dtheta[i];
+    }
+    for (int i = first; i < first + ops; ++i)
+      dalpha[i] = theta[i] != 0.0 ? dalpha[i] * (dtheta[i] - mean) : 0.0;
+  }
+};
+
+struct KeepMassRow {
+  int ops;
+  const double *theta, *before;
+  double* alpha;
+
+  DRNAS_HD void operator()(int row) const {
+    const int first = row * ops;
+    const double largest = std::fmax(largest_there(alpha + first, theta + first, ops),
+                                     largest_there(before + first, theta + first, ops));
+    double now = 0, then = 0;
+    for (int i = first; i < first + ops; ++i) {
+      if (theta[i] == 0.0) continue;
+      now += std::exp(alpha[i] - largest);
+      then += std::exp(before[i] - largest);
+    }
+    for (int i = first; i < first + ops; ++i)
+      if (theta[i] != 0.0) alpha[i] -= std::log(now / then);
   }
 };
 

@@ -13,24 +13,13 @@ class AdamRule final : public AlphaRule {
   }
 
   void update(const Tensor& dtheta, const Tensor& squared_norm) override {
-    const Alpha& alpha = law_.alpha();
-    kernels::AlphaStep step{};
-    step.edges = alpha.edges;
-    step.ops = alpha.ops;
-    step.kept = alpha.kept_data();
+    kernels::AlphaStep step = start();
     law_.enter_gradient(dtheta, step);
-    step.kl = options_.kl;
-    step.gradient = alpha.gradient.data<double>();
-    step.squared_norm = squared_norm.data<double>();
-    step.rule = {options_.learning_rate, options_.beta1, options_.beta2,
-                 options_.eps,           options_.l2,    options_.grad_clip};
-    step.steps = steps_.data<std::int64_t>();
-    step.alpha = alpha.values.data<double>();
-    step.first_moment = first_moment_.data<double>();
-    step.second_moment = second_moment_.data<double>();
-    dispatch(dtheta.device(), [&]<Device D>() {
-      execute([&] { kernels::alpha_step<D>(step, compute_stream(D)); });
-    });
+    finish(step, squared_norm);
+  }
+  void update_by_gradient(const Tensor& squared_norm) override {
+    kernels::AlphaStep step = start();
+    finish(step, squared_norm);
   }
 
   void prune(const std::vector<std::uint8_t>& kept) override {
@@ -44,6 +33,30 @@ class AdamRule final : public AlphaRule {
   }
 
  private:
+  kernels::AlphaStep start() const {
+    const Alpha& alpha = law_.alpha();
+    kernels::AlphaStep step{};
+    step.edges = alpha.edges;
+    step.ops = alpha.ops;
+    step.kept = alpha.kept_data();
+    return step;
+  }
+  void finish(kernels::AlphaStep& step, const Tensor& squared_norm) const {
+    const Alpha& alpha = law_.alpha();
+    step.kl = options_.kl;
+    step.gradient = alpha.gradient.data<double>();
+    step.squared_norm = squared_norm.data<double>();
+    step.rule = {options_.learning_rate, options_.beta1, options_.beta2,
+                 options_.eps,           options_.l2,    options_.grad_clip};
+    step.steps = steps_.data<std::int64_t>();
+    step.alpha = alpha.values.data<double>();
+    step.first_moment = first_moment_.data<double>();
+    step.second_moment = second_moment_.data<double>();
+    dispatch(alpha.device(), [&]<Device D>() {
+      execute([&] { kernels::alpha_step<D>(step, compute_stream(D)); });
+    });
+  }
+
   Law& law_;
   AdamOptions options_;
   Tensor first_moment_, second_moment_;  // of alpha's shape, float64

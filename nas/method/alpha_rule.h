@@ -13,6 +13,8 @@ namespace drnas {
 /// How alpha moves, given its gradient.
 class AlphaRule : public AlphaUpdate {
  public:
+  /// The same from the gradient that the law's alpha holds.
+  virtual void update_by_gradient(const Tensor& squared_norm) = 0;
   /// What the rule keeps of these operations rests at zero from now on.
   virtual void prune(const std::vector<std::uint8_t>& kept) = 0;
   virtual void archive(StateArchive& archive) = 0;

@@ -7,21 +7,21 @@
 
 namespace drnas {
 
-const MethodInfo dsnas_method{
-    .name = "dsnas",
-    .summary = "one operation an edge, score function",
-    .draws_from_dirichlet = false,
-    .make = [](const MethodOptions& o) {
-      auto law = make_gumbel_law({o.edges, o.ops, o.seed, o.device}, o.seed, true,
-                                 GumbelLaw::Gradient::score);
-      BilevelParts parts;
-      parts.rule = make_adam_rule(*law, o.adam);
-      parts.law = std::move(law);
-      parts.one_batch = true;
-      parts.joint = passes::joint.running(OperationsRun::weighted);
-      parts.weights = passes::weights.running(OperationsRun::weighted);
-      parts.evaluation = passes::evaluation.running(OperationsRun::weighted);
-      return make_bilevel(std::move(parts), o);
-    }};
+const MethodInfo dsnas_method{.name = "dsnas",
+                              .summary = "one operation an edge, score function",
+                              .draws_from_dirichlet = false,
+                              .make = [](const MethodOptions& o) {
+                                auto law = make_gumbel_law({o.edges, o.ops, o.seed, o.device},
+                                                           o.seed, 1, GumbelLaw::Gradient::score);
+                                BilevelParts parts;
+                                parts.rule = make_adam_rule(*law, o.adam);
+                                parts.law = std::move(law);
+                                parts.one_batch = true;
+                                parts.joint = passes::joint.running(OperationsRun::weighted);
+                                parts.weights = passes::weights.running(OperationsRun::weighted);
+                                parts.evaluation =
+                                    passes::evaluation.running(OperationsRun::weighted);
+                                return make_bilevel(std::move(parts), o);
+                              }};
 
 }  // namespace drnas

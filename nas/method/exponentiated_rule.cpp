@@ -15,8 +15,11 @@ class ExponentiatedRule final : public AlphaRule {
         sets_(upload_sets(law.simplex_sets(), law.alpha().device())) {}
 
   void update(const Tensor& dtheta, const Tensor& squared_norm) override {
-    const Alpha& alpha = law_.alpha();
     law_.backward(dtheta);
+    update_by_gradient(squared_norm);
+  }
+  void update_by_gradient(const Tensor& squared_norm) override {
+    const Alpha& alpha = law_.alpha();
     const kernels::ExponentiatedStep step{entry_sets(sets_),
                                           static_cast<int>(alpha.values.elements()),
                                           alpha.gradient.data<double>(),
@@ -24,7 +27,7 @@ class ExponentiatedRule final : public AlphaRule {
                                           squared_norm.data<double>(),
                                           learning_rate_,
                                           floor_};
-    dispatch(dtheta.device(), [&]<Device D>() {
+    dispatch(alpha.device(), [&]<Device D>() {
       execute([&] { kernels::exponentiated_step<D>(step, compute_stream(D)); });
     });
   }

@@ -10,7 +10,7 @@ namespace {
 
 std::unique_ptr<SearchMethod> make_gdas(const MethodOptions& o, OperationsRun run) {
   auto law =
-      make_gumbel_law({o.edges, o.ops, o.seed, o.device}, o.seed, true, GumbelLaw::Gradient::soft);
+      make_gumbel_law({o.edges, o.ops, o.seed, o.device}, o.seed, 1, GumbelLaw::Gradient::soft);
   BilevelParts parts;
   parts.rule = make_adam_rule(*law, o.adam);
   parts.architecture = passes::architecture.running(run);

@@ -9,14 +9,16 @@ namespace {
 
 class SampledOrSoft final : public GumbelLaw {
  public:
-  SampledOrSoft(Alpha alpha, std::uint64_t seed, bool sampled, Gradient gradient)
-      : GumbelLaw(std::move(alpha)), seed_(seed), sampled_(sampled), gradient_(gradient) {
+  SampledOrSoft(Alpha alpha, std::uint64_t seed, int samples, Gradient gradient)
+      : GumbelLaw(std::move(alpha)), seed_(seed), samples_(samples), gradient_(gradient) {
     for (Tensor* t : {&theta_, &soft_}) *t = alpha_.make_table();
     temperature_ = Tensor::zeros({1, 1, 1, 1}, MemoryTag::optimizer, alpha_.device(), DType::f64);
     set_temperature(1);
   }
 
   void set_temperature(double temperature) override { upload_scalar(temperature, temperature_); }
+
+  const Tensor& theta() const override { return theta_; }
 
   const Tensor& draw(const std::uint32_t* step) override {
     const kernels::GumbelDraw p{alpha_.values.data<double>(),
@@ -28,7 +30,7 @@ class SampledOrSoft final : public GumbelLaw {
                                 seed_,
                                 step,
                                 temperature_.data<double>(),
-                                sampled_ ? 1 : 0};
+                                samples_};
     dispatch(theta_.device(),
              [&]<Device D>() { execute([&] { kernels::gumbel_draw<D>(p, compute_stream(D)); }); });
     return theta_;
@@ -59,11 +61,14 @@ class SampledOrSoft final : public GumbelLaw {
       case Gradient::softmax:
         return kernels::softmax_rows_backward<D>(alpha_.edges, alpha_.ops, soft_.data<double>(),
                                                  dtheta, dalpha, compute_stream(D));
+      case Gradient::pair:
+        return kernels::pair_backward<D>(alpha_.edges, alpha_.ops, alpha_.values.data<double>(),
+                                         theta_.data<double>(), dtheta, dalpha, compute_stream(D));
     }
   }
 
   std::uint64_t seed_;
-  bool sampled_;
+  int samples_;
   Gradient gradient_;
   Tensor theta_, soft_;
   Tensor temperature_;  // [1] float64, in the device's memory
@@ -71,9 +76,9 @@ class SampledOrSoft final : public GumbelLaw {
 
 }  // namespace
 
-std::unique_ptr<GumbelLaw> make_gumbel_law(Alpha alpha, std::uint64_t seed, bool sampled,
+std::unique_ptr<GumbelLaw> make_gumbel_law(Alpha alpha, std::uint64_t seed, int samples,
                                            GumbelLaw::Gradient gradient) {
-  return std::make_unique<SampledOrSoft>(std::move(alpha), seed, sampled, gradient);
+  return std::make_unique<SampledOrSoft>(std::move(alpha), seed, samples, gradient);
 }
 
 }  // namespace drnas

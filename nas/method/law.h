@@ -72,18 +72,21 @@ class GumbelLaw : public Law {
  public:
   /// What dL/dtheta becomes: the derivative of the soft draw (straight through where one operation
   /// is sampled), the score function with first-order credit, or the derivative of softmax(alpha)
-  /// taken at the sampled weights (ProxylessNAS, Cai et al., ICLR 2019, equation 4).
-  enum class Gradient { soft, score, softmax };
+  /// taken at the sampled weights (ProxylessNAS, Cai et al., ICLR 2019, equation 4), over all
+  /// operations or the pair that is sampled.
+  enum class Gradient { soft, score, softmax, pair };
 
   /// Of the draws from now on, also of recorded steps.
   virtual void set_temperature(double temperature) = 0;
+  /// Of the last draw.
+  virtual const Tensor& theta() const = 0;
 
  protected:
   using Law::Law;
 };
-/// theta = softmax((alpha + G) / temperature) (SNAS, Xie et al., ICLR 2019), or where `sampled` one
-/// operation of each edge. The temperature starts at 1.
-std::unique_ptr<GumbelLaw> make_gumbel_law(Alpha alpha, std::uint64_t seed, bool sampled,
+/// theta = softmax((alpha + G) / temperature) (SNAS, Xie et al., ICLR 2019), or with 1 or 2
+/// `samples` so many operations of each edge. The temperature starts at 1.
+std::unique_ptr<GumbelLaw> make_gumbel_law(Alpha alpha, std::uint64_t seed, int samples,
                                            GumbelLaw::Gradient gradient);
 /// theta = alpha, which lies on the simplex and starts uniform (GAEA, Li et al., ICLR 2021).
 std::unique_ptr<Law> make_simplex_law(Alpha alpha);

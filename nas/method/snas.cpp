@@ -9,7 +9,7 @@ namespace {
 
 std::unique_ptr<SearchMethod> make_snas(const MethodOptions& o) {
   auto law =
-      make_gumbel_law({o.edges, o.ops, o.seed, o.device}, o.seed, false, GumbelLaw::Gradient::soft);
+      make_gumbel_law({o.edges, o.ops, o.seed, o.device}, o.seed, 0, GumbelLaw::Gradient::soft);
   BilevelParts parts;
   parts.rule = make_adam_rule(*law, o.adam);
   parts.one_batch = o.one_batch;

@@ -17,7 +17,7 @@ constexpr std::string_view nb201 = "nas-bench-201", darts_space = "darts";
 
 // Sources: AD AutoDL-Projects (configs/nas-benchmark/algos), DA darts, GA gaea_release, PC
 // PC-DARTS, SD SmoothDARTS, SN SNAS-Series, PX proxylessnas, DrN the code of DrNAS.
-constexpr std::array<Defaults, 23> all_defaults{{
+constexpr std::array<Defaults, 25> all_defaults{{
     // What a method needs in any base.
     {"snas", "", "", "schedule-first=10 schedule-last=1", "DrN 201-space/train_search.py"},
     {"gdas", "", "", "schedule-first=10 schedule-last=1", "DrN, the same"},
@@ -32,6 +32,9 @@ constexpr std::array<Defaults, 23> all_defaults{{
     {"pc-darts", "", "", "partial-channels=4", "PC train_search.py"},
     {"proxyless", "", "", "alpha-learning-rate=1e-3 alpha-beta1=0 regulariser=none",
      "PX search/imagenet_arch_search.py"},
+    {"proxyless-two", "", "", "alpha-learning-rate=1e-3 alpha-beta1=0 regulariser=none",
+     "PX, the same"},
+    {"parsec", "", "", "alpha-learning-rate=1e-2 regulariser=none", "a reimplementation"},
     // NAS-Bench-201's own baselines.
     {"", "authors", nb201,
      "nesterov=true weight-decay=5e-4 rate-moves=step order=weights-first epochs=50",

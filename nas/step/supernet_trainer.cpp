@@ -178,6 +178,22 @@ void SupernetTrainer::require_finite(const PassSetting& setting, const StepResul
   throw Error(name + ": the gradient of alpha or the gradient norm is not finite");
 }
 
+double SupernetTrainer::update_weights_by_gradients() {
+  const Tensor norm = record_.slice(norm_word, {1, 1, 1, 1});
+  update_weights(supernet_.parameters(), weight_rule(), record_.slice(rate_word, {1, 1, 1, 1}),
+                 norm);
+  const double found = std::sqrt(download<double>(norm)[0]);
+  if (!planning() && !std::isfinite(found))
+    throw Error("weight step: the gradient norm is not finite");
+  return found;
+}
+
+std::uint32_t SupernetTrainer::next_draw() {
+  const std::uint32_t number = draws_;
+  set_draws(draws_ + 1);
+  return number;
+}
+
 double SupernetTrainer::probe(const DeviceBatch& batch, std::span<const double> theta,
                               std::vector<double>* gradient) {
   give_theta(theta);

@@ -54,6 +54,11 @@ class SupernetTrainer {
   SgdRule weight_rule() const {
     return {options_.momentum, options_.weight_decay, options_.grad_clip, options_.nesterov};
   }
+  /// One step of SGD by the gradients that the network holds; their norm. Throws Error where it is
+  /// not finite, and then changes nothing.
+  double update_weights_by_gradients();
+  /// A number for a draw outside passes, of which there is none again.
+  std::uint32_t next_draw();
   /// The number of the draw to come, in the device's memory [1].
   const std::uint32_t* draw_counter() const { return draw_counter_.data<std::uint32_t>(); }
   /// dL/dtheta of the last pass that computed it.

@@ -47,6 +47,21 @@ void WeightShift::put_back() {
   moved_ = false;
 }
 
+GradientSum::GradientSum(const ParameterStore& store)
+    : store_(store),
+      sum_(Tensor::zeros(store.gradients().shape(), MemoryTag::gradients, store.device())) {}
+
+void GradientSum::add(double share) {
+  const kernels::WeightShift shift{
+      sum_.elements(),          static_cast<float>(-share), 0,          0, sum_.data(),
+      store_.velocity().data(), store_.gradients().data(),  sum_.data()};
+  dispatch(store_.device(), [&]<Device D>() {
+    execute([&] { kernels::shift_weights<D>(shift, compute_stream(D)); });
+  });
+}
+
+void GradientSum::finish() const { copy(sum_, store_.gradients()); }
+
 double gradient_norm(const ParameterStore& store) {
   const Tensor& g = store.gradients();
   const Tensor total =

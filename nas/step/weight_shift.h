@@ -31,6 +31,20 @@ class WeightShift {
   bool moved_ = false;
 };
 
+/// A weighted sum of gradients, in the place of the last ones.
+class GradientSum {
+ public:
+  explicit GradientSum(const ParameterStore& store);
+  /// Adds `share` of the gradients that the store holds.
+  void add(double share);
+  /// Makes the sum the store's gradients.
+  void finish() const;
+
+ private:
+  const ParameterStore& store_;
+  Tensor sum_;
+};
+
 /// L2 norm of the gradients that the store holds. Waits for the device.
 double gradient_norm(const ParameterStore& store);
 

@@ -67,6 +67,17 @@ struct MixingCase {
       kernels::score_backward<D>(e, o, of, kept, drawn, dtheta, dalpha, s);
     });
   }
+  template <Device D>
+  Call pair(Buffers<D>& b, const Doubles& theta) const {
+    const double *of = b.template input<double>(alpha), *drawn = b.template input<double>(theta),
+                 *dtheta = b.template input<double>(g);
+    double *dalpha = b.template output<double>("dalpha", edges * ops),
+           *moved = b.template output<double>("alpha", g);
+    return b.call(0, [=, e = edges, o = ops](kernels::Stream s) {
+      kernels::pair_backward<D>(e, o, of, drawn, dtheta, dalpha, s);
+      kernels::keep_mass<D>(e, o, drawn, of, moved, s);
+    });
+  }
   /// p, theta, dp, dalpha of weights of edges.
   template <Device D>
   Call edge_weights(Buffers<D>& b) const {

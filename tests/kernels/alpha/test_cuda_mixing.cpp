@@ -31,8 +31,12 @@ TEST_CASE("cuda: draws, derivatives and updates of mixing weights agree with the
       CAPTURE(ops);
       CAPTURE(masked);
       MixingCase c(rng, edges, ops, masked);
-      for (c.samples = 0; c.samples < 2; ++c.samples)
+      for (c.samples = 0; c.samples < 3; ++c.samples) {
         check_twins([&](auto& b) { return c.draw(b); });
+        const Results drawn = OnCpu{}([&](auto& b) { return c.draw(b); });
+        check_twins([&](auto& b) { return c.pair(b, drawn.at("theta")); });
+      }
+      c.samples = 1;
       const Results drawn = OnCpu{}([&](auto& b) { return c.draw(b); });
       check_twins([&](auto& b) { return c.soft_backward(b, drawn.at("soft")); });
       check_twins([&](auto& b) { return c.score(b, drawn.at("theta")); });

@@ -130,6 +130,65 @@ TEST_CASE("score_backward: credit of the chosen times the derivative of its log 
   CHECK(max_error(dalpha, expected) < 1e-8);
 }
 
+TEST_CASE("gumbel_draw: of two operations one passes, by their shares") {
+  constexpr int draws = 20000;
+  auto rng = generator(310);
+  MixingCase c(rng, 1, 4, false);
+  c.samples = 2;
+  const Doubles p = softmax(c.alpha);
+  Doubles passed(16), expected(16);
+  for (c.step = 0; c.step < draws; ++c.step) {
+    const Doubles theta = drawn(c).at("theta");
+    int active = -1, other = -1;
+    for (int o = 0; o < 4; ++o) {
+      if (theta[o] == 1) active = o;
+      if (theta[o] == kernels::faint_weight) other = o;
+    }
+    REQUIRE((active >= 0 && other >= 0));
+    CHECK(static_cast<float>(theta[other]) == 0.0f);
+    passed[4 * active + other] += 1.0 / draws;
+  }
+  for (int i = 0; i < 4; ++i)
+    for (int j = 0; j < 4; ++j) {
+      if (i == j) continue;
+      const double both = p[i] * p[j] / (1 - p[i]) + p[j] * p[i] / (1 - p[j]);
+      const double share = both * p[i] / (p[i] + p[j]);
+      CHECK(std::abs(passed[4 * i + j] - share) < 5 * std::sqrt(share * (1 - share) / draws));
+    }
+}
+
+TEST_CASE("pair_backward: the softmax of two; keep_mass leaves all other probabilities") {
+  auto rng = generator(312);
+  MixingCase c(rng, 6, 5, false);
+  c.samples = 2;
+  const Doubles theta = drawn(c).at("theta");
+  const Results r = OnCpu{}([&](auto& b) { return c.pair(b, theta); });
+  const Doubles expected = finite_differences(
+      [&](const Doubles& alpha) {
+        double sum = 0;
+        for (int e = 0; e < 6; ++e) {
+          double total = 0, weighted = 0;
+          for (int i = 5 * e; i < 5 * e + 5; ++i) {
+            if (theta[i] == 0) continue;
+            total += std::exp(alpha[i]);
+            weighted += std::exp(alpha[i]) * c.g[i];
+          }
+          sum += weighted / total;
+        }
+        return sum;
+      },
+      c.alpha, 1e-5);
+  CHECK(max_error(r.at("dalpha"), expected) < 1e-8);
+  for (int e = 0; e < 6; ++e) {
+    double before = 0, after = 0;
+    for (int i = 5 * e; i < 5 * e + 5; ++i) {
+      if (theta[i] == 0) CHECK(r.at("alpha")[i] == c.g[i]);
+      if (theta[i] != 0) before += std::exp(c.alpha[i]), after += std::exp(r.at("alpha")[i]);
+    }
+    CHECK(after == doctest::Approx(before));
+  }
+}
+
 TEST_CASE("weigh_edges: values, and derivatives through both softmaxes") {
   auto rng = generator(306);
   for (const int edges : {1, 6, 28}) {

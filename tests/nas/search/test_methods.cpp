@@ -53,7 +53,9 @@ TEST_CASE("methods: the peak is that of the plan, or below it where operations a
     search(o);
     const std::int64_t peak = comparable_log(o.out)[0]["peak_bytes"]["total"];
     CHECK(peak <= planned);
-    if (name.find("gdas") == name.npos && name != "dsnas") CHECK(peak == planned);
+    const bool draws_always =
+        name.starts_with("gdas") || name == "dsnas" || name == "proxyless-two" || name == "parsec";
+    if (!draws_always) CHECK(peak == planned);
   }
 }
 

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+// Times a whole step of every search method, and its two halves, on random images: in turns, so
+// that all see the same machine.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "bench/bench_report.h"
+#include "bench/step_setup.h"
+#include "nas/search/search_inputs.h"
+
+namespace {
+
+using namespace drnas;
+using nlohmann::ordered_json;
+
+struct Options : bench::NetworkOptions {
+  std::string json, device_name = "cpu";
+  std::vector<std::string> methods;
+  int steps = 9, threads = 0;
+  bool no_graph = false;
+  Device device = Device::cpu;
+};
+
+Options parse(int argc, char** argv) {
+  Options o;
+  CLI::App app("Times a step of each search method on random images", "bench_methods");
+  bench::add_network_options(app, o);
+  bench::add_common_options(app, o);
+  app.add_option("--methods", o.methods, "names (default: all)")->delimiter(',');
+  bench::parse_options(app, argc, argv, o);
+  return o;
+}
+
+/// Always the same batch.
+class OneBatch final : public BatchSource {
+ public:
+  explicit OneBatch(const DeviceBatch& batch) : batch_(batch) {}
+  std::int64_t batches() const override { return 1; }
+  const DeviceBatch& next() override { return batch_; }
+  const DeviceBatch& again() override { return batch_; }
+  void seek(std::int64_t) override {}
+
+ private:
+  const DeviceBatch& batch_;
+};
+
+/// One method with its network.
+struct Candidate {
+  const MethodInfo* info;
+  std::unique_ptr<Supernet> supernet;
+  std::unique_ptr<SearchMethod> method;
+  std::unique_ptr<SupernetTrainer> trainer;
+  std::vector<StepResult> whole, weights;
+  std::int64_t steps = 0, planned = 0;
+
+  Candidate(const MethodInfo& of, const Options& o) : info(&of) {
+    const SearchOptions options =
+        resolve_options({}, {{"method", std::string(of.name), "--method"},
+                             {"space", std::string(o.search_space().facts().name), "--space"}});
+    MemoryQuestion question = bench::question_of(o, o.device);
+    question.supernet.edge_weights = of.edge_weights;
+    question.trainer.capture = !o.no_graph;
+    question.method = &of;
+    question.method_options = method_options(options, o.device);
+    planned = plan_memory(question).peak;
+    supernet = make_supernet(question.supernet, 1, o.device);
+    method = of.make(*question.method_options);
+    trainer = std::make_unique<SupernetTrainer>(*supernet, method->law(), &method->alpha_update(),
+                                                question.trainer);
+    trainer->set_learning_rate(0.025);
+    method->begin_epoch(0);
+  }
+  /// Alpha learns in each: 5040 steps lie between two of them.
+  void step(const DeviceBatch& batch, bool timed) {
+    OneBatch of_weights(batch), of_alpha(batch);
+    const Stopwatch watch;
+    const MethodResult result =
+        method->step({*trainer, of_weights, of_alpha, true, steps++ * 5040});
+    if (!timed) return;
+    StepResult all;
+    all.total_ms = 1e3 * watch.seconds();
+    whole.push_back(all);
+    weights.push_back(result.weights);
+  }
+};
+
+ordered_json measure(const Options& o) {
+  const DeviceBatch batch = bench::random_batch(o.batch_size, o.pixels(), o.device);
+  std::vector<std::unique_ptr<Candidate>> all;
+  for (const MethodInfo* info : search_methods())
+    if (o.methods.empty() ||
+        std::find(o.methods.begin(), o.methods.end(), info->name) != o.methods.end())
+      all.push_back(std::make_unique<Candidate>(*info, o));
+  if (all.empty()) throw Error("--methods: expected some of " + search_method_names());
+  const int warm_up = o.device == Device::cuda ? 4 : 1;
+  for (int s = 0; s < warm_up + o.steps; ++s)
+    for (const auto& candidate : all) candidate->step(batch, s >= warm_up);
+  ordered_json report{{"space", o.space},
+                      {"channels", o.channels},
+                      {"cells", o.cells},
+                      {"batch_size", o.batch_size},
+                      {"partial_channels", o.partial_channels},
+                      {"threads", o.threads},
+                      {"device", o.device == Device::cuda ? "cuda" : "cpu"}};
+  for (const auto& c : all)
+    report["methods"][std::string(c->info->name)] = {{"step_ms", bench::summary(c->whole)},
+                                                     {"weight_step_ms", bench::summary(c->weights)},
+                                                     {"planned_bytes", c->planned}};
+  return report;
+}
+
+/// Ratios are to first-order DARTS, or to the first method where it was left out.
+void print(const ordered_json& r) {
+  const ordered_json& methods = r["methods"];
+  const ordered_json& base = methods.contains("darts") ? methods["darts"] : methods.front();
+  const auto median = [](const ordered_json& of, const char* step) {
+    return of[step]["median"].get<double>();
+  };
+  std::printf("method             step ms (min to max)       ratio  weights ms  ratio   planned\n");
+  for (const auto& [name, of] : methods.items())
+    std::printf("%-16s %8.1f (%.1f to %.1f)  %6.2f  %10.1f %6.2f   %s\n", name.c_str(),
+                median(of, "step_ms"), of["step_ms"]["min"].get<double>(),
+                of["step_ms"]["max"].get<double>(), median(of, "step_ms") / median(base, "step_ms"),
+                median(of, "weight_step_ms"),
+                median(of, "weight_step_ms") / median(base, "weight_step_ms"),
+                format_bytes(of["planned_bytes"].get<std::int64_t>()).c_str());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return bench::run_bench([&] { return parse(argc, argv); }, measure, print);
+}
