@@ -67,24 +67,38 @@ void run_separable(const PlaneBundleState& state, bool second_half, bool running
   run();
 }
 
+/// Both pools together where both are wanted.
 void run_pools(const PlaneBundleState& state, bool running) {
   const Shape in = state.in();
-  for (const bool max : {true, false}) {
-    const int row = state.pools[max ? 0 : 1];
-    if (row < 0) continue;
-    const kernels::PlanePool pool{
-        as_int(in.n), state.c(), as_int(in.h), as_int(in.w), 3, state.parameters.stride, 1, max};
-    const RunningStatistics& r = max ? state.parameters.max_pool : state.parameters.average_pool;
-    dispatch(state.x.value().device(), [&]<Device D>() {
-      const Tensor scratch = workspace(D, kernels::plane_pool_workspace<D>(pool));
-      execute([&] {
-        kernels::plane_pool_forward<D>(
-            pool, const_planes_of(state.x.value()), planes_of(state.block(row)),
-            statistics_of(state, row, r, running), {.training = state.training}, scratch.data(),
-            compute_stream(D));
-      });
-    });
+  kernels::PlanePool pool{
+      as_int(in.n), state.c(), as_int(in.h), as_int(in.w), 3, state.parameters.stride, 1, true};
+  const RunningStatistics* from[] = {&state.parameters.max_pool, &state.parameters.average_pool};
+  kernels::Planes y[2];
+  kernels::PlaneStatistics statistics[2];
+  for (const int k : {0, 1}) {
+    if (state.pools[k] < 0) continue;
+    y[k] = planes_of(state.block(state.pools[k]));
+    statistics[k] = statistics_of(state, state.pools[k], *from[k], running);
   }
+  const kernels::NormMode mode{.training = state.training};
+  const kernels::ConstPlanes x = const_planes_of(state.x.value());
+  dispatch(state.x.value().device(), [&]<Device D>() {
+    if (state.pool_blocks == 2) {
+      const Tensor scratch = workspace(D, kernels::plane_pools_workspace<D>(pool));
+      execute([&] {
+        kernels::plane_pools_forward<D>(pool, x, y, statistics, mode, scratch.data(),
+                                        compute_stream(D));
+      });
+      return;
+    }
+    const int k = state.pools[0] < 0 ? 1 : 0;
+    pool.max = k == 0;
+    const Tensor scratch = workspace(D, kernels::plane_pool_workspace<D>(pool));
+    execute([&] {
+      kernels::plane_pool_forward<D>(pool, x, y[k], statistics[k], mode, scratch.data(),
+                                     compute_stream(D));
+    });
+  });
 }
 
 void run_reductions(const PlaneBundleState& state, bool running) {

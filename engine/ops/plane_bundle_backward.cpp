@@ -92,28 +92,37 @@ class PlaneBundleBackward {
     execute([&] { kernels::plane_pool_backward<D>(b, compute_stream(D)); });
   }
 
+  /// What the pool in one row adds to dx.
+  kernels::PlanePoolBackward pool(int row, bool max) {
+    const Shape in = state_.in();
+    kernels::PlanePoolBackward b{};
+    b.pool = {as_int(in.n), state_.c(), as_int(in.h), as_int(in.w), 3, state_.parameters.stride, 1,
+              max};
+    b.x = const_planes_of(state_.x.value());
+    b.pooled = const_planes_of(state_.block(row));
+    for (int e = 0; e < as_int(state_.gradients.size()); ++e) {
+      const PlaneBundleEdge& edge = state_.parameters.edges[e];
+      if ((max ? edge.max_pool_theta : edge.average_pool_theta) >= 0)
+        b.gradient[b.edges++] = gradient(e, row);
+    }
+    b.dx = planes_of(dx_);
+    b.accumulate = written_;
+    written_ = true;
+    return b;
+  }
+
+  /// Both together where both are there.
   template <Device D>
   void pools() {
-    const Shape in = state_.in();
-    for (const bool max : {true, false}) {
-      const int row = state_.pools[max ? 0 : 1];
-      if (row < 0) continue;
-      kernels::PlanePoolBackward b{};
-      b.pool = {
-          as_int(in.n), state_.c(), as_int(in.h), as_int(in.w), 3, state_.parameters.stride, 1,
-          max};
-      b.x = const_planes_of(state_.x.value());
-      b.pooled = const_planes_of(state_.block(row));
-      for (int e = 0; e < as_int(state_.gradients.size()); ++e) {
-        const PlaneBundleEdge& edge = state_.parameters.edges[e];
-        if ((max ? edge.max_pool_theta : edge.average_pool_theta) >= 0)
-          b.gradient[b.edges++] = gradient(e, row);
-      }
-      b.dx = planes_of(dx_);
-      b.accumulate = written_;
-      written_ = true;
-      execute([&] { kernels::plane_pool_backward<D>(b, compute_stream(D)); });
-    }
+    std::vector<kernels::PlanePoolBackward> calls;
+    for (const bool max : {true, false})
+      if (const int row = state_.pools[max ? 0 : 1]; row >= 0) calls.push_back(pool(row, max));
+    execute([&] {
+      if (calls.size() == 2)
+        kernels::plane_pools_backward<D>(calls[0], calls[1], compute_stream(D));
+      else if (!calls.empty())
+        kernels::plane_pool_backward<D>(calls[0], compute_stream(D));
+    });
   }
 
   /// Runs what has been collected.

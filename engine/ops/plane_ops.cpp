@@ -5,7 +5,6 @@
 #include "engine/stream.h"
 #include "kernels/planes/conv1x1_planes.h"
 #include "kernels/planes/plane_norm.h"
-#include "kernels/train/elementwise.h"
 
 namespace drnas {
 namespace {
@@ -252,10 +251,8 @@ Variable plane_norm_in_place(Tape& tape, const std::string& name, const Variable
   x.release_value();
   const Variable y(value, name);
   const kernels::PlaneNorm shape{as_int(s.n), as_int(s.c), s.h * s.w};
-  // Rows: mean and 1/std of this pass; those of the result, 0 and 1.
-  const Tensor saved({1, 1, 4, s.c}, MemoryTag::statistics, tape.device());
-  const auto row = [s](const Tensor& rows, int r) { return rows.data() + r * s.c; };
-  float *mean = row(saved, 0), *inv_std = row(saved, 1);
+  const Tensor saved({1, 1, 2, s.c}, MemoryTag::statistics, tape.device());
+  float *mean = saved.data(), *inv_std = mean + s.c;
   const kernels::PlaneStatistics statistics{mean, inv_std, running_mean.data(), running_var.data()};
   const kernels::NormMode mode{options.training, options.eps, options.momentum};
   dispatch(tape.device(), [&]<Device D>() {
@@ -267,8 +264,6 @@ Variable plane_norm_in_place(Tape& tape, const std::string& name, const Variable
       kernels::plane_norm_apply<D>(
           {shape, const_planes_of(value), mean, inv_std, nullptr, nullptr, nullptr, false, false},
           planes_of(value), stream);
-      kernels::fill<D>(s.c, 0.0f, row(saved, 2), stream);
-      kernels::fill<D>(s.c, 1.0f, row(saved, 3), stream);
     });
   });
   tape.record(name, {x}, y, [=](Tape& t) {
@@ -277,8 +272,8 @@ Variable plane_norm_in_place(Tape& tape, const std::string& name, const Variable
     if (!dx) return;
     // The result is normalised already; 1/std takes the part of gamma: dx = inv_std (dy - ...).
     const Tensor coefficients({1, 1, 3, s.c}, MemoryTag::workspace, t.device());
-    const kernels::PlaneNormBackward b{{shape, const_planes_of(value), row(saved, 2), row(saved, 3),
-                                        row(saved, 1), nullptr, nullptr, false, false},
+    const kernels::PlaneNormBackward b{{shape, const_planes_of(value), nullptr, nullptr,
+                                        saved.data() + s.c, nullptr, nullptr, false, false},
                                        const_planes_of(t.gradient(y)),
                                        coefficients.data(),
                                        nullptr,

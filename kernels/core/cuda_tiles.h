@@ -133,19 +133,4 @@ __device__ inline double sum_columns(double value, int row, int column, int rows
   return sums[column];
 }
 
-/// True in the one block of `blocks` that calls it last; its threads then see what all the blocks
-/// wrote before they called. `counter` starts at zero. Every thread of the block must call it;
-/// takes 4 bytes of shared memory.
-__device__ inline bool last_to_arrive(unsigned* counter, unsigned blocks) {
-  int* last = static_cast<int*>(shared_memory());
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    __threadfence();
-    *last = atomicAdd(counter, 1u) + 1 == blocks;
-    __threadfence();
-  }
-  __syncthreads();
-  return *last != 0;
-}
-
 }  // namespace drnas::kernels

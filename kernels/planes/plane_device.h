@@ -5,10 +5,10 @@
 
 #include <algorithm>
 
+#include "kernels/core/arrival.h"
 #include "kernels/core/cuda_vector.h"
 #include "kernels/core/warp_reduce.h"
 #include "kernels/planes/plane_access.h"
-#include "kernels/planes/plane_statistics.h"
 
 namespace drnas::kernels {
 namespace {
@@ -16,8 +16,10 @@ namespace {
 constexpr int plane_threads = 256, plane_warps = plane_threads / static_cast<int>(warp_lanes);
 /// Most planes that a block covers.
 constexpr int most_planes = 64;
-/// Most blocks that share a channel's reduction.
+/// Most blocks that share a channel's reduction, and most channels, whose blocks are counted.
 constexpr std::int64_t most_rows = 256;
+constexpr int most_channels = 8192;
+using ChannelCounters = ArrivalCounters<most_channels>;
 /// Blocks that keep a large GPU busy.
 constexpr std::int64_t enough_plane_blocks = 264;
 
@@ -98,8 +100,9 @@ struct ChannelPixels {
   ChannelPixels(int n, int c, std::int64_t pixels, int width, int held)
       : vectors(static_cast<int>(pixels / width)) {
     check_count("planes", n * pixels);
-    if (c > 65535)
-      throw Error("planes: " + std::to_string(c) + " channels, expected at most 65535");
+    if (c > most_channels)
+      throw Error("planes: " + std::to_string(c) + " channels, expected at most " +
+                  std::to_string(most_channels));
     total = static_cast<int>(n * std::int64_t{vectors});
     tiles = static_cast<int>(blocks_for(total, plane_threads * held));
     rows = static_cast<int>(std::min<std::int64_t>(tiles, most_rows));
@@ -172,78 +175,6 @@ __device__ inline double sum_of_rows(const double* from, int rows) {
   double sum = 0.0;
   for (int row = threadIdx.x % warp_lanes; row < rows; row += warp_lanes) sum += from[row];
   return warp_sum(sum);
-}
-
-/// Moments [c, rows] of values that load(image, channel, vector, values) gives; `out` null: only
-/// the loads are wanted. As on the CPU, the deviations' sum corrects the mean they are taken from.
-template <int V, int held, class Load>
-__global__ void __launch_bounds__(plane_threads, 4)
-    moments_kernel(ChannelPixels pixels, Load load, PlaneMoments* out) {
-  const int ch = blockIdx.y, row = blockIdx.x;
-  PlaneMoments moments;
-  for (int tile = row; tile < pixels.tiles; tile += pixels.rows) {
-    float values[held][V] = {}, sum[1] = {}, deviations[2] = {};
-    pixels.each<held>(tile, [&](int k, int image, int vector) {
-      load(image, ch, vector, values[k]);
-      for (int v = 0; v < V; ++v) sum[0] += values[k][v];
-    });
-    if (!out) continue;
-    double total[1], totals[2];
-    block_sums(sum, total);
-    const double count = static_cast<double>(pixels.in_tile<held>(tile)) * V;
-    const float middle = static_cast<float>(total[0] / count);
-    pixels.each<held>(tile, [&](int k, int, int) {
-      for (int v = 0; v < V; ++v) {
-        const float d = values[k][v] - middle;
-        deviations[0] += d;
-        deviations[1] = fmaf(d, d, deviations[1]);
-      }
-    });
-    block_sums(deviations, totals);
-    const double m2 = totals[1] - totals[0] * totals[0] / count;
-    moments.merge({count, middle + totals[0] / count, m2 > 0 ? m2 : 0.0});
-  }
-  if (out && threadIdx.x == 0) out[std::int64_t{ch} * pixels.rows + row] = moments;
-}
-
-/// Statistics of a channel from its rows, one warp a channel.
-__global__ void __launch_bounds__(plane_threads)
-    finish_moments_kernel(int c, int rows, const PlaneMoments* partial, PlaneStatistics out,
-                          NormMode mode) {
-  const int ch = global_warp(), lane = threadIdx.x % warp_lanes;
-  if (ch >= c) return;
-  PlaneMoments moments;
-  for (int row = lane; row < rows; row += warp_lanes)
-    moments.merge(partial[std::int64_t{ch} * rows + row]);
-  for (int other = warp_lanes / 2; other > 0; other /= 2)
-    moments.merge({__shfl_down_sync(full_warp, moments.count, other),
-                   __shfl_down_sync(full_warp, moments.mean, other),
-                   __shfl_down_sync(full_warp, moments.m2, other)});
-  if (lane == 0) finish_statistics(moments, out, mode, ch);
-}
-
-__global__ void __launch_bounds__(plane_threads)
-    running_statistics_kernel(int c, PlaneStatistics out, NormMode mode) {
-  const int ch = static_cast<int>(global_thread());
-  if (ch < c) take_running_statistics(out, mode, ch);
-}
-
-inline std::size_t moments_workspace(int n, int c, std::int64_t pixels) {
-  return sizeof(PlaneMoments) * static_cast<std::size_t>(c * rows_bound(n, pixels));
-}
-
-/// Evaluation: statistics from the running ones.
-inline void launch_running(const char* name, int c, const PlaneStatistics& statistics,
-                           const NormMode& mode, Stream stream) {
-  launch(name, running_statistics_kernel, {blocks_for(c, plane_threads), plane_threads}, stream, c,
-         statistics, mode);
-}
-
-inline void launch_finish_moments(const char* name, int c, int rows, const PlaneMoments* partial,
-                                  const PlaneStatistics& statistics, const NormMode& mode,
-                                  Stream stream) {
-  launch(name, finish_moments_kernel, {blocks_for(c, plane_warps), plane_threads}, stream, c, rows,
-         partial, statistics, mode);
 }
 
 }  // namespace

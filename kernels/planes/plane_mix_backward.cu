@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// A block holds a tile of one channel of dy in registers while all terms and sources pass by; then
-// one warp a channel and term adds up the tiles, and the last block the channels.
-#include "kernels/core/cuda_tiles.h"
+// A block holds a tile of one channel of dy in registers while all terms and sources pass by. The
+// last block of a channel adds up the channel's tiles, the last channel all channels.
 #include "kernels/planes/plane_device.h"
 #include "kernels/planes/plane_mix.h"
+#include "kernels/planes/plane_statistics.h"
 
 namespace drnas::kernels {
 namespace {
@@ -11,24 +11,24 @@ namespace {
 /// Sums of a channel: of dy (z_t - mean_t), of dy, of dy x_s.
 inline int sum_count(const PlaneMix& p) { return p.terms + 1 + p.sources; }
 constexpr int most_sums = PlaneMix::max_terms + 1 + PlaneMix::max_sources;
-static_assert(most_sums <= plane_threads, "one thread a sum");
+/// Threads of a block that each add some of the rows of one sum, one for each share.
+constexpr int sum_threads = 64, row_shares = plane_threads / sum_threads;
+static_assert(most_sums <= sum_threads);
+
+__device__ ChannelCounters arrived;
+__device__ ArrivalCounters<1> channels_arrived;
 
 /// The workspace.
 struct Partials {
-  double* rows;       ///< [sums, c, row count]
-  double* total;      ///< [terms + sources, c] parts of the mixing weights' gradient
-  unsigned* arrived;  ///< blocks of the second kernel that are done
-  int row_count;
+  double* rows;   ///< [c, row count, sums]
+  double* total;  ///< [c, terms + sources] parts of the mixing weights' gradient
 
   Partials(const PlaneMix& p, int row_count, void* memory)
       : rows(static_cast<double*>(memory)),
-        total(rows + sum_count(p) * std::int64_t{p.c} * row_count),
-        arrived(reinterpret_cast<unsigned*>(total + (p.terms + p.sources) * std::int64_t{p.c})),
-        row_count(row_count) {}
+        total(rows + sum_count(p) * std::int64_t{p.c} * row_count) {}
   static std::size_t bytes(const PlaneMix& p) {
-    return sizeof(double) *
-           static_cast<std::size_t>(sum_count(p) * std::int64_t{p.c} * rows_bound(p.n, p.pixels) +
-                                    (p.terms + p.sources) * std::int64_t{p.c} + 1);
+    return sizeof(double) * static_cast<std::size_t>(p.c) *
+           static_cast<std::size_t>(sum_count(p) * rows_bound(p.n, p.pixels) + p.terms + p.sources);
   }
 };
 
@@ -67,15 +67,92 @@ struct HeldGradient {
   }
 };
 
+/// Index of term or source k in theta.
+__device__ inline int theta_index(const PlaneMix& p, int k) {
+  return k < p.terms ? p.term[k].theta : p.source[k - p.terms].skip_theta;
+}
+
+/// Adds the channels up, in order, and to dtheta; equal mixing weights, in order, by the thread
+/// that has the first of them. By one block; `values`: shared memory [terms + sources].
+__device__ inline void add_to_weights(const PlaneMixBackward& b, const double* total,
+                                      double* values) {
+  const PlaneMix& p = b.mix;
+  const int count = p.terms + p.sources, thread = threadIdx.x;
+  const int index = thread < count ? theta_index(p, thread) : -1;
+  double sum = 0.0;
+  for (int ch = 0; ch < p.c && index >= 0; ++ch) sum += total[std::int64_t{ch} * count + thread];
+  if (thread < count) values[thread] = sum;
+  __syncthreads();
+  if (index < 0) return;
+  for (int k = 0; k < thread; ++k)
+    if (theta_index(p, k) == index) return;
+  for (int k = thread + 1; k < count; ++k)
+    if (theta_index(p, k) == index) sum += values[k];
+  b.dtheta[index] += sum;
+}
+
+/// Sum k over the rows of a channel, in threads k < sums; parts: shared memory [row_shares,
+/// sum_threads], of which the first share is free again. Every thread of the block must call it.
+__device__ inline double sum_rows(const double* rows, int row_count, int sums, double* parts) {
+  const int share = static_cast<int>(threadIdx.x) / sum_threads,
+            k = static_cast<int>(threadIdx.x) % sum_threads;
+  double sum = 0.0;
+  for (int row = share; row < row_count && k < sums; row += row_shares)
+    sum += rows[std::int64_t{row} * sums + k];
+  parts[threadIdx.x] = sum;
+  __syncthreads();
+  for (int other = 1; other < row_shares && share == 0; ++other)
+    sum += parts[other * sum_threads + k];
+  return sum;
+}
+
+/// Coefficients of a channel, and its part of the mixing weights' gradient, from its rows. By one
+/// block; `memory`: shared, [row_shares, sum_threads].
+__device__ inline void finish_channel(const PlaneMixBackward& b, int ch, int row_count, int sums,
+                                      const Partials& from, double* memory) {
+  const PlaneMix& p = b.mix;
+  const int thread = threadIdx.x, k = thread < p.terms ? thread : thread - 1;
+  const double sum =
+      sum_rows(from.rows + std::int64_t{ch} * row_count * sums, row_count, sums, memory);
+  if (thread == p.terms) memory[0] = sum;
+  __syncthreads();
+  if (thread >= sums || thread == p.terms) return;
+  double* total = from.total + std::int64_t{ch} * (p.terms + p.sources);
+  if (thread > p.terms) {
+    total[k] = sum;
+    return;
+  }
+  const PlaneMixTerm& term = p.term[k];
+  total[k] = sum * term.inv_std[ch];
+  finish_gradient(p.theta[term.theta], term.mean[ch], term.inv_std[ch], memory[0], sum,
+                  b.count(), b.coefficients[k], p.c,
+                  ch);
+}
+
+/// Shared memory of reduce_kernel: first the warps' parts of the sums, then what the last block
+/// adds up.
+struct ReduceShared {
+  double* doubles;
+  unsigned* last;
+
+  static constexpr std::size_t count = row_shares * sum_threads,
+                               bytes = sizeof(double) * count + sizeof(unsigned);
+  static_assert(block_sums_bytes(most_sums) <= sizeof(double) * count);
+
+  __device__ ReduceShared()
+      : doubles(static_cast<double*>(shared_memory())),
+        last(reinterpret_cast<unsigned*>(doubles + count)) {}
+};
+
 /// Blocks (x: rows, y: channels) leave their sums; thread k of a block keeps sum k.
 template <int V, int held>
 __global__ void __launch_bounds__(plane_threads, 3)
     reduce_kernel(PlaneMixBackward b, ChannelPixels pixels, Partials out) {
   const PlaneMix& p = b.mix;
-  float* parts = static_cast<float*>(shared_memory());  // [sums, warps]
+  const ReduceShared shared;
+  float* parts = reinterpret_cast<float*>(shared.doubles);  // [sums, warps]
   const int ch = blockIdx.y, row = blockIdx.x, thread = threadIdx.x;
   const int sums = p.terms + 1 + (b.dtheta ? p.sources : 0);
-  if (row == 0 && ch == 0 && thread == 0) *out.arrived = 0;
   const auto leave = [&](int k, float value) {
     value = warp_sum(value);
     if (thread % warp_lanes == 0) parts[k * plane_warps + thread / warp_lanes] = value;
@@ -95,62 +172,11 @@ __global__ void __launch_bounds__(plane_threads, 3)
       total += parts[thread * plane_warps + warp];
     __syncthreads();
   }
-  if (thread < sums) out.rows[(std::int64_t{thread} * p.c + ch) * out.row_count + row] = total;
-}
-
-/// Index of term or source k in theta.
-__device__ inline int theta_index(const PlaneMix& p, int k) {
-  return k < p.terms ? p.term[k].theta : p.source[k - p.terms].skip_theta;
-}
-
-/// Adds the channels up, in order, and to dtheta; equal mixing weights, in order, by the thread
-/// that has the first of them. By one block.
-__device__ inline void add_to_weights(const PlaneMixBackward& b, const double* total) {
-  const PlaneMix& p = b.mix;
-  double* values = static_cast<double*>(shared_memory());  // [terms + sources]
-  const int count = p.terms + p.sources, thread = threadIdx.x;
-  __syncthreads();
-  if (thread < count && theta_index(p, thread) >= 0) {
-    const volatile double* channels = total + std::int64_t{thread} * p.c;
-    double sum = 0.0;
-    for (int ch = 0; ch < p.c; ++ch) sum += channels[ch];
-    values[thread] = sum;
-  }
-  __syncthreads();
-  if (thread >= count) return;
-  const int index = theta_index(p, thread);
-  if (index < 0) return;
-  for (int k = 0; k < thread; ++k)
-    if (theta_index(p, k) == index) return;
-  double sum = 0.0;
-  for (int k = thread; k < count; ++k)
-    if (theta_index(p, k) == index) sum += values[k];
-  b.dtheta[index] += sum;
-}
-
-/// One warp a channel of a term, or of a source where dtheta is wanted.
-__global__ void __launch_bounds__(plane_threads) finish_kernel(PlaneMixBackward b, Partials in) {
-  const PlaneMix& p = b.mix;
-  const int job = global_warp(), k = job / p.c, ch = job - k * p.c;
-  const bool first_lane = threadIdx.x % warp_lanes == 0;
-  const auto sum_of = [&](int sum) {
-    return sum_of_rows(in.rows + (std::int64_t{sum} * p.c + ch) * in.row_count, in.row_count);
-  };
-  if (k < p.terms) {
-    const PlaneMixTerm& term = p.term[k];
-    const double centred = sum_of(k), sum = sum_of(p.terms);
-    if (first_lane) {
-      in.total[job] = centred * term.inv_std[ch];
-      finish_gradient(p.theta[term.theta], term.mean[ch], term.inv_std[ch], sum, centred, b.count(),
-                      b.coefficients[k], p.c, ch);
-    }
-  } else if (b.dtheta && k < p.terms + p.sources) {
-    const double sum = sum_of(k + 1);
-    if (first_lane) in.total[job] = sum;
-  }
-  if (!b.dtheta) return;
-  if (!last_to_arrive(in.arrived, gridDim.x)) return;
-  add_to_weights(b, in.total);
+  if (thread < sums) out.rows[(std::int64_t{ch} * pixels.rows + row) * sums + thread] = total;
+  if (!arrives_last(arrived.counter + ch, pixels.rows, shared.last)) return;
+  finish_channel(b, ch, pixels.rows, sums, out, shared.doubles);
+  if (!b.dtheta || !arrives_last(channels_arrived.counter, p.c, shared.last)) return;
+  add_to_weights(b, out.total, shared.doubles);
 }
 
 }  // namespace
@@ -166,8 +192,7 @@ std::size_t plane_mix_backward_workspace<Device::cuda>(const PlaneMix& p) {
 template <>
 void plane_mix_backward<Device::cuda>(const PlaneMixBackward& b, void* workspace, Stream stream) {
   const PlaneMix& p = b.mix;
-  const int jobs = p.terms + (b.dtheta ? p.sources : 0);
-  if (jobs == 0) return;
+  if (p.terms + (b.dtheta ? p.sources : 0) == 0) return;
   PlaneWidth width(p.pixels);
   width.with(b.dy);
   for (int t = 0; t < p.terms; ++t) width.with(p.term[t].z);
@@ -176,11 +201,8 @@ void plane_mix_backward<Device::cuda>(const PlaneMixBackward& b, void* workspace
   dispatch_channel(width, p.n, p.c, p.pixels, [&]<int V, int held>() {
     const ChannelPixels pixels(p.n, p.c, p.pixels, V, held);
     const Partials partials(p, pixels.rows, workspace);
-    launch("plane_mix_backward", reduce_kernel<V, held>,
-           pixels.shape(p.c, block_sums_bytes(sum_count(p))), stream, b, pixels, partials);
-    const LaunchShape shape{blocks_for(std::int64_t{jobs} * p.c, plane_warps), plane_threads,
-                            sizeof(double) * sum_count(p)};
-    launch("plane_mix_backward", finish_kernel, shape, stream, b, partials);
+    launch("plane_mix_backward", reduce_kernel<V, held>, pixels.shape(p.c, ReduceShared::bytes),
+           stream, b, pixels, partials);
   });
 }
 

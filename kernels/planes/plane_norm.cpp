@@ -8,11 +8,12 @@ namespace {
 
 /// The normalisation of one channel, scale (x - mean) + shift: exactly `shift` at the mean.
 struct Affine {
-  float scale, mean, shift;
+  float inv_std, scale, mean, shift;
 
   Affine(const PlaneNormApply& p, int ch)
-      : scale((p.gamma ? p.gamma[ch] : 1.0f) * p.inv_std[ch]),
-        mean(p.mean[ch]),
+      : inv_std(p.inv_std ? p.inv_std[ch] : 1.0f),
+        scale((p.gamma ? p.gamma[ch] : 1.0f) * inv_std),
+        mean(p.mean ? p.mean[ch] : 0.0f),
         shift(p.beta ? p.beta[ch] : 0.0f) {}
   template <int V>
   Lanes<V> operator()(Lanes<V> x) const {
@@ -85,9 +86,10 @@ void finish(const PlaneNormBackward& b, const double* sums) {
   const int c = p.shape.c;
   const double m = static_cast<double>(p.shape.n) * static_cast<double>(p.shape.pixels);
   for (int ch = 0; ch < c; ++ch) {
-    finish_gradient(p.gamma ? p.gamma[ch] : 1.0f, p.mean[ch], p.inv_std[ch], sums[ch], sums[c + ch],
-                    m, b.coefficients, c, ch);
-    if (b.dgamma) b.dgamma[ch] = static_cast<float>(sums[c + ch] * p.inv_std[ch]);
+    const Affine affine(p, ch);
+    finish_gradient(p.gamma ? p.gamma[ch] : 1.0f, affine.mean, affine.inv_std, sums[ch],
+                    sums[c + ch], m, b.coefficients, c, ch);
+    if (b.dgamma) b.dgamma[ch] = static_cast<float>(sums[c + ch] * affine.inv_std);
     if (b.dbeta) b.dbeta[ch] = static_cast<float>(sums[ch]);
   }
 }

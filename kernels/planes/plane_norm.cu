@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/planes/plane_norm.h"
 
+#include "kernels/planes/plane_moments_device.h"
 #include "kernels/planes/plane_norm_device.h"
 
 namespace drnas::kernels {
@@ -12,10 +13,16 @@ struct LoadPlanes {
   ConstPlanes x;
   std::int64_t pixels;
 
-  __device__ void operator()(int image, int ch, int vector, float (&to)[V]) const {
-    load_vector(plane_of(x, pixels, image, ch) + vector * V, to);
+  __device__ void operator()(int image, int ch, int vector, float (&to)[1][V]) const {
+    load_vector(plane_of(x, pixels, image, ch) + vector * V, to[0]);
   }
 };
+
+__global__ void __launch_bounds__(plane_threads)
+    running_statistics_kernel(int c, PlaneStatistics out, NormMode mode) {
+  const int ch = static_cast<int>(global_thread());
+  if (ch < c) take_running_statistics(out, mode, ch);
+}
 
 template <int V>
 __global__ void __launch_bounds__(plane_threads)
@@ -60,7 +67,7 @@ __global__ void __launch_bounds__(plane_threads)
 
 template <>
 std::size_t plane_norm_workspace<Device::cuda>(const PlaneNorm& p) {
-  return moments_workspace(p.n, p.c, p.pixels);
+  return moments_workspace(p.n, p.c, p.pixels, 1);
 }
 
 template <>
@@ -68,15 +75,15 @@ void plane_moments<Device::cuda>(const PlaneNorm& p, ConstPlanes x,
                                  const PlaneStatistics& statistics, const NormMode& mode,
                                  void* workspace, Stream stream) {
   check_statistics("plane_moments", statistics, mode);
-  if (!mode.training) return launch_running("plane_moments", p.c, statistics, mode, stream);
-  PlaneMoments* partial = static_cast<PlaneMoments*>(workspace);
+  if (!mode.training)
+    return launch("plane_moments", running_statistics_kernel,
+                  {blocks_for(p.c, plane_threads), plane_threads}, stream, p.c, statistics, mode);
+  const MomentsOut<1> out{static_cast<PlaneMoments*>(workspace), {statistics}, mode};
   const PlaneWidth width = PlaneWidth(p.pixels).with(x);
   dispatch_channel(width, p.n, p.c, p.pixels, [&]<int V, int held>() {
     const ChannelPixels pixels(p.n, p.c, p.pixels, V, held);
-    launch("plane_moments", moments_kernel<V, held, LoadPlanes<V>>,
-           pixels.shape(p.c, block_sums_bytes(2)), stream, pixels, LoadPlanes<V>{x, p.pixels},
-           partial);
-    launch_finish_moments("plane_moments", p.c, pixels.rows, partial, statistics, mode, stream);
+    launch("plane_moments", moments_kernel<V, held, 1, LoadPlanes<V>>,
+           pixels.shape(p.c, block_sums_bytes(2)), stream, pixels, LoadPlanes<V>{x, p.pixels}, out);
   });
 }
 

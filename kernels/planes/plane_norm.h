@@ -19,7 +19,8 @@ template <Device D>
 void plane_moments(const PlaneNorm& p, ConstPlanes x, const PlaneStatistics& statistics,
                    const NormMode& mode, void* workspace, Stream);
 /// y = (overwrite, or += where accumulate) scale_n (gamma (x - mean) inv_std + beta), then max(0,
-/// y) where relu. `image_scale` [n] or null (1): drop path gives each image 0 or 1/keep.
+/// y) where relu. mean and inv_std null: 0 and 1, x is normalised. `image_scale` [n] or null (1):
+/// drop path gives each image 0 or 1/keep.
 struct PlaneNormApply {
   PlaneNorm shape;
   ConstPlanes x;

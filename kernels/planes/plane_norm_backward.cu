@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/planes/plane_norm_device.h"
+#include "kernels/planes/plane_statistics.h"
 
 namespace drnas::kernels {
 namespace {
@@ -10,7 +11,24 @@ __device__ inline float masked(const PlaneNormApply& p, const ChannelAffine& aff
   return !p.relu || affine(x) > 0.0f ? dy : 0.0f;
 }
 
-/// rows [2, c, row count]: sums of dy' and dy' (x - mean).
+__device__ ChannelCounters arrived;
+
+/// Coefficients and parameter gradients of a channel from its rows, by one warp.
+__device__ inline void finish_channel(const PlaneNormBackward& b, int ch, const double* rows,
+                                      int row_count) {
+  const PlaneNormApply& p = b.apply;
+  const ChannelAffine affine(p, ch);
+  const double sum = sum_of_rows(rows, row_count),
+               centred = sum_of_rows(rows + row_count, row_count);
+  if (threadIdx.x % warp_lanes != 0) return;
+  finish_gradient(p.gamma ? p.gamma[ch] : 1.0f, affine.mean, affine.inv_std, sum, centred,
+                  static_cast<double>(p.shape.n) * static_cast<double>(p.shape.pixels),
+                  b.coefficients, p.shape.c, ch);
+  if (b.dgamma) b.dgamma[ch] = static_cast<float>(centred * affine.inv_std);
+  if (b.dbeta) b.dbeta[ch] = static_cast<float>(sum);
+}
+
+/// rows [c, 2, row count]: sums of dy' and dy' (x - mean); the channel's last block adds them up.
 template <int V, int held>
 __global__ void __launch_bounds__(plane_threads)
     reduce_kernel(PlaneNormBackward b, ChannelPixels pixels, double* rows) {
@@ -37,25 +55,14 @@ __global__ void __launch_bounds__(plane_threads)
     totals[0] += added[0];
     totals[1] += added[1];
   }
-  if (threadIdx.x != 0) return;
-  rows[std::int64_t{ch} * pixels.rows + row] = totals[0];
-  rows[(std::int64_t{p.shape.c} + ch) * pixels.rows + row] = totals[1];
-}
-
-/// One warp a channel.
-__global__ void __launch_bounds__(plane_threads)
-    finish_kernel(PlaneNormBackward b, const double* rows, int row_count) {
-  const PlaneNormApply& p = b.apply;
-  const int ch = global_warp(), c = p.shape.c;
-  if (ch >= c) return;
-  const double sum = sum_of_rows(rows + std::int64_t{ch} * row_count, row_count),
-               centred = sum_of_rows(rows + (std::int64_t{c} + ch) * row_count, row_count);
-  if (threadIdx.x % warp_lanes != 0) return;
-  finish_gradient(p.gamma ? p.gamma[ch] : 1.0f, p.mean[ch], p.inv_std[ch], sum, centred,
-                  static_cast<double>(p.shape.n) * static_cast<double>(p.shape.pixels),
-                  b.coefficients, c, ch);
-  if (b.dgamma) b.dgamma[ch] = static_cast<float>(centred * p.inv_std[ch]);
-  if (b.dbeta) b.dbeta[ch] = static_cast<float>(sum);
+  rows += std::int64_t{ch} * 2 * pixels.rows;
+  if (threadIdx.x == 0) {
+    rows[row] = totals[0];
+    rows[pixels.rows + row] = totals[1];
+  }
+  if (!arrives_last(arrived.counter + ch, pixels.rows, static_cast<unsigned*>(shared_memory())))
+    return;
+  if (threadIdx.x < warp_lanes) finish_channel(b, ch, rows, pixels.rows);
 }
 
 /// dx (+)= A dy' + B x + C.
@@ -98,8 +105,6 @@ void plane_norm_backward<Device::cuda>(const PlaneNormBackward& b, void* workspa
     const ChannelPixels pixels(n, c, p.shape.pixels, V, held);
     launch("plane_norm_backward", reduce_kernel<V, held>, pixels.shape(c, block_sums_bytes(2)),
            stream, b, pixels, rows);
-    launch("plane_norm_backward", finish_kernel, {blocks_for(c, plane_warps), plane_threads},
-           stream, b, rows, pixels.rows);
   });
   if (!b.dx.data) return;
   width.with(b.dx).dispatch([&]<int V>() {

@@ -10,11 +10,12 @@ namespace {
 
 /// scale (x - mean) + shift: exactly `shift` at the mean.
 struct ChannelAffine {
-  float scale, mean, shift;
+  float inv_std, scale, mean, shift;
 
   __device__ ChannelAffine(const PlaneNormApply& p, int ch)
-      : scale((p.gamma ? p.gamma[ch] : 1.0f) * p.inv_std[ch]),
-        mean(p.mean[ch]),
+      : inv_std(p.inv_std ? p.inv_std[ch] : 1.0f),
+        scale((p.gamma ? p.gamma[ch] : 1.0f) * inv_std),
+        mean(p.mean ? p.mean[ch] : 0.0f),
         shift(p.beta ? p.beta[ch] : 0.0f) {}
   __device__ float operator()(float x) const { return fmaf(scale, x - mean, shift); }
 };

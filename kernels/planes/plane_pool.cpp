@@ -258,12 +258,35 @@ void plane_pool_forward<Device::cpu>(const PlanePool& p, ConstPlanes x, Planes y
 }
 
 template <>
+std::size_t plane_pools_workspace<Device::cpu>(const PlanePool& p) {
+  return plane_pool_workspace<Device::cpu>(p);
+}
+
+template <>
+void plane_pools_forward<Device::cpu>(const PlanePool& p, ConstPlanes x, const Planes (&y)[2],
+                                      const PlaneStatistics (&statistics)[2], const NormMode& mode,
+                                      void* workspace, Stream stream) {
+  PlanePool one = p;
+  for (const int k : {0, 1}) {
+    one.max = k == 0;
+    plane_pool_forward<Device::cpu>(one, x, y[k], statistics[k], mode, workspace, stream);
+  }
+}
+
+template <>
 void plane_pool_backward<Device::cpu>(const PlanePoolBackward& b, Stream) {
   check_pool(b.pool);
   dispatch_window(b.pool, [&]<class W>() {
     each_plane(b.pool.n, b.pool.c,
                [&](std::int64_t image, int ch) { backward_plane<W>(b, image, ch); });
   });
+}
+
+template <>
+void plane_pools_backward<Device::cpu>(const PlanePoolBackward& maximum,
+                                       const PlanePoolBackward& average, Stream stream) {
+  plane_pool_backward<Device::cpu>(maximum, stream);
+  plane_pool_backward<Device::cpu>(average, stream);
 }
 
 }  // namespace drnas::kernels

@@ -1,35 +1,40 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/planes/plane_pool.h"
 
-#include "kernels/planes/plane_device.h"
+#include "kernels/planes/plane_moments_device.h"
 #include "kernels/planes/plane_pool_window.h"
 
 namespace drnas::kernels {
 namespace {
 
-/// Makes one output pixel, stores it and gives it to the statistics.
-template <class W, bool maximum>
+/// Makes one output pixel of the maximum, the average or both, in this order, stores it and gives
+/// it to the statistics.
+template <class W, bool maximum, bool average>
 struct PoolPixel {
+  static constexpr int results = int{maximum} + int{average};
+
   PlanePool p;
   ConstPlanes x;
-  Planes y;
+  Planes y[results];
   int out_rows, out_columns;
 
-  __device__ void operator()(int image, int ch, int pixel, float (&value)[1]) const {
+  __device__ void operator()(int image, int ch, int pixel, float (&value)[results][1]) const {
     const float* from = plane_of(x, std::int64_t{p.h} * p.w, image, ch);
     const int i = pixel / out_columns, j = pixel - i * out_columns;
     const int top = W::begin(p, i), bottom = W::end(p, i, p.h);
     const int left = W::begin(p, j), right = W::end(p, j, p.w);
-    float result = maximum ? -INFINITY : 0.0f;
+    float largest = -INFINITY, sum = 0.0f;
     for (int a = 0; a < W::kernel(p); ++a)
       for (int b = 0; b < W::kernel(p); ++b) {
         if (top + a >= bottom || left + b >= right) continue;
         const float in = from[(top + a) * p.w + left + b];
-        result = maximum ? larger_of(result, in) : result + in;
+        if (maximum) largest = larger_of(largest, in);
+        if (average) sum += in;
       }
-    if (!maximum) result /= static_cast<float>((bottom - top) * (right - left));
-    plane_of(y, std::int64_t{out_rows} * out_columns, image, ch)[pixel] = result;
-    value[0] = result;
+    if (average) value[results - 1][0] = sum / static_cast<float>((bottom - top) * (right - left));
+    if (maximum) value[0][0] = largest;
+    for (int k = 0; k < results; ++k)
+      plane_of(y[k], std::int64_t{out_rows} * out_columns, image, ch)[pixel] = value[k][0];
   }
 };
 
@@ -110,14 +115,40 @@ __device__ inline int first_largest(const PlanePool& p, const float* x, int i, i
   return place;
 }
 
+/// Of the maximum, the average or both, in this order.
+template <int N>
+struct PoolGradients {
+  struct Result {
+    ConstPlanes pooled;
+    int edges;
+    PlaneGradient gradient[PlanePoolBackward::max_edges];
+  };
+  PlanePool pool;
+  ConstPlanes x;
+  Result result[N];
+  Planes dx;
+  bool accumulate;
+
+  explicit PoolGradients(const PlanePoolBackward& first)
+      : pool(first.pool), x(first.x), dx(first.dx), accumulate(first.accumulate) {
+    take(0, first);
+  }
+  void take(int k, const PlanePoolBackward& from) {
+    result[k].pooled = from.pooled;
+    result[k].edges = from.edges;
+    std::copy_n(from.gradient, from.edges, result[k].gradient);
+  }
+};
+
 /// The pooled pixel's gradient: sum_e (A_e g_e + B_e p + C_e).
-__device__ inline float pooled_gradient(const PlanePoolBackward& b, std::int64_t pixels, int image,
+template <class Result>
+__device__ inline float pooled_gradient(const Result& b, int c, std::int64_t pixels, int image,
                                         int ch, int pixel) {
   float sum = 0.0f, slope = 0.0f;
   bool normalised = false;
   for (int e = 0; e < b.edges; ++e) {
     const PlaneGradient& gradient = b.gradient[e];
-    const GradientCoefficients by(gradient.coefficients, b.pool.c, ch);
+    const GradientCoefficients by(gradient.coefficients, c, ch);
     const float g =
         plane_of(gradient.g, pixels, image, std::int64_t{ch} * gradient.channel_step)[pixel];
     sum += fmaf(by.slope_g, g, by.constant);
@@ -128,25 +159,31 @@ __device__ inline float pooled_gradient(const PlanePoolBackward& b, std::int64_t
 }
 
 /// A block makes the gradient of all outputs that see its tile, then gathers it.
-template <class W, bool maximum>
+template <class W, bool maximum, bool average>
 __global__ void __launch_bounds__(plane_threads, 4)
-    backward_kernel(PlanePoolBackward b, PoolTiles tiles, int height, int width) {
+    backward_kernel(PoolGradients<int{maximum} + int{average}> b, PoolTiles tiles, int height,
+                    int width) {
+  constexpr int last = int{maximum} + int{average} - 1;
   const PlanePool& p = b.pool;
   const PoolTile tile(p, tiles, W(), height, width);
-  float* gradients = static_cast<float*>(shared_memory());  // [planes, outputs]
   const int outputs = tile.out_rows * tile.out_columns, pixels = tile.rows * tile.columns;
-  int* places = reinterpret_cast<int*>(gradients + tile.planes * outputs);  // the same
+  float* means = static_cast<float*>(shared_memory());                    // [planes, outputs]
+  float* largest = means + (average ? tile.planes * outputs : 0);         // the same
+  int* places = reinterpret_cast<int*>(largest + tile.planes * outputs);  // the same
   const std::int64_t in_plane = std::int64_t{p.h} * p.w, out_plane = std::int64_t{height} * width;
   for (int item = threadIdx.x; item < tile.planes * outputs; item += plane_threads) {
     const int slot = item / outputs, at = item - slot * outputs, down = at / tile.out_columns;
     const int i = tile.out_row + down, j = tile.out_column + at - down * tile.out_columns;
     const int plane = tile.first + slot, image = plane / p.c, ch = plane - image * p.c;
-    float gradient = pooled_gradient(b, out_plane, image, ch, i * width + j);
-    if (maximum)
+    const auto gradient = [&](int k) {
+      return pooled_gradient(b.result[k], p.c, out_plane, image, ch, i * width + j);
+    };
+    if (maximum) {
       places[item] = first_largest<W>(p, plane_of(b.x, in_plane, image, ch), i, j);
-    else
-      gradient /= static_cast<float>(W::count(p, i, p.h) * W::count(p, j, p.w));
-    gradients[item] = gradient;
+      largest[item] = gradient(0);
+    }
+    if (average)
+      means[item] = gradient(last) / static_cast<float>(W::count(p, i, p.h) * W::count(p, j, p.w));
   }
   __syncthreads();
   for (int item = threadIdx.x; item < tile.planes * pixels; item += plane_threads) {
@@ -155,30 +192,76 @@ __global__ void __launch_bounds__(plane_threads, 4)
     const int plane = tile.first + slot, image = plane / p.c, ch = plane - image * p.c;
     const int own = row * p.w + column, from = slot * outputs;
     const int bottom = W::end_output(p, row, height), right = W::end_output(p, column, width);
-    float sum = 0.0f;
+    float of_largest = 0.0f, of_means = 0.0f;
     for (int i = W::first_output(p, row); i < bottom; ++i)
       for (int j = W::first_output(p, column); j < right; ++j) {
         const int k = from + (i - tile.out_row) * tile.out_columns + j - tile.out_column;
-        if (!maximum || places[k] == own) sum += gradients[k];
+        if (maximum && places[k] == own) of_largest += largest[k];
+        if (average) of_means += means[k];
       }
     float& to = plane_of(b.dx, in_plane, image, ch)[own];
-    to = b.accumulate ? to + sum : sum;
+    float sum = maximum ? of_largest : of_means;
+    if (b.accumulate) sum += to;
+    to = maximum && average ? sum + of_means : sum;
   }
 }
 
-/// Calls body.template operator()<W, maximum>().
+template <class W, bool maximum, bool average>
+void forward(const PlanePool& p, ConstPlanes x, const Planes* y, const PlaneStatistics* statistics,
+             const NormMode& mode, void* workspace, Stream stream) {
+  using Load = PoolPixel<W, maximum, average>;
+  constexpr int held = 4;
+  check_count("plane_pool", std::int64_t{p.h} * p.w);
+  const bool measure = statistics[0].mean && mode.training;
+  MomentsOut<Load::results> out{
+      measure ? static_cast<PlaneMoments*>(workspace) : nullptr, {}, mode};
+  Load load{p, x, {}, p.out_h(), p.out_w()};
+  for (int k = 0; k < Load::results; ++k) {
+    if (statistics[k].mean) check_statistics("plane_pool_forward", statistics[k], mode);
+    out.statistics[k] = statistics[k];
+    load.y[k] = y[k];
+  }
+  const ChannelPixels pixels(p.n, p.c, std::int64_t{p.out_h()} * p.out_w(), 1, held);
+  launch("plane_pool_forward", moments_kernel<1, held, Load::results, Load>,
+         pixels.shape(p.c, block_sums_bytes(2 * Load::results)), stream, pixels, load, out);
+}
+
+template <class W, bool maximum, bool average>
+void backward(const PoolGradients<int{maximum} + int{average}>& b, Stream stream) {
+  const PoolTiles tiles(b.pool);
+  const std::size_t entry =
+      sizeof(float) * (int{maximum} + int{average}) + sizeof(int) * int{maximum};
+  const LaunchShape shape{tiles.blocks, plane_threads,
+                          entry * tiles.group * tiles.out_rows * tiles.out_columns};
+  launch("plane_pool_backward", backward_kernel<W, maximum, average>, shape, stream, b, tiles,
+         b.pool.out_h(), b.pool.out_w());
+}
+
+/// Calls body.template operator()<W, maximum, average>().
 template <class Body>
 void dispatch_pool(const PlanePool& p, const Body& body) {
   dispatch_window(p, [&]<class W>() {
-    p.max ? body.template operator()<W, true>() : body.template operator()<W, false>();
+    p.max ? body.template operator()<W, true, false>() : body.template operator()<W, false, true>();
   });
+}
+
+std::size_t workspace_of(const PlanePool& p, int results) {
+  return moments_workspace(p.n, p.c, std::int64_t{p.out_h()} * p.out_w(), results);
 }
 
 }  // namespace
 
+static_assert(PoolTiles::most_outputs * (2 * sizeof(float) + sizeof(int)) <= 48 * 1024,
+              "a block's gradients");
+
 template <>
 std::size_t plane_pool_workspace<Device::cuda>(const PlanePool& p) {
-  return moments_workspace(p.n, p.c, std::int64_t{p.out_h()} * p.out_w());
+  return workspace_of(p, 1);
+}
+
+template <>
+std::size_t plane_pools_workspace<Device::cuda>(const PlanePool& p) {
+  return workspace_of(p, 2);
 }
 
 template <>
@@ -186,38 +269,35 @@ void plane_pool_forward<Device::cuda>(const PlanePool& p, ConstPlanes x, Planes 
                                       const PlaneStatistics& statistics, const NormMode& mode,
                                       void* workspace, Stream stream) {
   check_pool(p);
-  const bool wanted = statistics.mean, measure = wanted && mode.training;
-  if (wanted) check_statistics("plane_pool_forward", statistics, mode);
-  check_count("plane_pool", std::int64_t{p.h} * p.w);
-  const std::int64_t pooled = std::int64_t{p.out_h()} * p.out_w();
-  PlaneMoments* partial = measure ? static_cast<PlaneMoments*>(workspace) : nullptr;
-  constexpr int held = 4;
-  const ChannelPixels pixels(p.n, p.c, pooled, 1, held);
-  dispatch_pool(p, [&]<class W, bool maximum>() {
-    using Load = PoolPixel<W, maximum>;
-    launch("plane_pool_forward", moments_kernel<1, held, Load>,
-           pixels.shape(p.c, block_sums_bytes(2)), stream, pixels,
-           Load{p, x, y, p.out_h(), p.out_w()}, partial);
+  dispatch_pool(p, [&]<class W, bool maximum, bool average>() {
+    forward<W, maximum, average>(p, x, &y, &statistics, mode, workspace, stream);
   });
-  if (measure)
-    launch_finish_moments("plane_pool_forward", p.c, pixels.rows, partial, statistics, mode,
-                          stream);
-  else if (wanted)
-    launch_running("plane_pool_forward", p.c, statistics, mode, stream);
+}
+
+template <>
+void plane_pools_forward<Device::cuda>(const PlanePool& p, ConstPlanes x, const Planes (&y)[2],
+                                       const PlaneStatistics (&statistics)[2], const NormMode& mode,
+                                       void* workspace, Stream stream) {
+  check_pool(p);
+  dispatch_window(
+      p, [&]<class W>() { forward<W, true, true>(p, x, y, statistics, mode, workspace, stream); });
 }
 
 template <>
 void plane_pool_backward<Device::cuda>(const PlanePoolBackward& b, Stream stream) {
-  const PlanePool& p = b.pool;
-  check_pool(p);
-  const PoolTiles tiles(p);
-  const std::size_t entry = sizeof(float) + (p.max ? sizeof(int) : 0);
-  const LaunchShape shape{tiles.blocks, plane_threads,
-                          entry * tiles.group * tiles.out_rows * tiles.out_columns};
-  dispatch_pool(p, [&]<class W, bool maximum>() {
-    launch("plane_pool_backward", backward_kernel<W, maximum>, shape, stream, b, tiles, p.out_h(),
-           p.out_w());
+  check_pool(b.pool);
+  dispatch_pool(b.pool, [&]<class W, bool maximum, bool average>() {
+    backward<W, maximum, average>(PoolGradients<1>(b), stream);
   });
+}
+
+template <>
+void plane_pools_backward<Device::cuda>(const PlanePoolBackward& maximum,
+                                        const PlanePoolBackward& average, Stream stream) {
+  check_pool(maximum.pool);
+  PoolGradients<2> both(maximum);
+  both.take(1, average);
+  dispatch_window(maximum.pool, [&]<class W>() { backward<W, true, true>(both, stream); });
 }
 
 }  // namespace drnas::kernels

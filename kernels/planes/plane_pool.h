@@ -24,6 +24,14 @@ void plane_pool_forward(const PlanePool& p, ConstPlanes x, Planes y,
                         const PlaneStatistics& statistics, const NormMode& mode, void* workspace,
                         Stream);
 
+/// The same as two calls for one x, for the maximum and then for the average; `p.max` is not read.
+template <Device D>
+std::size_t plane_pools_workspace(const PlanePool& p);
+template <Device D>
+void plane_pools_forward(const PlanePool& p, ConstPlanes x, const Planes (&y)[2],
+                         const PlaneStatistics (&statistics)[2], const NormMode& mode,
+                         void* workspace, Stream);
+
 /// One pooled tensor serves several edges, each with a normalisation and a mixing weight of its
 /// own:
 ///   dp = sum_e (A_e g_e + B_e p + C_e),   dx (+)= P^T dp
@@ -40,5 +48,10 @@ struct PlanePoolBackward {
 };
 template <Device D>
 void plane_pool_backward(const PlanePoolBackward& p, Stream);
+/// The same as two calls, for the maximum and then for the average of the same x, whose share is
+/// added to the same dx.
+template <Device D>
+void plane_pools_backward(const PlanePoolBackward& maximum, const PlanePoolBackward& average,
+                          Stream);
 
 }  // namespace drnas::kernels
