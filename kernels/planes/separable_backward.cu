@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Four kernels: dd (to the workspace) and the 1x1 filters' gradients from dz; the input's gradient
-// from dd; the depthwise filters' gradients from dd and the input; what the blocks left is then
-// added in order.
-#include "kernels/planes/separable_backward_device.h"
+// Three kernels: dd (to the workspace) and the 1x1 filters' gradients from dz; the depthwise
+// filters' gradients from dd and the input; the input's gradient from dd. Blocks of the last one
+// add up, in order, what the blocks of the first two left of the filters' gradients.
+#include "kernels/planes/separable_backward_input.h"
 
 namespace drnas::kernels {
 namespace {
-
-constexpr unsigned finish_threads = 128;
-constexpr int finish_elements = 8, finish_slots = finish_threads / finish_elements;
 
 /// How threads share left x right^T over the pixels of a tile: blocks of 4 x 3 elements, each for
 /// 2^bits threads that take every 2^bits-th vector of four pixels.
@@ -212,87 +209,10 @@ __global__ void __launch_bounds__(separable_threads, 4) pointwise_kernel(Backwar
   if (product && whole) total.write(dz, partial, s.c, false);
 }
 
-/// Gradients of gamma and beta and the input's coefficients, of one channel, from its sums.
-__device__ void finish_input(const Backward& k, int f, int ch, double sum, double product) {
-  const Separable& s = k.p.shape;
-  const SeparableInput& in = k.p.filter[f].in;
-  const double inv_std = in.mean ? in.inv_std[ch] : 1.0, hat = product * inv_std;
-  if (k.p.dgamma[f]) k.p.dgamma[f][ch] = static_cast<float>(hat);
-  if (k.p.dbeta[f]) k.p.dbeta[f][ch] = static_cast<float>(sum);
-  float* out = k.p.input_coefficients[f];
-  if (!out) return;
-  const double count = static_cast<double>(s.n) * s.h * s.w,
-               a = (in.gamma ? in.gamma[ch] : 1.0f) * inv_std, b = -a * hat * inv_std / count;
-  out[ch] = static_cast<float>(a);
-  out[s.c + ch] = static_cast<float>(b);
-  out[2 * s.c + ch] = static_cast<float>(-a * sum / count - b * (in.mean ? in.mean[ch] : 0.0f));
-}
-
-/// Sum over the block's threads that share an element, in a fixed order; those of the first warp
-/// get it. Takes [warps, 8] of shared memory.
-template <class T>
-__device__ T sum_of_slots(T value, T* shared) {
-  for (int other = finish_elements; other < static_cast<int>(warp_lanes); other *= 2)
-    value += __shfl_xor_sync(full_warp, value, other);
-  const int element = lane_index() % finish_elements;
-  if (lane_index() < finish_elements) shared[warp_index() * finish_elements + element] = value;
-  __syncthreads();
-  T sum = 0;
-  for (int w = 0; w < static_cast<int>(finish_threads / warp_lanes); ++w)
-    sum += shared[w * finish_elements + element];
-  return sum;
-}
-
-/// out[i] = sum over slots of from[slot, i], i < count.
-__device__ void add_slots(const float* from, int slots, std::int64_t pitch, int count, int i,
-                          float* out) {
-  const int slot = static_cast<int>(threadIdx.x) / finish_elements;
-  float sum = 0.0f;
-  for (int at = slot; at < slots && i < count; at += finish_slots) sum += from[at * pitch + i];
-  sum = sum_of_slots(sum, static_cast<float*>(shared_memory()));
-  if (slot == 0 && i < count) out[i] = sum;
-}
-
-/// Blocks (x: eight elements of a filter's gradients, y: filters): weights of the 1x1, taps,
-/// channels of the input. Sixteen threads share an element.
-__global__ void __launch_bounds__(finish_threads) finish_kernel(Backward k) {
-  const Separable& s = k.p.shape;
-  const int f = static_cast<int>(blockIdx.y), element = lane_index() % finish_elements;
-  int block = static_cast<int>(blockIdx.x);
-  const auto blocks_of = [](int elements) {
-    return (elements + finish_elements - 1) / finish_elements;
-  };
-  const int weights = s.c_out * s.c, taps = s.c * k.p.filter[f].kernel * k.p.filter[f].kernel;
-  if (block < blocks_of(weights)) {
-    if (k.p.dpointwise[f])
-      add_slots(k.weights_of(f), k.slots, k.weight_pitch(), weights,
-                block * finish_elements + element, k.p.dpointwise[f]);
-    return;
-  }
-  block -= blocks_of(weights);
-  if (block < blocks_of(taps)) {
-    if (k.p.ddepthwise[f])
-      add_slots(k.taps_of(f), k.tap_slots, k.tap_pitch(taps / s.c), taps,
-                block * finish_elements + element, k.p.ddepthwise[f]);
-    return;
-  }
-  block -= blocks_of(taps);
-  if (block >= blocks_of(s.c) || !k.wants_sums(f)) return;
-  int first = f;
-  while (continues_run(k.p, first)) --first;
-  const int ch = block * finish_elements + element,
-            slot = static_cast<int>(threadIdx.x) / finish_elements, units = s.n * k.strips.count();
-  double sum = 0, product = 0;
-  for (int unit = slot; unit < units && ch < s.c; unit += finish_slots) {
-    float both[2];
-    load_vector(k.sums + ((std::int64_t{first} * units + unit) * s.c + ch) * 2, both);
-    sum += both[0];
-    product += both[1];
-  }
-  double* shared = static_cast<double*>(shared_memory());
-  sum = sum_of_slots(sum, shared);
-  product = sum_of_slots(product, shared + separable_warps * finish_elements);
-  if (slot == 0 && ch < s.c) finish_input(k, f, ch, sum, product);
+/// Blocks (x: 32 elements of a filter's gradients, y: filters), where no input's gradient is
+/// wanted.
+__global__ void __launch_bounds__(separable_threads) weights_kernel(Backward k) {
+  add_slots(k, static_cast<int>(blockIdx.y), static_cast<int>(blockIdx.x));
 }
 
 /// Starts what computes on planes.
@@ -304,17 +224,21 @@ void launch_passes(const Backward& k, bool input, bool taps, Stream stream) {
   launch("separable_pointwise", pointwise_kernel<T, V>,
          {k.slots, separable_threads, sizeof(float) * PointwiseShared(k).floats, filters}, stream,
          k);
-  const std::int64_t units = s.n * blocks_for(s.c, k.at_once) * k.strips.count();
-  if (input)
-    launch(
-        "separable_input", input_kernel<T, V>,
-        {blocks_for(units, separable_warps), separable_threads, warps * k.input_floats(), filters},
-        stream, k);
   if (taps)
     launch("separable_taps", taps_kernel<T, V>,
            {blocks_for(std::int64_t{k.tap_slots} * s.c, separable_warps), separable_threads,
             warps * k.tap_floats(), filters},
            stream, k);
+  const std::int64_t units = s.n * blocks_for(s.c, k.at_once) * k.strips.count();
+  if (input)
+    launch("separable_input", input_kernel<T, V>,
+           {k.slot_blocks + blocks_for(units, separable_warps), separable_threads,
+            std::max(warps * k.input_floats(), FinishShared::bytes), filters},
+           stream, k);
+  else
+    launch("separable_weights", weights_kernel,
+           {k.slot_blocks, separable_threads, sizeof(float) * separable_threads, filters}, stream,
+           k);
 }
 
 /// True where all rows consist of whole, aligned vectors of four.
@@ -359,13 +283,6 @@ void separable_backward<Device::cuda>(const SeparableBackward& p, void* workspac
     vectors ? run.template operator()<1, 4>() : run.template operator()<1, 1>();
   else
     vectors ? run.template operator()<2, 4>() : run.template operator()<2, 1>();
-  const std::int64_t blocks = blocks_for(std::int64_t{s.c_out} * s.c, finish_elements) +
-                              blocks_for(std::int64_t{s.c} * max_taps, finish_elements) +
-                              blocks_for(s.c, finish_elements);
-  launch("separable_finish", finish_kernel,
-         {blocks, finish_threads, 2 * sizeof(double) * separable_warps * finish_elements,
-          static_cast<unsigned>(s.filters)},
-         stream, k);
 }
 
 }  // namespace drnas::kernels

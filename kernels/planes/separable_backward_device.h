@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The depthwise half of the backward pass: gradients of inputs and of taps from dd. Each warp takes
-// tiles of its own, in shared memory of its own, and waits for no other.
+// The workspace of the backward pass, and the gradients of taps from dd. Each warp takes tiles of
+// its own, in shared memory of its own, and waits for no other.
 #pragma once
 
 #include "kernels/core/carver.h"
@@ -21,6 +21,7 @@ struct Backward {
   int tap_slots;      ///< warps of a channel that share them
   int staging;        ///< floats of a warp's windows
   int at_once;        ///< channels of a warp in input_kernel
+  int slot_blocks;    ///< that add up a filter's slots; 0: no gradients of weights
   float* dd;          ///< [filters, n, c, out pixels]
   float* pointwise;   ///< [filters, slots, c_out, c], slots weight_pitch() apart
   float* depthwise;   ///< [filters, tap_slots, c, taps], slots tap_pitch() apart
@@ -35,7 +36,8 @@ struct Backward {
         slots(slots_for(tiles, 2048, p.shape.filters)),
         tap_slots(slots_for(strips, 4096, p.shape.filters * p.shape.c)),
         staging(0),
-        at_once(static_cast<int>(warp_lanes)) {
+        at_once(static_cast<int>(warp_lanes)),
+        slot_blocks(0) {
     const Separable& s = p.shape;
     Carver carve(memory);
     dd = carve.take<float>(std::int64_t{s.filters} * s.n * s.c * tiles.pixels());
@@ -44,7 +46,7 @@ struct Backward {
     sums = carve.take<float>(std::int64_t{s.filters} * s.n * strips.count() * s.c * 2);
     bytes = carve.bytes();
   }
-  /// The call's filters say how much the warps hold.
+  /// The call's filters say how much the warps hold, and what is to be added up.
   void place_filters() {
     const auto plan = [&](const SeparableFilter& f, bool inputs, const PixelTiles& t) {
       const auto shape = inputs ? &WindowShape::of_inputs : &WindowShape::of_outputs;
@@ -60,8 +62,19 @@ struct Backward {
         hold(held, held.at_once);
       }
     }
-    for (int f = 0; f < p.shape.filters; ++f) hold(plan(p.filter[f], true, strips), at_once);
+    for (int f = 0; f < p.shape.filters; ++f) {
+      hold(plan(p.filter[f], true, strips), at_once);
+      if (p.dpointwise[f] || p.ddepthwise[f])
+        slot_blocks = std::max(slot_blocks, blocks_of(weights()) + blocks_of(taps(f)));
+    }
   }
+  /// Blocks that add up the slots of so many elements, each 32.
+  DRNAS_HD static int blocks_of(int elements) {
+    return (elements + static_cast<int>(warp_lanes) - 1) / static_cast<int>(warp_lanes);
+  }
+  /// Elements of a filter's gradients.
+  DRNAS_HD int weights() const { return p.shape.c_out * p.shape.c; }
+  DRNAS_HD int taps(int f) const { return p.shape.c * p.filter[f].kernel * p.filter[f].kernel; }
   /// Floats of a warp in input_kernel, of which the windows are the last.
   DRNAS_HD int input_floats() const { return du_floats() * at_once + staging; }
   DRNAS_HD int du_floats() const { return strips.height * p.shape.stride * du_pitch(); }
@@ -76,9 +89,7 @@ struct Backward {
     return dd + (std::int64_t{f} * p.shape.n + image) * p.shape.c * tiles.pixels();
   }
   /// Slots begin with a sector of memory, of eight floats.
-  DRNAS_HD std::int64_t weight_pitch() const {
-    return (std::int64_t{p.shape.c_out} * p.shape.c + 7) / 8 * 8;
-  }
+  DRNAS_HD std::int64_t weight_pitch() const { return (std::int64_t{weights()} + 7) / 8 * 8; }
   DRNAS_HD std::int64_t tap_pitch(int taps) const {
     return (std::int64_t{p.shape.c} * taps + 7) / 8 * 8;
   }
@@ -96,139 +107,6 @@ struct Backward {
   }
 };
 static_assert(sizeof(Backward) <= 4000);
-
-/// to (+)= the sums of a strip's row; where there are eight, lanes take turns with the halves, so
-/// that neighbours meet different banks.
-template <int N>
-__device__ inline void put_sums(float* to, const float (&values)[N], bool add) {
-  const bool turn = N == 8 && lane_index() / 4 % 2;
-  DRNAS_UNROLL
-  for (int half = 0; half < N / 4; ++half) {
-    const bool second = (half == 1) != turn;
-    float sum[4];
-    DRNAS_UNROLL
-    for (int k = 0; k < 4; ++k) sum[k] = second ? values[N - 4 + k] : values[k];
-    float* own = to + (second ? 4 : 0);
-    if (add) {
-      float before[4];
-      load_vector(own, before);
-      DRNAS_UNROLL
-      for (int k = 0; k < 4; ++k) sum[k] += before[k];
-    }
-    store_vector(own, sum);
-  }
-}
-
-/// du (+)= the strips' sums of one filter, `here` channels from `first` on; du: [channels][rows and
-/// columns of the input that the tile stands for].
-template <int K, int D, int T, int V>
-__device__ inline void add_input_gradient(const Backward& k, int f, const TileCorner& corner,
-                                          int image, int first, int here, float* staging, float* du,
-                                          bool add) {
-  constexpr WindowShape shape = WindowShape::of_inputs(K, D, T);
-  constexpr bool transposed = T == 2 && D == 1;
-  const PixelTiles& t = k.strips;
-  const StripPlan plan(shape, K, t);
-  const int pitch = k.du_pitch();
-  strips_of_planes(
-      plan, StripPlace::of<shape.dilation, shape.pair>(plan, t), 1, here, staging,
-      [&](int ch, float* to) {
-        const PlaneView dd{k.dd_of(f, image) + (first + ch) * t.pixels(), t.rows, t.columns};
-        load_window<V, 1, 1, shape.margin>(shape, t, corner, dd, plan.pitch, to,
-                                           [](float value) { return value; });
-        stage_weights<K, !transposed>(k.p.filter[f].depthwise + std::int64_t{first + ch} * K * K,
-                                      to + plan.window);
-      },
-      [&](const StripPlace& at, const float* window, const float* weights) {
-        float* own = du + at.plane * k.du_floats() + at.row * T * pitch + at.column * T;
-        if constexpr (transposed) {
-          const TransposedStrip<K> strip(window, plan.pitch, weights);
-          put_sums(own, strip.sum[0], add);
-          put_sums(own + pitch, strip.sum[1], add);
-        } else {
-          const Strip<K, shape.dilation, 1> strip(window, plan.pitch, 0, weights);
-          DRNAS_UNROLL
-          for (int r = 0; r < 2; ++r) {
-            if (at.row + r * shape.dilation >= t.height) continue;
-            float* to = own + r * shape.dilation * T * pitch;
-            if constexpr (T == 1) {
-              put_sums(to, strip.sum[r], add);
-            } else {
-              // Odd rows and columns of the input meet no tap of a dilated filter.
-              const float(&sum)[4] = strip.sum[r];
-              put_sums(to, {sum[0], 0.0f, sum[1], 0.0f, sum[2], 0.0f, sum[3], 0.0f}, add);
-              if (!add) put_sums(to + pitch, {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f}, add);
-            }
-          }
-        }
-      });
-}
-
-/// dx (+)= du where u > 0, for the tile of one channel, and the sums of what was added.
-template <int T, int V>
-__device__ inline void write_input_gradient(const Backward& k, int f, const TileCorner& corner,
-                                            int image, int ch, const float* du, float (&sums)[2]) {
-  const Separable& s = k.p.shape;
-  const SeparableInput& in = k.p.filter[f].in;
-  const DeviceInput u(s, in, image, ch);
-  const float centre = in.mean ? in.mean[ch] : 0.0f;
-  const int shift = k.strips.shift + T - 1, columns = 1 << shift, count = k.strips.area() * T * T;
-  float* dx = k.p.dx[f].data;
-  if (dx) dx += image * k.p.dx[f].stride + std::int64_t{ch} * s.h * s.w;
-  for (int at = lane_index() * V; at < count; at += static_cast<int>(warp_lanes) * V) {
-    const int i = at >> shift, j = at & (columns - 1), y = corner.top * T + i,
-              x = corner.left * T + j;
-    if (y >= s.h || x >= s.w) continue;
-    const std::int64_t place = std::int64_t{y} * s.w + x;
-    float input[V], value[V], before[V] = {};
-    load_vector(u.plane.data + place, input);
-    load_vector(du + i * k.du_pitch() + j, value);
-    if (dx && k.p.accumulate) load_vector(dx + place, before);
-    DRNAS_UNROLL
-    for (int v = 0; v < V; ++v) {
-      value[v] = before[v] + (u(input[v]) > 0.0f ? value[v] : 0.0f);
-      sums[0] += value[v];
-      sums[1] += value[v] * (input[v] - centre);
-    }
-    if (dx) store_vector(dx + place, value);
-  }
-}
-
-/// Blocks (x: four tiles, each of some channels of an image, y: filters; the first of each run
-/// works).
-template <int T, int V>
-__global__ void __launch_bounds__(separable_threads, 4) input_kernel(Backward k) {
-  const Separable& s = k.p.shape;
-  const int first_filter = static_cast<int>(blockIdx.y);
-  if (continues_run(k.p, first_filter) || !wants_input_gradient(k.p, first_filter)) return;
-  const int tiles = k.strips.count(), groups = (s.c + k.at_once - 1) / k.at_once,
-            unit = static_cast<int>(blockIdx.x) * separable_warps + warp_index();
-  if (unit >= s.n * groups * tiles) return;
-  const int tile = unit % tiles, group = unit / tiles % groups, image = unit / tiles / groups,
-            first = group * k.at_once, here = s.c - first < k.at_once ? s.c - first : k.at_once;
-  const TileCorner corner(k.strips, tile);
-  float* du = static_cast<float*>(shared_memory()) + warp_index() * k.input_floats();
-  float* staging = du + k.du_floats() * k.at_once;
-  bool sums = false;
-  int f = first_filter;
-  do {
-    sums = sums || k.wants_sums(f);
-    dispatch_filter(k.p.filter[f], [&]<int K, int D>() {
-      add_input_gradient<K, D, T, V>(k, f, corner, image, first, here, staging, du,
-                                     f > first_filter);
-    });
-    ++f;
-  } while (f < s.filters && continues_run(k.p, f));
-  for (int ch = 0; ch < here; ++ch) {
-    float sum[2] = {};
-    write_input_gradient<T, V>(k, first_filter, corner, image, first + ch, du + ch * k.du_floats(),
-                               sum);
-    if (!sums) continue;
-    for (float& value : sum) value = warp_sum(value);
-    const std::int64_t place = (std::int64_t{first_filter} * s.n + image) * tiles + tile;
-    if (lane_index() == 0) store_vector(k.sums + (place * s.c + first + ch) * 2, sum);
-  }
-}
 
 /// Puts a tile of dd into a warp's shared memory, zeros outside the plane.
 template <int V>

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT
 // A block computes one tile of an image for one filter: its warps put depthwise outputs of a range
-// of channels into shared memory, from where they go through the 1x1 filter. A second kernel merges
-// the tiles' statistics.
+// of channels into shared memory, from where they go through the 1x1 filter. The last block of a
+// filter merges the tiles' statistics.
 #include "kernels/core/carver.h"
 #include "kernels/core/warp_reduce.h"
 #include "kernels/planes/plane_statistics.h"
+#include "kernels/planes/separable_finish.h"
 #include "kernels/planes/separable_pointwise.h"
 
 namespace drnas::kernels {
 namespace {
 
 constexpr int most_outputs = 36;  // whose weights and sums are in shared memory at once
-constexpr unsigned merge_threads = 256;
-constexpr int merge_outputs = 8, merge_slots = merge_threads / merge_outputs;
+
+__device__ FilterCounters arrived;
 
 PixelTiles forward_tiles(const Separable& s) {
   return PixelTiles(s.out_h(), s.out_w(), PointwiseChunk(s).pixels);
@@ -48,6 +49,7 @@ struct ForwardShared {
     weights = d + held * tiles.area();
     sums = weights + pointwise_floats(outputs, held);
     floats = sums + pair_chunks(tiles.area()) * (3 * outputs + 1);
+    floats = std::max(floats, static_cast<int>(FinishShared::bytes / sizeof(float)));
   }
 };
 
@@ -133,9 +135,38 @@ __device__ void forward_outputs(const Forward& k, const TileCorner& corner, int 
                  });
 }
 
+/// Statistics of a filter's outputs from those of all tiles, whose means and squares are taken
+/// about the first tile's mean. By one block.
+__device__ void merge_tiles(const Forward& k, int f, double* shared) {
+  const Separable& s = k.p.shape;
+  const int tiles = k.tiles.count();
+  const double count = static_cast<double>(s.n) * static_cast<double>(k.tiles.pixels());
+  const float* moments = k.moments + std::int64_t{f} * s.n * tiles * s.c_out * 2;
+  finish_each_column(
+      s.c_out, shared,
+      [&](int o, int row, double(&sums)[2]) {
+        const double pivot = moments[2 * o];
+        for (int tile = 0; tile < tiles; ++tile) {
+          const double pixels = TileCorner(k.tiles, tile).pixels(k.tiles);
+          for (int image = row; image < s.n; image += finish_rows) {
+            float found[2];
+            load_vector(moments + ((std::int64_t{image} * tiles + tile) * s.c_out + o) * 2, found);
+            const double apart = found[0] - pivot, weighted = pixels * apart;
+            sums[0] += weighted;
+            sums[1] += found[1] + weighted * apart;
+          }
+        }
+      },
+      [&](int o, const double(&sums)[2]) {
+        const double share = sums[0] / count, m2 = sums[1] - sums[0] * share;
+        finish_statistics({count, moments[2 * o] + share, m2 < 0 ? 0 : m2}, k.p.statistics[f],
+                          k.p.mode, o);
+      });
+}
+
 /// Blocks (x: tiles of all images, y: filters).
 template <int T, int V>
-__global__ void __launch_bounds__(separable_threads, 4) forward_kernel(Forward k) {
+__global__ void __launch_bounds__(separable_threads, 5) forward_kernel(Forward k) {
   const Separable& s = k.p.shape;
   const int f = static_cast<int>(blockIdx.y), tiles = k.tiles.count(),
             image = static_cast<int>(blockIdx.x) / tiles;
@@ -144,6 +175,9 @@ __global__ void __launch_bounds__(separable_threads, 4) forward_kernel(Forward k
   float* shared = static_cast<float*>(shared_memory());
   float* z = k.p.z[f].data + image * k.p.z[f].stride;
   float* moments = k.moments + (std::int64_t{f} * gridDim.x + blockIdx.x) * s.c_out * 2;
+  if (!k.p.mode.training && blockIdx.x == 0)
+    for (int o = threadIdx.x; o < s.c_out; o += separable_threads)
+      take_running_statistics(k.p.statistics[f], k.p.mode, o);
   for (int first = 0; first < s.c; first += k.chunk) {
     const int count = s.c - first < k.chunk ? s.c - first : k.chunk;
     const bool last = first + count == s.c && k.p.mode.training;
@@ -166,55 +200,9 @@ __global__ void __launch_bounds__(separable_threads, 4) forward_kernel(Forward k
       store_vector(moments + (o + threadIdx.x) * 2, merged);
     }
   }
-}
-
-/// Sum over the block's slots of a thread's output; every thread gets it.
-__device__ double sum_of_slots(double value, double* shared) {
-  for (int other = merge_outputs; other < static_cast<int>(warp_lanes); other *= 2)
-    value += __shfl_xor_sync(full_warp, value, other);
-  const int output = lane_index() % merge_outputs;
-  if (lane_index() < merge_outputs) shared[warp_index() * merge_outputs + output] = value;
-  __syncthreads();
-  double sum = 0;
-  for (int w = 0; w < static_cast<int>(merge_threads / warp_lanes); ++w)
-    sum += shared[w * merge_outputs + output];
-  return sum;
-}
-
-/// Blocks (x: eight output channels, y: filters): each thread adds every 32nd image of one channel,
-/// first for the mean, then for the deviations from it.
-__global__ void __launch_bounds__(merge_threads) merge_kernel(Forward k) {
-  const Separable& s = k.p.shape;
-  const int f = static_cast<int>(blockIdx.y), t = static_cast<int>(threadIdx.x),
-            o = static_cast<int>(blockIdx.x) * merge_outputs + t % merge_outputs,
-            slot = t / merge_outputs;
-  const PlaneStatistics& out = k.p.statistics[f];
-  if (!k.p.mode.training) {
-    if (slot == 0 && o < s.c_out) take_running_statistics(out, k.p.mode, o);
-    return;
-  }
-  double* shared = static_cast<double*>(shared_memory());  // [2, warps, outputs]
-  const int tiles = k.tiles.count();
-  const auto each_tile = [&](const auto& body) {
-    for (int tile = 0; tile < tiles && o < s.c_out; ++tile) {
-      const double pixels = TileCorner(k.tiles, tile).pixels(k.tiles);
-      for (int image = slot; image < s.n; image += merge_slots) {
-        const std::int64_t unit = (std::int64_t{f} * s.n + image) * tiles + tile;
-        float moments[2];
-        load_vector(k.moments + (unit * s.c_out + o) * 2, moments);
-        body(pixels, moments[0], moments[1]);
-      }
-    }
-  };
-  const double count = static_cast<double>(s.n) * static_cast<double>(k.tiles.pixels());
-  double sum = 0, squares = 0;
-  each_tile([&](double pixels, double mean, double) { sum += pixels * mean; });
-  const double mean = sum_of_slots(sum, shared) / count;
-  each_tile([&](double pixels, double tile_mean, double m2) {
-    squares += m2 + pixels * (tile_mean - mean) * (tile_mean - mean);
-  });
-  squares = sum_of_slots(squares, shared + merge_threads / warp_lanes * merge_outputs);
-  if (slot == 0 && o < s.c_out) finish_statistics({count, mean, squares}, out, k.p.mode, o);
+  if (!k.p.mode.training) return;
+  const FinishShared finish;
+  if (arrives_last(arrived.counter + f, gridDim.x, finish.last)) merge_tiles(k, f, finish.sums);
 }
 
 }  // namespace
@@ -243,10 +231,6 @@ void separable_forward<Device::cuda>(const SeparableForward& p, void* workspace,
     vectors ? run(forward_kernel<1, 4>) : run(forward_kernel<1, 1>);
   else
     vectors ? run(forward_kernel<2, 4>) : run(forward_kernel<2, 1>);
-  launch("separable_merge", merge_kernel,
-         {blocks_for(s.c_out, merge_outputs), merge_threads,
-          2 * sizeof(double) * merge_threads / warp_lanes * merge_outputs, filters},
-         stream, k);
 }
 
 }  // namespace drnas::kernels

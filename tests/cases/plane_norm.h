@@ -9,7 +9,7 @@ namespace drnas::test {
 
 struct PlaneNormCase {
   PlaneShape s;
-  bool relu, affine, scaled;
+  bool relu, affine, scaled, normalised = false;
   Doubles x, mean, inv_std, gamma, beta, scale, dy, before;
 
   /// gamma and beta, and the images' scales (zeros among them), are there at random.
@@ -29,6 +29,12 @@ struct PlaneNormCase {
     for (int i = 0; i < s.n; ++i) scale.push_back(rng() % 3 ? 1.25 : 0.0);
     if (!affine) gamma.assign(s.c, 1.0), beta.assign(s.c, 0.0);
     if (!scaled) scale.assign(s.n, 1.0);
+  }
+  /// x as it is, which mean 0 and 1/std 1 say as well.
+  void normalise(bool without_statistics) {
+    normalised = without_statistics;
+    mean.assign(s.c, 0.0);
+    inv_std.assign(s.c, 1.0);
   }
   kernels::PlaneNorm shape() const { return {s.n, s.c, s.pixels}; }
 
@@ -72,8 +78,8 @@ struct PlaneNormCase {
   kernels::PlaneNormApply inputs(Buffers<D>& b, bool accumulate) const {
     return {shape(),
             b.images(s.n, x),
-            b.input(mean),
-            b.input(inv_std),
+            normalised ? nullptr : b.input(mean),
+            normalised ? nullptr : b.input(inv_std),
             affine ? b.input(gamma) : nullptr,
             affine ? b.input(beta) : nullptr,
             scaled ? b.input(scale) : nullptr,

@@ -64,6 +64,21 @@ void check_moments(const Run& run, Rng& rng, const PlaneShape& s, double offset)
 }
 
 /// Channels of one value, and planes of one pixel of a single image: no variance but eps.
+/// Without statistics: the bits of mean 0 and 1/std 1.
+template <class Run>
+void check_without_statistics(const Run& run, Rng& rng) {
+  for (const std::int64_t pixels : plane_sizes) {
+    PlaneNormCase c(rng, {2, 5, pixels}, rng() % 2);
+    c.normalise(false);
+    const Results given = run([&](auto&b) { return c.backward(b, false); }),
+                  written = run([&](auto&b) { return c.apply(b, false); });
+    c.normalise(true);
+    for (const auto& [name, values] : run([&](auto& b) { return c.backward(b, false); }))
+      CHECK(values == given.at(name));
+    CHECK(run([&](auto& b) { return c.apply(b, false); }).at("y") == written.at("y"));
+  }
+}
+
 template <class Run>
 void check_without_variance(const Run& run, Rng& rng) {
   const kernels::NormMode mode{true, 1e-5f, 0.1f};

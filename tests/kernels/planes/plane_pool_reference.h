@@ -137,6 +137,37 @@ void check_random_pools(Rng& rng) {
   }
 }
 
+/// Both pools in one call give the bits of two calls.
+template <class Run>
+void check_pools_together(const Run& run, Rng& rng, const PlanePool& p) {
+  CAPTURE(p.h);
+  CAPTURE(p.w);
+  CAPTURE(p.kernel);
+  CAPTURE(p.stride);
+  const Doubles x = normals(rng, input_shape(p).count());
+  for (const bool training : {true, false}) {
+    const PlanePoolsCase c(rng, p, x, training);
+    const kernels::NormMode mode{training, 1e-3f, 0.3f};
+    const Results both = run([&](auto& b) { return c.forward(b, mode); });
+    for (const PlanePoolCase* one : {&c.maximum, &c.average})
+      for (const auto& [name, values] : run([&](auto& b) { return one->forward(b, mode); }))
+        CHECK(both.at((one->p.max ? "max " : "average ") + name) == values);
+    PlanePoolCase second = c.average;
+    second.before = run([&](auto& b) { return c.maximum.backward(b, both.at("max y")); }).at("dx");
+    CHECK(run([&](auto& b) {
+            return c.backward(b, both.at("max y"), both.at("average y"));
+          }).at("dx") ==
+          run([&](auto& b) { return second.backward(b, both.at("average y")); }).at("dx"));
+  }
+}
+
+template <class Run>
+void check_pools_together(Rng& rng) {
+  for (int i = 0; i < 12; ++i)
+    check_pools_together(Run::any_layout(rng), rng, random_pool(rng, i, true));
+  check_pools_together(Run::any_layout(rng), rng, {70, 2, 32, 32, 3, 1, 1, true});
+}
+
 template <class Run>
 void check_numbers_of_edges(Rng& rng) {
   for (const int edges : {0, kernels::PlanePoolBackward::max_edges}) {

@@ -49,6 +49,11 @@ TEST_CASE("cuda: plane norm backward against float64") {
   check_backward(OnDevice{}, PlaneNormCase(rng, {70, 1, 1001}, false), true);
 }
 
+TEST_CASE("cuda: plane norm without statistics") {
+  auto rng = generator(567);
+  check_without_statistics(OnDevice::any_layout(rng), rng);
+}
+
 TEST_CASE("cuda: plane norm without variance") {
   auto rng = generator(566);
   check_without_variance(OnDevice::any_layout(rng), rng);

@@ -36,6 +36,11 @@ TEST_CASE("cuda: plane pool in evaluation, and impossible windows") {
   check_refused_pools<Device::cuda>();
 }
 
+TEST_CASE("cuda: plane pool, both together are two calls") {
+  auto rng = generator(576);
+  check_pools_together<OnDevice>(rng);
+}
+
 TEST_CASE("cuda: plane pool, infinities and NaNs never reach outside a window") {
   auto rng = generator(575);
   for (const int stride : {1, 2})

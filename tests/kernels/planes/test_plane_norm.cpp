@@ -45,6 +45,11 @@ TEST_CASE("plane norm: backward against float64") {
                      PlaneNormCase(rng, random_shape(rng, pixels), form & 1), form & 2);
 }
 
+TEST_CASE("plane norm: without statistics") {
+  auto rng = generator(538);
+  check_without_statistics(OnCpu::any_layout(rng), rng);
+}
+
 TEST_CASE("plane norm: without variance") {
   auto rng = generator(537);
   check_without_variance(OnCpu::any_layout(rng), rng);

@@ -37,6 +37,11 @@ TEST_CASE("plane pool: the statistics are those of the result, whatever the numb
   check_pool_evaluation<OnCpu>(rng);
 }
 
+TEST_CASE("plane pool: both together are two calls") {
+  auto rng = generator(526);
+  check_pools_together<OnCpu>(rng);
+}
+
 TEST_CASE("plane pool: infinities and NaNs never reach outside a window") {
   auto rng = generator(525);
   const OnCpu run = OnCpu::any_layout(rng);
