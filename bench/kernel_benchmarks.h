@@ -200,6 +200,14 @@ void add_plane_families(KernelBenchmarks<D>& list, const NodeSize& node) {
     list.add("plane_pool", kind + "backward", node, pool_of(max),
              [](auto& c, auto& b) { return c.backward(b, c.before); });
   }
+  const auto pools = [=](test::Rng& rng) {
+    const kernels::PlanePool p{node.batch, node.c(), node.size, node.size, 3, 1, 1, true};
+    return test::PlanePoolsCase(rng, p, test::normals(rng, test::input_shape(p).count()), false);
+  };
+  list.add("plane_pool", "both_forward", node, pools,
+           [](auto& c, auto& b) { return c.forward(b, kernels::NormMode{}); });
+  list.add("plane_pool", "both_backward", node, pools,
+           [](auto& c, auto& b) { return c.backward(b, c.maximum.before, c.average.before); });
   const auto norm = [=](test::Rng& rng) { return test::PlaneNormCase(rng, whole, true); };
   list.add("plane_norm", "moments", node, norm,
            [](auto& c, auto& b) { return c.moments(b, kernels::NormMode{}); });

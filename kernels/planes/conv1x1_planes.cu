@@ -49,12 +49,20 @@ struct RowColumn {
       : row(at / width), column(static_cast<int>(at - row * width)) {}
 };
 
-/// u [n, c_in, out_h, out_w] = every second pixel of x from (offset, offset) on. Planes have an
-/// even number of rows, so that rows of u count on as half the rows of x do.
+/// u [offsets, n, c_in, out_h, out_w] = every second pixel of x from (offset, offset) on, for
+/// `offsets` offsets from `first` on. Planes have an even number of rows, so that rows of u count
+/// on as half the rows of x do.
 __global__ void __launch_bounds__(threads)
-    sample_kernel(Conv1x1Planes p, int offset, ConstPlanes x, float* u) {
-  const std::int64_t count = std::int64_t{p.c_in} * p.out_h() * p.out_w(), at = global_thread();
-  if (at >= count) return;
+    sample_kernel(Conv1x1Planes p, int first, int offsets, ConstPlanes x, float* u) {
+  const std::int64_t count = std::int64_t{p.c_in} * p.out_h() * p.out_w();
+  std::int64_t at = global_thread();
+  if (at >= count * offsets) return;
+  int offset = first;
+  if (at >= count) {
+    at -= count;
+    u += p.n * count;
+    ++offset;
+  }
   const RowColumn to(at, p.out_w());
   const std::int64_t from = (2 * to.row + offset) * p.w + 2 * to.column + offset;
   for (std::int64_t i = blockIdx.y; i < p.n; i += gridDim.y) {
@@ -133,24 +141,32 @@ bool any_output(const Conv1x1Planes& p, int offset) {
   return std::count(p.offset, p.offset + p.outputs, offset) > 0;
 }
 
-/// The images as the products read them: x itself, or a copy in `memory` [n, c_in, out_h, out_w].
-ConstPlanes read_pixels(const Conv1x1Planes& p, const ConstPlanes& x, int offset, float* memory,
-                        Stream stream) {
-  const std::int64_t count = read_elements(p);
-  if (p.stride == 2) {
-    launch("pointwise planes: sample", sample_kernel, over_images(p.n, count), stream, p, offset, x,
-           memory);
-  } else if (!p.relu) {
-    return x;
-  } else {
+/// The images as the products of each offset read them: x itself, or copies in `memory`
+/// [offsets, n, c_in, out_h, out_w].
+struct ReadPixels {
+  ConstPlanes of[2];
+
+  /// Of those offsets that are wanted.
+  ReadPixels(const Conv1x1Planes& p, const ConstPlanes& x, const bool (&wanted)[2], float* memory,
+             Stream stream) {
+    const std::int64_t count = read_elements(p);
+    if (!wanted[0] && !wanted[1]) return;
+    if (p.stride == 2) {
+      const int first = wanted[0] ? 0 : 1, offsets = wanted[0] && wanted[1] ? 2 : 1;
+      launch("pointwise planes: sample", sample_kernel, over_images(p.n, offsets * count), stream,
+             p, first, offsets, x, memory);
+      for (int k = 0; k < offsets; ++k) of[first + k] = {memory + k * p.n * count, count};
+      return;
+    }
+    of[0] = p.relu ? ConstPlanes{memory, count} : x;
+    if (!p.relu) return;
     const auto rectify = [&]<int V>() {
       launch("pointwise planes: relu", rectify_kernel<V>, over_images(p.n, count / V), stream, p.n,
              count, x, memory);
     };
     dispatch_vectors(step_of_images(count | x.stride), rectify, x.data, memory);
   }
-  return {memory, count};
-}
+};
 
 /// out (+)= W_o^T dy_o image by image for the outputs of an offset; out [c_in, pixels] an image.
 void multiply_transposed(const Conv1x1Backward& b, int offset, bool accumulate, const Planes& out,
@@ -205,31 +221,31 @@ void backward_data(const Conv1x1Backward& b, float* memory, Stream stream) {
 void backward_weight(const Conv1x1Backward& b, float* memory, float* partial, Stream stream) {
   const Conv1x1Planes& p = b.shape;
   const int pixels = p.out_h() * p.out_w();
-  for (int offset = 0; offset < p.stride; ++offset) {
-    ConstPlanes u{};
-    for (int o = 0; o < p.outputs; ++o) {
-      if (p.offset[o] != offset || !b.dweight[o]) continue;
-      if (!u.data) u = read_pixels(p, b.x, offset, memory, stream);
-      const std::int64_t count = std::int64_t{p.c_out[o]} * p.c_in;
-      batched_product("pointwise planes: dweight",
-                      {.batch = p.n,
-                       .rows = p.c_out[o],
-                       .columns = p.c_in,
-                       .depth = pixels,
-                       .left = {b.dy[o].data, pixels, b.dy[o].stride},
-                       .right = {u.data, pixels, u.stride, true},
-                       .out = partial,
-                       .out_stride = count},
-                      stream);
-      launch("pointwise planes: sum dweight", sum_images_kernel,
-             {blocks_for(count, warp_lanes), threads, threads * sizeof(float)}, stream, p.n, count,
-             partial, b.dweight[o]);
-    }
+  bool wanted[2] = {};
+  for (int o = 0; o < p.outputs; ++o)
+    if (b.dweight[o]) wanted[p.offset[o]] = true;
+  const ReadPixels read(p, b.x, wanted, memory, stream);
+  for (int o = 0; o < p.outputs; ++o) {
+    if (!b.dweight[o]) continue;
+    const ConstPlanes u = read.of[p.offset[o]];
+    const std::int64_t count = std::int64_t{p.c_out[o]} * p.c_in;
+    batched_product("pointwise planes: dweight",
+                    {.batch = p.n,
+                     .rows = p.c_out[o],
+                     .columns = p.c_in,
+                     .depth = pixels,
+                     .left = {b.dy[o].data, pixels, b.dy[o].stride},
+                     .right = {u.data, pixels, u.stride, true},
+                     .out = partial,
+                     .out_stride = count},
+                    stream);
+    launch("pointwise planes: sum dweight", sum_images_kernel,
+           {blocks_for(count, warp_lanes), threads, threads * sizeof(float)}, stream, p.n, count,
+           partial, b.dweight[o]);
   }
 }
 
-/// Pixels as read (and gradients of all that were sampled), and one output's dweight image by
-/// image.
+/// Pixels as read (or gradients of all that were sampled), and one output's dweight image by image.
 struct Scratch {
   float *pixels, *partial;
   std::size_t bytes;
@@ -237,7 +253,7 @@ struct Scratch {
   Scratch(const Conv1x1Planes& p, bool backward, void* workspace) {
     Carver carver(workspace);
     const bool copied = p.relu || p.stride == 2;
-    pixels = carver.take<float>(copied ? p.n * read_elements(p) * (backward ? p.stride : 1) : 0);
+    pixels = carver.take<float>(copied ? p.n * read_elements(p) * p.stride : 0);
     const int most = *std::max_element(p.c_out, p.c_out + p.outputs);
     partial = carver.take<float>(backward ? std::int64_t{p.n} * most * p.c_in : 0);
     bytes = carver.bytes();
@@ -256,21 +272,19 @@ void conv1x1_forward<Device::cuda>(const Conv1x1Forward& f, void* workspace, Str
   const Conv1x1Planes& p = f.shape;
   const Scratch scratch(p, false, workspace);
   const int pixels = p.out_h() * p.out_w();
-  for (int offset = 0; offset < p.stride; ++offset) {
-    if (!any_output(p, offset)) continue;
-    const ConstPlanes u = read_pixels(p, f.x, offset, scratch.pixels, stream);
-    for (int o = 0; o < p.outputs; ++o)
-      if (p.offset[o] == offset)
-        batched_product("pointwise planes: forward",
-                        {.batch = p.n,
-                         .rows = p.c_out[o],
-                         .columns = pixels,
-                         .depth = p.c_in,
-                         .left = {f.weight[o], p.c_in, 0},
-                         .right = {u.data, pixels, u.stride},
-                         .out = f.y[o].data,
-                         .out_stride = f.y[o].stride},
-                        stream);
+  const ReadPixels read(p, f.x, {any_output(p, 0), any_output(p, 1)}, scratch.pixels, stream);
+  for (int o = 0; o < p.outputs; ++o) {
+    const ConstPlanes u = read.of[p.offset[o]];
+    batched_product("pointwise planes: forward",
+                    {.batch = p.n,
+                     .rows = p.c_out[o],
+                     .columns = pixels,
+                     .depth = p.c_in,
+                     .left = {f.weight[o], p.c_in, 0},
+                     .right = {u.data, pixels, u.stride},
+                     .out = f.y[o].data,
+                     .out_stride = f.y[o].stride},
+                    stream);
   }
 }
 
