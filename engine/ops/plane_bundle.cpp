@@ -337,10 +337,7 @@ Variable plane_node(Tape& tape, const std::string& name, const std::vector<Plane
   std::vector<Variable> on_tape{theta};
   for (const auto& state : states) on_tape.push_back(state->token);
   tape.record(name, std::move(on_tape), node, [=](Tape& t) {
-    for (const auto& state : states) {
-      if (!state->training) throw Error(name + ": no gradient in evaluation mode");
-      run_plane_bundle(*state, false);
-    }
+    for (const auto& state : states) run_plane_bundle(*state, !state->training);
     run_node_backward(t, describe(name, edges, states, theta.value()), t.gradient(node), edges,
                       states, theta);
   });

@@ -167,6 +167,7 @@ class PlaneBundleBackward {
       return coefficients.data() + 3 * place(f) * state_.c();
     };
     kernels::SeparableBackward b{};
+    b.fixed_statistics = !state_.training;
     b.shape = state_.separable_shape(true);
     for (const PlaneBundleState::Filter& filter : state_.filters) {
       if (filter.second < 0) continue;

@@ -220,7 +220,6 @@ Variable plane_norm(Tape& tape, const std::string& name, const Variable& x, cons
   for (const Variable& v : {gamma, beta})
     if (!v.empty()) inputs.push_back(v);
   tape.record(name, std::move(inputs), y, [=](Tape& t) {
-    if (!options.training) throw Error(name + ": no gradient in evaluation mode");
     const auto wanted = [&](const Variable& v) {
       return !v.empty() && t.wants(v) ? t.sole_slot(v).data() : nullptr;
     };
@@ -230,6 +229,7 @@ Variable plane_norm(Tape& tape, const std::string& name, const Variable& x, cons
         false};
     b.apply.x = const_planes_of(x.value());
     b.apply.mean = saved.data();
+    b.fixed_statistics = !options.training;
     if (const GradientSlot dx = t.slot(x)) {
       b.dx = planes_of(dx.tensor);
       b.accumulate = dx.accumulate();
@@ -267,7 +267,6 @@ Variable plane_norm_in_place(Tape& tape, const std::string& name, const Variable
     });
   });
   tape.record(name, {x}, y, [=](Tape& t) {
-    if (!options.training) throw Error(name + ": no gradient in evaluation mode");
     const GradientSlot dx = t.slot(x);
     if (!dx) return;
     // The result is normalised already; 1/std takes the part of gamma: dx = inv_std (dy - ...).
@@ -279,7 +278,8 @@ Variable plane_norm_in_place(Tape& tape, const std::string& name, const Variable
                                        nullptr,
                                        nullptr,
                                        planes_of(dx.tensor),
-                                       dx.accumulate()};
+                                       dx.accumulate(),
+                                       !options.training};
     dispatch(t.device(), [&]<Device D>() {
       const Tensor scratch = workspace(D, kernels::plane_norm_backward_workspace<D>(shape));
       execute([&] { kernels::plane_norm_backward<D>(b, scratch.data(), compute_stream(D)); });

@@ -124,9 +124,8 @@ __device__ inline void finish_channel(const PlaneMixBackward& b, int ch, int row
   }
   const PlaneMixTerm& term = p.term[k];
   total[k] = sum * term.inv_std[ch];
-  finish_gradient(p.theta[term.theta], term.mean[ch], term.inv_std[ch], memory[0], sum,
-                  b.count(), b.coefficients[k], p.c,
-                  ch);
+  finish_gradient(p.theta[term.theta], term.mean[ch], term.inv_std[ch], memory[0], sum, b.count(),
+                  b.coefficients[k], p.c, ch);
 }
 
 /// Shared memory of reduce_kernel: first the warps' parts of the sums, then what the last block

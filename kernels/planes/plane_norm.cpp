@@ -84,7 +84,7 @@ void dispatch(bool a, bool b, const Body& body) {
 void finish(const PlaneNormBackward& b, const double* sums) {
   const PlaneNormApply& p = b.apply;
   const int c = p.shape.c;
-  const double m = static_cast<double>(p.shape.n) * static_cast<double>(p.shape.pixels);
+  const double m = b.count();
   for (int ch = 0; ch < c; ++ch) {
     const Affine affine(p, ch);
     finish_gradient(p.gamma ? p.gamma[ch] : 1.0f, affine.mean, affine.inv_std, sums[ch],

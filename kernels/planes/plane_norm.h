@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cmath>
+
 #include "kernels/planes/planes.h"
 
 namespace drnas::kernels {
@@ -41,6 +43,13 @@ struct PlaneNormBackward {
   float *dgamma, *dbeta;
   Planes dx;
   bool accumulate;
+  bool fixed_statistics = false;  ///< they do not depend on x: counts as infinitely many values
+
+  DRNAS_HD double count() const {
+    return fixed_statistics
+               ? HUGE_VAL
+               : static_cast<double>(apply.shape.n) * static_cast<double>(apply.shape.pixels);
+  }
 };
 template <Device D>
 std::size_t plane_norm_backward_workspace(const PlaneNorm& p);

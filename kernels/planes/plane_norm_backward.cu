@@ -22,8 +22,7 @@ __device__ inline void finish_channel(const PlaneNormBackward& b, int ch, const 
                centred = sum_of_rows(rows + row_count, row_count);
   if (threadIdx.x % warp_lanes != 0) return;
   finish_gradient(p.gamma ? p.gamma[ch] : 1.0f, affine.mean, affine.inv_std, sum, centred,
-                  static_cast<double>(p.shape.n) * static_cast<double>(p.shape.pixels),
-                  b.coefficients, p.shape.c, ch);
+                  b.count(), b.coefficients, p.shape.c, ch);
   if (b.dgamma) b.dgamma[ch] = static_cast<float>(centred * affine.inv_std);
   if (b.dbeta) b.dbeta[ch] = static_cast<float>(sum);
 }

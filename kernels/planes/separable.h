@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cmath>
+
 #include "kernels/planes/planes.h"
 
 namespace drnas::kernels {
@@ -73,6 +75,12 @@ struct SeparableBackward {
   float* input_coefficients[Separable::max_filters] = {};
   float *dgamma[Separable::max_filters] = {}, *dbeta[Separable::max_filters] = {};
   float *ddepthwise[Separable::max_filters] = {}, *dpointwise[Separable::max_filters] = {};
+  bool fixed_statistics = false;  ///< of a normalised input: B = C = 0
+
+  /// Values of a channel of the input, which its coefficients divide by.
+  DRNAS_HD double count() const {
+    return fixed_statistics ? HUGE_VAL : static_cast<double>(shape.n) * shape.h * shape.w;
+  }
 };
 template <Device D>
 std::size_t separable_backward_workspace(const Separable& p);

@@ -325,7 +325,7 @@ void add_threads(const BackwardScratch& scratch, float* ThreadScratch::*part, st
 void finish_input(const SeparableBackward& p, const float* sums, int f) {
   const Separable& s = p.shape;
   const SeparableInput& in = p.filter[f].in;
-  const double count = static_cast<double>(s.n) * s.h * s.w;
+  const double count = p.count();
   for (int ch = 0; ch < s.c; ++ch) {
     double sum = 0, product = 0;
     for (int i = 0; i < s.n; ++i) {

@@ -138,8 +138,8 @@ __device__ inline void finish_input(const Backward& k, int f, int ch, double sum
   if (k.p.dbeta[f]) k.p.dbeta[f][ch] = static_cast<float>(sum);
   float* out = k.p.input_coefficients[f];
   if (!out) return;
-  const double count = static_cast<double>(s.n) * s.h * s.w,
-               a = (in.gamma ? in.gamma[ch] : 1.0f) * inv_std, b = -a * hat * inv_std / count;
+  const double count = k.p.count(), a = (in.gamma ? in.gamma[ch] : 1.0f) * inv_std,
+               b = -a * hat * inv_std / count;
   out[ch] = static_cast<float>(a);
   out[s.c + ch] = static_cast<float>(b);
   out[2 * s.c + ch] = static_cast<float>(-a * sum / count - b * (in.mean ? in.mean[ch] : 0.0f));

@@ -40,23 +40,33 @@ struct Net {
   DeviceBatch batch;
   int edges, ops;
 
-  Net(const SearchSpace& space, int partial_channels, std::mt19937_64& rng)
+  Net(const SearchSpace& space, int partial_channels, const Doubles& pixels,
+      RawOutputs mode = RawOutputs::rebuild_1x1)
       : supernet(make_supernet({.channels = 8,
                                 .cells = space.facts().least_cells,
                                 .classes = 4,
                                 .partial_channels = partial_channels,
+                                .raw_outputs = mode,
                                 .space = &space},
                                5, device)),
         trainer(*supernet, law, nullptr, {.clip_with_alpha = false, .capture = false}),
         batch(4, 16, device),
         edges(theta_shape(space).edges),
         ops(theta_shape(space).operations) {
-    const Doubles pixels = normals(rng, 4 * 16 * 16 * 3);
     batch.assign(std::vector<float>(pixels.begin(), pixels.end()),
                  std::vector<std::int32_t>{0, 3, 1, 2});
   }
-  /// From the network's initial running statistics.
-  Outcome run(const Doubles& theta, OperationsRun which) {
+  /// In evaluation mode, with or without a gradient.
+  Outcome evaluate(const Doubles& theta, bool differentiate) {
+    const PassSetting setting{.name = differentiate ? "slope" : "value",
+                              .theta = PassTheta::given,
+                              .norm = PassNorm::running,
+                              .theta_gradient = differentiate};
+    trainer.give_theta(theta);
+    return {trainer.run(setting, batch).loss, download<double>(trainer.theta_gradient()), {}, {}};
+  }
+  /// From the running statistics that the network has, which stay unless they are to move.
+  Outcome run(const Doubles& theta, OperationsRun which, bool moves = false) {
     const PassSetting setting{.name = which == OperationsRun::all ? "all" : "some",
                               .theta = PassTheta::given,
                               .weight_gradients = true,
@@ -67,7 +77,7 @@ struct Net {
     trainer.give_theta(theta);
     Outcome o{trainer.run(setting, batch).loss, download<double>(trainer.theta_gradient()),
               download<float>(store.gradients()), download<float>(store.statistics_buffer())};
-    upload<float>(before, store.statistics_buffer());
+    if (!moves) upload<float>(before, store.statistics_buffer());
     return o;
   }
 };
@@ -97,7 +107,7 @@ TEST_CASE("single path: what runs gives the same results, what does not stays") 
     for (const int parts : {1, 2}) {
       CAPTURE(space->facts().name);
       CAPTURE(parts);
-      Net net(*space, parts, rng);
+      Net net(*space, parts, normals(rng, 4 * 16 * 16 * 3));
       const std::vector<float> start =
           download<float>(net.supernet->parameters().statistics_buffer());
       for (int draw = 0; draw < 3; ++draw) {
@@ -127,4 +137,40 @@ TEST_CASE("single path: what runs gives the same results, what does not stays") 
         if (space == &nb201_space() || device == Device::cpu) CHECK(rested > moved);
       }
     }
+}
+
+TEST_CASE(
+    "evaluation mode: fixed statistics in the gradient of theta, whatever is kept or rebuilt") {
+  auto rng = generator(322);
+  for (const SearchSpace* space : {&nb201_space(), &darts_space()}) {
+    CAPTURE(space->facts().name);
+    const Doubles pixels = normals(rng, 4 * 16 * 16 * 3);
+    Doubles theta, first;
+    std::uniform_real_distribution<double> share(0.1, 0.4);
+    for (const RawOutputs mode :
+         {RawOutputs::store, RawOutputs::rebuild_1x1, RawOutputs::rebuild}) {
+      CAPTURE(to_string(mode));
+      Net net(*space, 2, pixels, mode);
+      while (static_cast<int>(theta.size()) < net.edges * net.ops) theta.push_back(share(rng));
+      // Running statistics that are not those of the batch.
+      net.run(theta, OperationsRun::all, true);
+      const Doubles gradient = net.evaluate(theta, true).dtheta;
+      if (first.empty()) {
+        first = gradient;
+        double error = 0;
+        for (std::size_t i = 0; i < theta.size(); i += 1 + theta.size() / 40) {
+          constexpr double h = 0.01;
+          Doubles more = theta, less = theta;
+          more[i] += h;
+          less[i] -= h;
+          const double slope =
+              (net.evaluate(more, false).loss - net.evaluate(less, false).loss) / (2 * h);
+          error = std::max(error, std::abs(slope - gradient[i]));
+        }
+        // Differences of float32 losses, and ReLUs that change side between them.
+        CHECK(error < 0.15 * largest(gradient));
+      }
+      CHECK(gradient == first);
+    }
+  }
 }
