@@ -195,10 +195,7 @@ kernels::NodeMixOf<T> describe(const std::string& name, const NodeMixInputs& inp
     mix.source[mix.sources++] = {state.x.value().data<T>(), edge.skip_theta, edge.pool_theta,
                                  state.shape.apart, edge.bypass_theta};
   }
-  if (inputs.gates.size() > kernels::NodeMix::max_sources) throw Error(name + ": too many gates");
-  mix.gates = static_cast<int>(inputs.gates.size());
-  mix.gate_ops = inputs.gate_ops;
-  std::copy(inputs.gates.begin(), inputs.gates.end(), mix.gate);
+  mix.gates = inputs.gates;
   return mix;
 }
 

@@ -78,10 +78,7 @@ struct NodeMixInputs {
   /// Only bundles read the result: with partial channels on CUDA it lies apart, so that they read
   /// contiguous memory.
   bool for_bundles = false;
-  /// First entries of the rows of theta, `gate_ops` long, whose operations of zero weight count as
-  /// numbers added to the node: see kernels/bundle/node_mix.h.
-  std::vector<int> gates = {};
-  int gate_ops = 0;
+  kernels::GateRows gates = {};
 };
 /// The node from its incoming edges; the bypassed channels pass on every edge, whichever ops it
 /// has. An edge whose convolution does not run in this pass has -1 for it. Throws Error where an

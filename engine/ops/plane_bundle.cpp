@@ -35,10 +35,14 @@ void lay_out(PlaneBundleState& state) {
       state.pools[max ? 0 : 1] = state.first_blocks + state.second_blocks + state.pool_blocks++;
 }
 
+/// `theta`: of the operation's mixing weight; -1 where several share the statistics.
 kernels::PlaneStatistics statistics_of(const PlaneBundleState& state, int row,
-                                       const RunningStatistics& running, bool use_running) {
+                                       const RunningStatistics& running, bool use_running,
+                                       int theta) {
   if (!use_running) return {state.mean(row), state.inv_std(row), nullptr, nullptr};
-  return {state.mean(row), state.inv_std(row), running.mean.data(), running.var.data()};
+  const Tensor& gates = state.parameters.gate_theta;
+  return {state.mean(row), state.inv_std(row), running.mean.data(), running.var.data(),
+          gates.empty() || theta < 0 ? nullptr : gates.data<double>() + theta};
 }
 
 void run_separable(const PlaneBundleState& state, bool second_half, bool running) {
@@ -60,8 +64,9 @@ void run_separable(const PlaneBundleState& state, bool second_half, bool running
     const int k = f.shape.filters++;
     f.filter[k] = state.filter_of(filter, second_half);
     f.z[k] = planes_of(state.block(row));
-    f.statistics[k] = statistics_of(
-        state, row, state.candidate(filter).halves[second_half ? 1 : 0].running, running);
+    const SeparableCandidate& candidate = state.candidate(filter);
+    f.statistics[k] = statistics_of(state, row, candidate.halves[second_half ? 1 : 0].running,
+                                    running, candidate.theta);
     if (f.shape.filters == kernels::Separable::max_filters) run();
   }
   run();
@@ -78,7 +83,7 @@ void run_pools(const PlaneBundleState& state, bool running) {
   for (const int k : {0, 1}) {
     if (state.pools[k] < 0) continue;
     y[k] = planes_of(state.block(state.pools[k]));
-    statistics[k] = statistics_of(state, state.pools[k], *from[k], running);
+    statistics[k] = statistics_of(state, state.pools[k], *from[k], running, -1);
   }
   const kernels::NormMode mode{.training = state.training};
   const kernels::ConstPlanes x = const_planes_of(state.x.value());
@@ -123,9 +128,10 @@ void run_reductions(const PlaneBundleState& state, bool running) {
       execute([&] { kernels::conv1x1_forward<D>(f, scratch.data(), compute_stream(D)); });
       const Tensor sums = workspace(D, kernels::plane_norm_workspace<D>(norm));
       execute([&] {
-        kernels::plane_moments<D>(norm, const_planes_of(z),
-                                  statistics_of(state, row, reduction.running, running),
-                                  {.training = state.training}, sums.data(), compute_stream(D));
+        kernels::plane_moments<D>(
+            norm, const_planes_of(z),
+            statistics_of(state, row, reduction.running, running, reduction.theta),
+            {.training = state.training}, sums.data(), compute_stream(D));
       });
     });
   }
@@ -325,7 +331,7 @@ PlaneBundle plane_bundle(Tape& tape, const std::string& name, const Variable& x,
 }
 
 Variable plane_node(Tape& tape, const std::string& name, const std::vector<PlaneNodeEdge>& edges,
-                    const Variable& theta, const Tensor& y) {
+                    const Variable& theta, const Tensor& y, const kernels::GateRows& gates) {
   std::vector<std::shared_ptr<PlaneBundleState>> states;
   for (const PlaneNodeEdge& edge : edges) states.push_back(edge.bundle.state_);
   const Variable node(y, name);
@@ -338,8 +344,9 @@ Variable plane_node(Tape& tape, const std::string& name, const std::vector<Plane
   for (const auto& state : states) on_tape.push_back(state->token);
   tape.record(name, std::move(on_tape), node, [=](Tape& t) {
     for (const auto& state : states) run_plane_bundle(*state, !state->training);
-    run_node_backward(t, describe(name, edges, states, theta.value()), t.gradient(node), edges,
-                      states, theta);
+    kernels::PlaneMix again = describe(name, edges, states, theta.value());
+    again.gates = gates;
+    run_node_backward(t, again, t.gradient(node), edges, states, theta);
   });
   return node;
 }

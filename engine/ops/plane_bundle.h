@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/ops/plane_ops.h"
+#include "kernels/core/gate_rows.h"
 
 namespace drnas {
 
@@ -55,6 +56,9 @@ struct PlaneBundleParameters {
   bool rebuild_pools = false;  ///< those of pools alone
   std::vector<PlaneBundleEdge> edges;
   RunningStatistics max_pool, average_pool;  ///< one normalisation serves all edges
+  /// The mixing weights, where operations of weight zero do not move their running statistics (on
+  /// CUDA, whose steps are recorded for all draws); those of pools, which several edges share, do.
+  Tensor gate_theta = {};
 };
 
 struct PlaneBundleState;
@@ -68,7 +72,7 @@ class PlaneBundle {
   friend PlaneBundle plane_bundle(Tape&, const std::string&, const Variable&,
                                   const PlaneBundleParameters&, bool);
   friend Variable plane_node(Tape&, const std::string&, const std::vector<struct PlaneNodeEdge>&,
-                             const Variable&, const Tensor&);
+                             const Variable&, const Tensor&, const kernels::GateRows&);
   std::shared_ptr<PlaneBundleState> state_;
 };
 
@@ -86,6 +90,6 @@ struct PlaneNodeEdge {
 /// The node from its incoming edges, written to `y` (planes of x's channels). theta: float64 mixing
 /// weights.
 Variable plane_node(Tape& tape, const std::string& name, const std::vector<PlaneNodeEdge>& edges,
-                    const Variable& theta, const Tensor& y);
+                    const Variable& theta, const Tensor& y, const kernels::GateRows& gates = {});
 
 }  // namespace drnas

@@ -7,7 +7,7 @@
 
 #include "kernels/core/bfloat16.h"
 #include "kernels/core/device.h"
-#include "kernels/core/host_device.h"
+#include "kernels/core/gate_rows.h"
 
 namespace drnas::kernels {
 
@@ -52,10 +52,7 @@ struct NodeMixOf {
   NodeMixSourceOf<T> source[max_sources];
   const double* theta;
   bool y_apart = false;  ///< y is written apart, as a source may be; dy never is
-  /// Rows of theta, `gate_ops` entries from gate[i] on each, whose operations of zero weight are
-  /// numbers added to the node instead (the gates of GDAS): see NodeMixBackwardOf.
-  int gates = 0, gate_ops = 0;
-  int gate[max_sources] = {};
+  GateRows gates = {};
 
   DRNAS_HD int parts() const { return channels / c; }
 };
@@ -80,9 +77,8 @@ void node_mix_forward(const NodeMixOf<bfloat16>& p, bfloat16* y, void* workspace
 /// and the coefficients of dz_t = A dy + B z_t + C, which the bundles apply:
 ///   A = theta_t inv_std,  B = -A S_t inv_std / M,  C = -A g / M - B mean_t.
 /// Where the statistics are fixed (running ones, which do not depend on z) M counts as infinite: B
-/// = C = 0. In the rows of mix.gate the derivative of a weight that is zero is sum over channels of
-/// g, whatever its operation is. Deterministic: partial sums per image, added in order, whatever
-/// the thread count.
+/// = C = 0. Weights of mix.gates have derivatives of their own. Deterministic: partial sums per
+/// image, added in order, whatever the thread count.
 template <class T>
 struct NodeMixBackwardOf {
   NodeMixOf<T> mix;
@@ -94,13 +90,6 @@ struct NodeMixBackwardOf {
   /// M of the formulas.
   DRNAS_HD double count() const {
     return fixed_statistics ? HUGE_VAL : static_cast<double>(mix.n) * mix.h * mix.w;
-  }
-  /// Is the derivative of this weight that of its operation?
-  DRNAS_HD bool operation_counts(int theta) const {
-    if (mix.theta[theta] != 0.0) return true;
-    for (int i = 0; i < mix.gates; ++i)
-      if (theta >= mix.gate[i] && theta < mix.gate[i] + mix.gate_ops) return false;
-    return true;
   }
 };
 using NodeMixBackward = NodeMixBackwardOf<float>;

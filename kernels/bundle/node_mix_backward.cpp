@@ -137,16 +137,16 @@ void reduce_image(const NodeMixBackward& b, int image, float* buffer, const Sums
 
 /// The gates whose operations did not run.
 void finish_gates(const NodeMixBackward& b, double dy) {
-  for (int i = 0; i < b.mix.gates; ++i)
-    for (int theta = b.mix.gate[i]; theta < b.mix.gate[i] + b.mix.gate_ops; ++theta)
-      if (b.mix.theta[theta] == 0.0) b.dtheta[theta] += dy;
+  const GateRows& gates = b.mix.gates;
+  for (int i = 0; i < gates.entries(); ++i)
+    if (b.mix.theta[gates.index(i)] == 0.0) b.dtheta[gates.index(i)] += dy;
 }
 
 /// From complete sums: gradient of the mixing weights and coefficients of dz.
 void finish(const NodeMixBackward& b, const Sums& sums) {
   const NodeMix& p = b.mix;
   const auto add = [&](int theta, double sum) {
-    if (b.dtheta && theta >= 0 && b.operation_counts(theta)) b.dtheta[theta] += sum;
+    if (b.dtheta && theta >= 0 && p.gates.operation_counts(p.theta, theta)) b.dtheta[theta] += sum;
   };
   const double m = b.count();
   for (int t = 0; t < p.terms; ++t) {
@@ -168,7 +168,7 @@ void finish(const NodeMixBackward& b, const Sums& sums) {
     add(p.source[s].skip_theta, sums.skip[s]);
     add(p.source[s].pool_theta, sums.pool[s]);
   }
-  if (b.dtheta && p.gates > 0) finish_gates(b, std::accumulate(sums.dy, sums.dy + p.c, 0.0));
+  if (b.dtheta && p.gates.adds) finish_gates(b, std::accumulate(sums.dy, sums.dy + p.c, 0.0));
 }
 
 std::int64_t thread_floats(const NodeMix& p) {

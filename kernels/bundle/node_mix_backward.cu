@@ -299,7 +299,7 @@ __global__ __launch_bounds__(threads, 2) void reduce_kernel(NodeMixBackwardOf<T>
 template <class T>
 void backward(const NodeMixBackwardOf<T>& b, void* workspace, Stream stream) {
   const NodeMixOf<T>& p = b.mix;
-  if (p.terms == 0 && !(b.dtheta && (p.sources > 0 || p.gates > 0))) return;
+  if (p.terms == 0 && !(b.dtheta && (p.sources > 0 || p.gates.adds))) return;
   const int width = vector_width(p, b.dy);
   const Tiling tiling = make_tiling(p, width, b.dtheta && has_pools(p), 0);
   const Partials partials(p, tiling, workspace);

@@ -20,7 +20,7 @@ using Counters = ArrivalCounters<4096>;
 /// there are gates.
 template <class T>
 DRNAS_HD int total_count(const NodeMixOf<T>& p) {
-  return p.terms + 2 * p.sources + (p.gates > 0 ? 1 : 0);
+  return p.terms + 2 * p.sources + (p.gates.adds ? 1 : 0);
 }
 
 /// Sums of blocks in float64. A row is what a block leaves, or a group of them: of its channels the
@@ -132,7 +132,7 @@ __device__ int weight_of_sum(const NodeMixBackwardOf<T>& b, int i) {
   const int theta = s < 0           ? p.term[i].theta
                     : s < p.sources ? p.source[s].skip_theta
                                     : p.source[s - p.sources].pool_theta;
-  return theta >= 0 && b.operation_counts(theta) ? theta : -1;
+  return theta >= 0 && p.gates.operation_counts(p.theta, theta) ? theta : -1;
 }
 
 /// Adds the chunks' totals to dtheta. Totals of the same mixing weight go, in order, to the thread
@@ -149,8 +149,8 @@ __device__ void add_to_weights(const NodeMixBackwardOf<T>& b, const double* tota
     index[i] = weight_of_sum(b, i);
   }
   __syncthreads();
-  if (p.gates > 0 && i < p.gates * p.gate_ops) {
-    const int theta = p.gate[i / p.gate_ops] + i % p.gate_ops;
+  if (p.gates.adds && i < p.gates.entries()) {
+    const int theta = p.gates.index(i);
     if (p.theta[theta] == 0.0) b.dtheta[theta] += value[count - 1];
   }
   if (i >= count || index[i] < 0) return;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/planes/plane_mix.h"
 
+#include <numeric>
+
 #include "kernels/planes/plane_loops.h"
 
 namespace drnas::kernels {
@@ -105,6 +107,9 @@ void reduce_plane(const PlaneMixBackward& b, std::int64_t image, int ch, const S
 void finish(const PlaneMixBackward& b, const Sums& sums) {
   const PlaneMix& p = b.mix;
   const double m = b.count();
+  const auto counts = [&](int theta) {
+    return b.dtheta && p.gates.operation_counts(p.theta, theta);
+  };
   for (int t = 0; t < p.terms; ++t) {
     const PlaneMixTerm& term = p.term[t];
     double dtheta = 0;
@@ -113,14 +118,18 @@ void finish(const PlaneMixBackward& b, const Sums& sums) {
       finish_gradient(p.theta[term.theta], term.mean[ch], term.inv_std[ch], sums.dy()[ch],
                       sums.term(t)[ch], m, b.coefficients[t], p.c, ch);
     }
-    if (b.dtheta) b.dtheta[term.theta] += dtheta;
+    if (counts(term.theta)) b.dtheta[term.theta] += dtheta;
   }
   for (int s = 0; s < p.sources && b.dtheta; ++s) {
-    if (p.source[s].skip_theta < 0) continue;
+    if (p.source[s].skip_theta < 0 || !counts(p.source[s].skip_theta)) continue;
     double dtheta = 0;
     for (int ch = 0; ch < p.c; ++ch) dtheta += sums.source(s)[ch];
     b.dtheta[p.source[s].skip_theta] += dtheta;
   }
+  if (!b.dtheta || !p.gates.adds) return;
+  const double dy = std::accumulate(sums.dy(), sums.dy() + p.c, 0.0);
+  for (int i = 0; i < p.gates.entries(); ++i)
+    if (p.theta[p.gates.index(i)] == 0.0) b.dtheta[p.gates.index(i)] += dy;
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "kernels/core/gate_rows.h"
 #include "kernels/planes/planes.h"
 
 namespace drnas::kernels {
@@ -36,6 +37,7 @@ struct PlaneMix {
   PlaneMixTerm term[max_terms];
   PlaneMixSource source[max_sources];
   const double* theta;
+  GateRows gates = {};
 
   DRNAS_HD int parts() const { return channels / c; }
 };
@@ -46,7 +48,7 @@ void plane_mix_forward(const PlaneMix& p, Planes y, Stream);
 ///   g = sum dy,  S_t = sum dy (z_t - mean_t) inv_std_t,  dtheta_t = sum over channels of S_t,
 ///   dtheta_skip_s = sum dy x_s,   A = theta_t inv_std,  B = -A S_t inv_std / M,
 ///   C = -A g / M - B mean_t,  so that dz_t = A dy + B z_t + C.
-/// Partial sums an image, added in order.
+/// Weights of mix.gates have derivatives of their own. Partial sums an image, added in order.
 struct PlaneMixBackward {
   PlaneMix mix;
   ConstPlanes dy;                            ///< [n, channels, pixels]

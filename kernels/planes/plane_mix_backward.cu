@@ -10,6 +10,10 @@ namespace {
 
 /// Sums of a channel: of dy (z_t - mean_t), of dy, of dy x_s.
 inline int sum_count(const PlaneMix& p) { return p.terms + 1 + p.sources; }
+/// Totals of a channel: of the terms, the sources, and where there are gates that add of dy.
+DRNAS_HD inline int total_count(const PlaneMix& p) {
+  return p.terms + p.sources + (p.gates.adds ? 1 : 0);
+}
 constexpr int most_sums = PlaneMix::max_terms + 1 + PlaneMix::max_sources;
 /// Threads of a block that each add some of the rows of one sum, one for each share.
 constexpr int sum_threads = 64, row_shares = plane_threads / sum_threads;
@@ -21,14 +25,14 @@ __device__ ArrivalCounters<1> channels_arrived;
 /// The workspace.
 struct Partials {
   double* rows;   ///< [c, row count, sums]
-  double* total;  ///< [c, terms + sources] parts of the mixing weights' gradient
+  double* total;  ///< [c, total_count] parts of the mixing weights' gradient
 
   Partials(const PlaneMix& p, int row_count, void* memory)
       : rows(static_cast<double*>(memory)),
         total(rows + sum_count(p) * std::int64_t{p.c} * row_count) {}
   static std::size_t bytes(const PlaneMix& p) {
     return sizeof(double) * static_cast<std::size_t>(p.c) *
-           static_cast<std::size_t>(sum_count(p) * rows_bound(p.n, p.pixels) + p.terms + p.sources);
+           static_cast<std::size_t>(sum_count(p) * rows_bound(p.n, p.pixels) + total_count(p));
   }
 };
 
@@ -67,22 +71,29 @@ struct HeldGradient {
   }
 };
 
-/// Index of term or source k in theta.
+/// Index in theta of what total k is for; -1 where it is for no operation.
 __device__ inline int theta_index(const PlaneMix& p, int k) {
-  return k < p.terms ? p.term[k].theta : p.source[k - p.terms].skip_theta;
+  if (k >= p.terms + p.sources) return -1;
+  const int index = k < p.terms ? p.term[k].theta : p.source[k - p.terms].skip_theta;
+  return index >= 0 && p.gates.operation_counts(p.theta, index) ? index : -1;
 }
 
 /// Adds the channels up, in order, and to dtheta; equal mixing weights, in order, by the thread
-/// that has the first of them. By one block; `values`: shared memory [terms + sources].
+/// that has the first of them. By one block; `values`: shared memory [total_count].
 __device__ inline void add_to_weights(const PlaneMixBackward& b, const double* total,
                                       double* values) {
   const PlaneMix& p = b.mix;
-  const int count = p.terms + p.sources, thread = threadIdx.x;
+  const int count = total_count(p), thread = threadIdx.x;
   const int index = thread < count ? theta_index(p, thread) : -1;
+  const bool wanted = index >= 0 || (p.gates.adds && thread == count - 1);
   double sum = 0.0;
-  for (int ch = 0; ch < p.c && index >= 0; ++ch) sum += total[std::int64_t{ch} * count + thread];
+  for (int ch = 0; ch < p.c && wanted; ++ch) sum += total[std::int64_t{ch} * count + thread];
   if (thread < count) values[thread] = sum;
   __syncthreads();
+  if (p.gates.adds && thread < p.gates.entries()) {
+    const int gate = p.gates.index(thread);
+    if (p.theta[gate] == 0.0) b.dtheta[gate] += values[count - 1];
+  }
   if (index < 0) return;
   for (int k = 0; k < thread; ++k)
     if (theta_index(p, k) == index) return;
@@ -114,10 +125,13 @@ __device__ inline void finish_channel(const PlaneMixBackward& b, int ch, int row
   const int thread = threadIdx.x, k = thread < p.terms ? thread : thread - 1;
   const double sum =
       sum_rows(from.rows + std::int64_t{ch} * row_count * sums, row_count, sums, memory);
-  if (thread == p.terms) memory[0] = sum;
+  double* total = from.total + std::int64_t{ch} * total_count(p);
+  if (thread == p.terms) {
+    memory[0] = sum;
+    if (p.gates.adds) total[p.terms + p.sources] = sum;
+  }
   __syncthreads();
   if (thread >= sums || thread == p.terms) return;
-  double* total = from.total + std::int64_t{ch} * (p.terms + p.sources);
   if (thread > p.terms) {
     total[k] = sum;
     return;
@@ -191,7 +205,7 @@ std::size_t plane_mix_backward_workspace<Device::cuda>(const PlaneMix& p) {
 template <>
 void plane_mix_backward<Device::cuda>(const PlaneMixBackward& b, void* workspace, Stream stream) {
   const PlaneMix& p = b.mix;
-  if (p.terms + (b.dtheta ? p.sources : 0) == 0) return;
+  if (p.terms + (b.dtheta ? p.sources : 0) == 0 && !p.gates.adds) return;
   PlaneWidth width(p.pixels);
   width.with(b.dy);
   for (int t = 0; t < p.terms; ++t) width.with(p.term[t].z);

@@ -29,7 +29,7 @@ DRNAS_HD inline void finish_statistics(const PlaneMoments& moments, const PlaneS
                                        const NormMode& mode, int channel) {
   out.mean[channel] = static_cast<float>(moments.mean);
   out.inv_std[channel] = static_cast<float>(1.0 / sqrt(moments.m2 / moments.count + mode.eps));
-  if (!out.running_mean) return;
+  if (!out.running_mean || (out.gate && *out.gate == 0.0)) return;
   const double keep = 1.0 - mode.momentum, move = mode.momentum,
                unbiased = moments.m2 / (moments.count > 2 ? moments.count - 1 : 1.0);
   out.running_mean[channel] =

@@ -27,6 +27,8 @@ using ConstPlanes = PlanesOf<const float>;
 struct PlaneStatistics {
   float *mean = nullptr, *inv_std = nullptr;              ///< [c]
   float *running_mean = nullptr, *running_var = nullptr;  ///< [c] or null
+  /// The operation's mixing weight, or null: where it is zero the running statistics stay.
+  const double* gate = nullptr;
 };
 struct NormMode {
   bool training = true;

@@ -44,4 +44,17 @@ int Supernet::theta_index(const SupernetPass& pass, int edge, int operation) con
   return kept(edge, operation) && runs ? index : -1;
 }
 
+kernels::GateRows Supernet::gate_rows(const SupernetPass& pass, int first, int edges) const {
+  kernels::GateRows gates;
+  if (pass.run == OperationsRun::all) return gates;
+  if (edges > kernels::GateRows::most)
+    throw Error("supernet: a node of " + std::to_string(edges) + " edges, expected at most " +
+                std::to_string(kernels::GateRows::most));
+  gates.rows = edges;
+  gates.ops = columns_ - (options_.edge_weights ? 1 : 0);
+  gates.adds = pass.run == OperationsRun::gates;
+  for (int i = 0; i < edges; ++i) gates.first[i] = (first + i) * columns_;
+  return gates;
+}
+
 }  // namespace drnas

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/parameters/parameters.h"
+#include "kernels/core/gate_rows.h"
 
 namespace drnas {
 
@@ -89,6 +90,8 @@ class Supernet {
   Supernet(const SearchSpace& space, const SupernetOptions& options, Device device);
   bool kept(int edge, int operation) const;
   int columns() const { return columns_; }  ///< of theta
+  /// The mixing weights of `edges` edges of a node from number `first` on, where not all run.
+  kernels::GateRows gate_rows(const SupernetPass& pass, int first, int edges) const;
   /// Index in theta of an operation that is kept and runs in this pass, else -1.
   int theta_index(const SupernetPass& pass, int edge, int operation) const;
 

@@ -163,15 +163,17 @@ void DartsSupernet::build_pools(const Cell& cell, int source, PlaneBundleParamet
 }
 
 PlaneBundleParameters DartsSupernet::active_part(const Cell& cell, int source,
+                                                 const Variable& theta,
                                                  const SupernetPass& pass) const {
   PlaneBundleParameters part = cell.bundles[source];
+  if (pass.run != OperationsRun::all && !pass.active) part.gate_theta = theta.value();
   if (!pass.active) return part;
-  const auto runs = [&](int theta) {
-    return theta >= 0 && (*pass.active)[static_cast<std::size_t>(theta)] != 0;
+  const auto runs = [&](int index) {
+    return index >= 0 && (*pass.active)[static_cast<std::size_t>(index)] != 0;
   };
   for (PlaneBundleEdge& edge : part.edges) {
-    for (int* theta : {&edge.skip_theta, &edge.max_pool_theta, &edge.average_pool_theta})
-      if (!runs(*theta)) *theta = -1;
+    for (int* index : {&edge.skip_theta, &edge.max_pool_theta, &edge.average_pool_theta})
+      if (!runs(*index)) *index = -1;
     if (edge.reduction && !runs(edge.reduction->theta)) edge.reduction.reset();
     std::erase_if(edge.separable, [&](const SeparableCandidate& c) { return !runs(c.theta); });
   }
@@ -192,14 +194,15 @@ Variable DartsSupernet::run_cell(Tape& tape, const Cell& cell,
       const std::size_t source = bundles.size();
       bundles.push_back(plane_bundle(
           tape, cell.name + ".state" + std::to_string(source) + ".candidates", states[source],
-          active_part(cell, static_cast<int>(source), pass), pass.training));
+          active_part(cell, static_cast<int>(source), theta, pass), pass.training));
     }
     std::vector<PlaneNodeEdge> edges;
     for (int source = 0; source < node + 2; ++source)
       edges.push_back({bundles[source], node - std::max(0, source - 1)});
-    const Variable y =
-        plane_node(tape, cell.name + ".node" + number(node), edges, theta,
-                   whole.channels(std::int64_t{node} * cell.channels, cell.channels));
+    const int first = edge_row(node, 0) + (cell.reduction ? cell_edges : 0);
+    const Variable y = plane_node(tape, cell.name + ".node" + number(node), edges, theta,
+                                  whole.channels(std::int64_t{node} * cell.channels, cell.channels),
+                                  gate_rows(pass, first, node + 2));
     states.push_back(y);
     results.push_back(y);
   }

@@ -46,7 +46,8 @@ class DartsSupernet final : public Supernet {
   void build_pools(const Cell& cell, int source, PlaneBundleParameters& bundle);
 
   /// What of a state's bundle runs in this pass.
-  PlaneBundleParameters active_part(const Cell& cell, int source, const SupernetPass& pass) const;
+  PlaneBundleParameters active_part(const Cell& cell, int source, const Variable& theta,
+                                    const SupernetPass& pass) const;
   Variable run_cell(Tape& tape, const Cell& cell, const std::array<Variable, 2>& inputs,
                     const Variable& theta, const SupernetPass& pass) const;
 

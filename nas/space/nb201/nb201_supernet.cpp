@@ -235,12 +235,11 @@ Variable Nb201Supernet::run_cell(Tape& tape, const Cell& cell, const Variable& x
                     active_part(cell.bundles[j - 1], j - 1, theta, pass), pass.training);
     NodeMixInputs inputs;
     inputs.for_bundles = j < nodes - 1 || before_cell;
-    inputs.gate_ops = ops;
+    inputs.gates = gate_rows(pass, edge_index(j, 0), j);
     for (int i = 0; i < j; ++i) {
       const int edge = edge_index(j, i);
       const auto index = [&](int op) { return theta_index(pass, edge, op); };
       const int bypass = options_.edge_weights ? edge * columns() + ops : -1;
-      if (pass.run == OperationsRun::gates) inputs.gates.push_back(edge * columns());
       NodeMixEdge& into = inputs.edges.emplace_back(
           NodeMixEdge{bundles[i], j - i - 1, {}, index(skip_op), index(pool_op), bypass});
       for (const int k : cell.bundles[i].parameters.kernels)
