@@ -24,15 +24,18 @@ __device__ ArrivalCounters<1> channels_arrived;
 
 /// The workspace.
 struct Partials {
-  double* rows;   ///< [c, row count, sums]
+  double* rows;   ///< [c, row count, sums], rows `pitch` apart: whole sectors
   double* total;  ///< [c, total_count] parts of the mixing weights' gradient
+  int pitch;
 
   Partials(const PlaneMix& p, int row_count, void* memory)
       : rows(static_cast<double*>(memory)),
-        total(rows + sum_count(p) * std::int64_t{p.c} * row_count) {}
+        total(rows + pitch_of(p) * std::int64_t{p.c} * row_count),
+        pitch(pitch_of(p)) {}
+  static int pitch_of(const PlaneMix& p) { return (sum_count(p) + 3) / 4 * 4; }
   static std::size_t bytes(const PlaneMix& p) {
     return sizeof(double) * static_cast<std::size_t>(p.c) *
-           static_cast<std::size_t>(sum_count(p) * rows_bound(p.n, p.pixels) + total_count(p));
+           static_cast<std::size_t>(pitch_of(p) * rows_bound(p.n, p.pixels) + total_count(p));
   }
 };
 
@@ -104,12 +107,13 @@ __device__ inline void add_to_weights(const PlaneMixBackward& b, const double* t
 
 /// Sum k over the rows of a channel, in threads k < sums; parts: shared memory [row_shares,
 /// sum_threads], of which the first share is free again. Every thread of the block must call it.
-__device__ inline double sum_rows(const double* rows, int row_count, int sums, double* parts) {
+__device__ inline double sum_rows(const double* rows, int row_count, int pitch, int sums,
+                                  double* parts) {
   const int share = static_cast<int>(threadIdx.x) / sum_threads,
             k = static_cast<int>(threadIdx.x) % sum_threads;
   double sum = 0.0;
   for (int row = share; row < row_count && k < sums; row += row_shares)
-    sum += rows[std::int64_t{row} * sums + k];
+    sum += rows[std::int64_t{row} * pitch + k];
   parts[threadIdx.x] = sum;
   __syncthreads();
   for (int other = 1; other < row_shares && share == 0; ++other)
@@ -123,8 +127,8 @@ __device__ inline void finish_channel(const PlaneMixBackward& b, int ch, int row
                                       const Partials& from, double* memory) {
   const PlaneMix& p = b.mix;
   const int thread = threadIdx.x, k = thread < p.terms ? thread : thread - 1;
-  const double sum =
-      sum_rows(from.rows + std::int64_t{ch} * row_count * sums, row_count, sums, memory);
+  const double sum = sum_rows(from.rows + std::int64_t{ch} * row_count * from.pitch, row_count,
+                              from.pitch, sums, memory);
   double* total = from.total + std::int64_t{ch} * total_count(p);
   if (thread == p.terms) {
     memory[0] = sum;
@@ -150,7 +154,7 @@ struct ReduceShared {
 
   static constexpr std::size_t count = row_shares * sum_threads,
                                bytes = sizeof(double) * count + sizeof(unsigned);
-  static_assert(block_sums_bytes(most_sums) <= sizeof(double) * count);
+  static_assert(sizeof(float) * plane_warps * sum_threads <= sizeof(double) * count);
 
   __device__ ReduceShared()
       : doubles(static_cast<double*>(shared_memory())),
@@ -163,12 +167,12 @@ __global__ void __launch_bounds__(plane_threads, 3)
     reduce_kernel(PlaneMixBackward b, ChannelPixels pixels, Partials out) {
   const PlaneMix& p = b.mix;
   const ReduceShared shared;
-  float* parts = reinterpret_cast<float*>(shared.doubles);  // [sums, warps]
+  float* parts = reinterpret_cast<float*>(shared.doubles);  // [warps, sum_threads]
   const int ch = blockIdx.y, row = blockIdx.x, thread = threadIdx.x;
   const int sums = p.terms + 1 + (b.dtheta ? p.sources : 0);
   const auto leave = [&](int k, float value) {
     value = warp_sum(value);
-    if (thread % warp_lanes == 0) parts[k * plane_warps + thread / warp_lanes] = value;
+    if (thread % warp_lanes == 0) parts[thread / warp_lanes * sum_threads + k] = value;
   };
   double total = 0.0;
   for (int tile = row; tile < pixels.tiles; tile += pixels.rows) {
@@ -182,10 +186,10 @@ __global__ void __launch_bounds__(plane_threads, 3)
     }
     __syncthreads();
     for (int warp = 0; warp < plane_warps && thread < sums; ++warp)
-      total += parts[thread * plane_warps + warp];
+      total += parts[warp * sum_threads + thread];
     __syncthreads();
   }
-  if (thread < sums) out.rows[(std::int64_t{ch} * pixels.rows + row) * sums + thread] = total;
+  if (thread < sums) out.rows[(std::int64_t{ch} * pixels.rows + row) * out.pitch + thread] = total;
   if (!arrives_last(arrived.counter + ch, pixels.rows, shared.last)) return;
   finish_channel(b, ch, pixels.rows, sums, out, shared.doubles);
   if (!b.dtheta || !arrives_last(channels_arrived.counter, p.c, shared.last)) return;
