@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT / "tools" / "gpu"))
 sys.dont_write_bytecode = True
 
 import gpu_check  # noqa: E402  pylint: disable=wrong-import-position
+import gpu_model  # noqa: E402  pylint: disable=wrong-import-position
 import gpu_programs  # noqa: E402  pylint: disable=wrong-import-position
 import gpu_sanitizer  # noqa: E402  pylint: disable=wrong-import-position
 import gpu_steps  # noqa: E402  pylint: disable=wrong-import-position
@@ -43,7 +44,8 @@ def report(figures):
     pathlib.Path(value("--json")).write_text(json.dumps(figures))
 steps = {"architecture_step_ms": times(2.0), "weight_step_ms": times(3.0)}
 if name == "nvidia-smi":
-    print("100" if "--query-gpu=memory.used" in words else "NVIDIA Test 1 (x), 999.1, 81559, 9.0, 700, 1980")
+    card = os.environ.get("FAKE_CARD", "NVIDIA Test 1 (x)")
+    print("100" if "--query-gpu=memory.used" in words else card + ", 999.1, 81559, 9.0, 700, 1980")
 elif name == "ldd":
     print("\tstatically linked")
 elif name in ("cuda_tests", "drnas_tests") and "--count" in words:
@@ -70,7 +72,10 @@ elif name == "parity":
 elif name == "bench_device" and "--json" in words and not fails:
     report({"copy": {"best_gb_per_s": 3000.0}, "matrix": {"tflops_fp32": 50.0}, "launch": {"microseconds_per_node": 1.0}})
 elif name == "bench_step" and "--json" in words:
-    report({**steps, "card_bytes": {"used_at_end": 300 << 20}, "launches": {"architecture": 400, "weight": 500}})
+    network = {"space": "nas-bench-201", "channels": 16, "cells": 5, "batch_size": 64, "image_size": 32,
+               "partial_channels": int(value("--partial-channels")), "precision": "bf16",
+               "raw_outputs": value("--raw-outputs") if "--raw-outputs" in words else "store"}
+    report({**network, **steps, "card_bytes": {"used_at_end": 300 << 20}, "launches": {"architecture": 400, "weight": 500}})
 elif name == "bench_train" and "--json" in words:
     report({"training_step_ms": times(7.0), "launches": 900})
 elif name == "drnas_search" and "--epochs" in words:
@@ -183,6 +188,7 @@ class GpuCheck(unittest.TestCase):
         self.assertEqual(len(steps["one step"]["files"]), 1)
         self.assertEqual(steps["bench_train ImageNet"]["bench_train"]["launches"], 900)
         self.assertTrue(report["first_verdict"]["good"])
+        self.assertNotIn("model", report["first_verdict"])
         self.assertIn("kernels right, one step right, 2.00 + 3.00 ms", text)
         self.assertEqual(steps["memcheck vendor calls"]["cases_checked"], 30)
         self.assertEqual(steps["memcheck"]["cases_checked"], 30)
@@ -197,6 +203,43 @@ class GpuCheck(unittest.TestCase):
         expected = search["start_and_first_epoch_seconds"] + 99 * search["later_epoch_seconds"]
         self.assertAlmostEqual(search["total_100_epochs_seconds"], expected)
         self.assertIn("EXTRAPOLATED", text)
+
+    def test_the_first_verdict_has_the_model_beside_the_measurement(self):
+        recorded = json.loads((ROOT / "bench" / "results" / "gpu_model_nb201k1_after.json").read_text())
+        expected = [recorded["steps"][step]["model_ms"]["total"] for step in ("architecture", "weight")]
+        report, text = self.collected(0, FAKE_CARD="NVIDIA H100 80GB HBM3")
+        beside = f"2.00 + 3.00 ms (model, not a measurement: {expected[0]:.2f} + {expected[1]:.2f} ms)"
+        self.assertIn(f"kernels right, one step right, {beside}\n", text)
+        verdict, steps = report["first_verdict"], report["steps"]
+        self.assertTrue(verdict["text"].endswith(beside))
+        self.assertEqual((verdict["row"]["architecture_ms"], verdict["row"]["weight_ms"]), (2.0, 3.0))
+        self.assertEqual(verdict["model"], steps["bench_step K 1"]["model"])
+        self.assertEqual(verdict["model"]["what"], "model, not a measurement")
+        self.assertEqual(verdict["model"]["file"], "gpu_model_nb201k1_after.json")
+        self.assertEqual(verdict["model"]["weight_ms"], round(expected[1], 3))
+        self.assertEqual(steps["bench_step K 4"]["model"]["file"], "gpu_model_nb201k4_after.json")
+        # No table of K 2, nor of called steps, nor of rebuilt raw outputs.
+        for name in ("bench_step K 2", "bench_step K 1 no-graph", "bench_step K 1 rebuild"):
+            self.assertNotIn("model", steps[name])
+
+    def test_models_are_those_of_this_card_and_network(self):
+        figures = dict(zip(gpu_model.SAME, ("nas-bench-201", 16, 5, 64, 32, 1, "bf16")))
+        record = {**figures, "card": "rtx4090", "date": "2026-12-01", "git_commit": "abc",
+                  "steps": {step: {"model_ms": {"total": ms}} for step, ms in (("architecture", 1.0), ("weight", 2.0))}}
+        later = {**record, "date": "2026-12-02", "git_commit": "def"}
+        files = {"gpu_model_a_after.json": later, "gpu_model_b_after.json": record,
+                 "gpu_model_c_before.json": {**record, "date": "2026-12-09"}, "gpu_model_d_after.json": {"card": "rtx4090"}}
+        for name, content in files.items():
+            (self.folder / name).write_text(json.dumps(content))
+        (self.folder / "gpu_model_e_after.json").write_text("{")
+        found = gpu_model.model_of(self.folder, "NVIDIA GeForce RTX 4090", figures)
+        self.assertEqual((found["file"], found["commit"], found["weight_ms"]), ("gpu_model_a_after.json", "def", 2.0))
+        for card in ("NVIDIA GeForce RTX 4080", "NVIDIA A100-SXM4-80GB", "NVIDIA GeForce RTX 40900"):
+            self.assertIsNone(gpu_model.model_of(self.folder, card, figures))
+        for key in gpu_model.SAME:
+            self.assertIsNone(gpu_model.model_of(self.folder, "NVIDIA GeForce RTX 4090", {**figures, key: "other"}))
+        self.assertTrue(gpu_model.names_card("a100", "NVIDIA A100-SXM4-80GB"))
+        self.assertFalse(gpu_model.names_card("h200", "NVIDIA GH200 480GB"))
 
     def test_goes_on_after_failures(self):
         cases = {

@@ -110,11 +110,13 @@ class Report:
         return entry
 
     def verdict(self, names, seconds):
-        """Whether the first steps passed, and what the last of them measured."""
+        """Whether the first steps passed, and what the last of them measured beside its model, where there is one."""
         steps = self.data["steps"]
+        last = steps[names[-1]]
         wrong = [f"{name} {steps[name]['status']}" for name in names if steps[name]["status"] != "passed"]
-        text = ", ".join(wrong) if wrong else f"kernels right, one step right, {headline(steps[names[-1]])}"
-        self.data["first_verdict"] = {"good": not wrong, "text": text, "seconds": round(seconds, 1)}
+        text = ", ".join(wrong) if wrong else f"kernels right, one step right, {headline(last)}"
+        figures = {key: last[key] for key in ("row", "model") if key in last}
+        self.data["first_verdict"] = {"good": not wrong, "text": text, **figures, "seconds": round(seconds, 1)}
         self.write()
         print(f"first verdict after {seconds:.0f} s: {text}", flush=True)
 
@@ -167,7 +169,7 @@ def check(options, card, scratch):
 
     report.step("programs", 400, prepare, must=True)
     if programs.paths:
-        context = gpu_steps.Context(options, programs, scratch, ROOT, used_bytes, report.left)
+        context = gpu_steps.Context(options, programs, scratch, ROOT, used_bytes, report.left, card)
         begin = time.monotonic()
         for name, limit, must, body in gpu_steps.steps(context):
             report.step(name, limit, body, must)

@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 
+from gpu_model import LABEL, model_of
 from gpu_programs import TAIL, Failed, Skipped, run, unpack
 from gpu_sanitizer import sanitizer
 
@@ -35,9 +36,9 @@ NO_LIMIT = 6 * 3600.0
 class Context:
     """What steps need to know of the run."""
 
-    def __init__(self, options, programs, scratch, root, used_bytes, left):
+    def __init__(self, options, programs, scratch, root, used_bytes, left, card=None):
         self.options, self.programs, self.scratch, self.root = options, programs, scratch, root
-        self.used_bytes, self.left = used_bytes, left
+        self.used_bytes, self.left, self.card = used_bytes, left, card
 
     def program(self, name):
         return self.programs.paths[name]
@@ -190,12 +191,23 @@ def step_times(context, k, more, limit):
     launches = "{architecture} + {weight}".format(**figures["launches"])
     name = "drnas" + "".join(" " + word.strip("-") for word in more)
     headline = f"{figures['architecture_step_ms']['median']:.2f} + {figures['weight_step_ms']['median']:.2f} ms"
+    model = step_model(context, more, figures)
+    if model:
+        headline += f" ({LABEL}: {model['architecture_ms']:.2f} + {model['weight_ms']:.2f} ms)"
     return {
         "headline": headline,
         "row": row(name, k, figures, launches, process),
+        **({"model": model} if model else {}),
         "process_device_bytes": process,
         "bench_step": figures,
     }
+
+
+def step_model(context, more, figures):
+    """What bench/gpu_model recorded of these steps for this card; it counts recorded steps that store raw outputs."""
+    if "--no-graph" in more or figures["raw_outputs"] != "store":
+        return None
+    return model_of(os.path.join(context.root, "bench", "results"), context.card["name"], figures)
 
 
 def training_times(context, more, limit):

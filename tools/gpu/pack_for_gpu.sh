@@ -47,7 +47,7 @@ cmake --build "$build" -j "$jobs" --target $programs >"$build/build.log" 2>&1 ||
 pack="$out.part"
 rm -rf "$pack"
 trap 'rm -rf "$pack"' EXIT
-mkdir -p "$pack/bin" "$pack/golden" "$pack/data" "$pack/tools/gpu" "$pack/bench/peers"
+mkdir -p "$pack/bin" "$pack/golden" "$pack/data" "$pack/tools/gpu" "$pack/bench/peers" "$pack/bench/results"
 for program in $programs; do
   for folder in tests bench .; do
     if [ -x "$build/$folder/$program" ]; then strip -o "$pack/bin/$program" "$build/$folder/$program"; fi
@@ -56,6 +56,7 @@ for program in $programs; do
 done
 cp "$root/tools/gpu/gpu_check.sh" "$root"/tools/gpu/gpu_*.py "$pack/tools/gpu/"
 cp "$root"/bench/peers/*.py "$pack/bench/peers/"
+cp "$root"/bench/results/gpu_model_*_after.json "$pack/bench/results/"
 cp "$root"/tests/references/*.safetensors "$pack/golden/"
 for file in "${DRNAS_GOLDEN_DIR:-/nonexistent}"/nb201_*.safetensors "${DRNAS_GOLDEN_DIR:-/nonexistent}"/darts_*.safetensors \
   "${DRNAS_GOLDEN_DIR:-/nonexistent}"/beta_*.csv; do
