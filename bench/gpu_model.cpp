@@ -57,7 +57,7 @@ Options parse(int argc, char** argv) {
   return o;
 }
 
-/// Counts by kernel of each kind of step.
+/// Counts by kernel of each kind of step, evaluation as one more.
 using Steps = std::map<std::string, KernelCounts>;
 
 Steps count_steps(Options o, int batch_size) {
@@ -72,7 +72,8 @@ Steps count_steps(Options o, int batch_size) {
   const DeviceBatch batch = bench::random_batch(batch_size, o.pixels(), Device::cuda);
   Steps steps;
   for (const auto& [name, pass] :
-       {std::pair{"architecture", passes::architecture}, std::pair{"weight", passes::weights}}) {
+       {std::pair{"architecture", passes::architecture}, std::pair{"weight", passes::weights},
+        std::pair{"evaluation", passes::evaluation}}) {
     simt::check::meter().start();
     trainer.run(pass, batch);
     steps[name] = simt::check::meter().stop();

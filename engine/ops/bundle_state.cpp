@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "engine/ops/bundle_state.h"
 
+#include <algorithm>
+
 #include "engine/stream.h"
 
 namespace drnas {
@@ -22,7 +24,66 @@ void copy_rows(const BundleState& state, int size, const Tensor& all, const Tens
   }
 }
 
+/// Everything that there is, whether it runs or not.
+kernels::ConvBundle shape_of(const std::string& name, const Shape& x, const BundleParameters& p) {
+  if (p.kernels.size() > kernels::ConvBundle::max_sizes || p.edges > kernels::ConvBundle::max_edges)
+    throw Error(name + ": at most " + std::to_string(kernels::ConvBundle::max_sizes) +
+                " kernel sizes and " + std::to_string(kernels::ConvBundle::max_edges) +
+                " edges fit a bundle");
+  if (p.channels < 1 || x.c % p.channels != 0)
+    throw Error(name + ": " + std::to_string(p.channels) + " mixed channels do not divide input " +
+                to_string(x));
+  kernels::ConvBundle b{static_cast<int>(x.n),
+                        static_cast<int>(x.h),
+                        static_cast<int>(x.w),
+                        p.channels,
+                        static_cast<int>(x.c),
+                        p.edges,
+                        static_cast<int>(p.kernels.size()),
+                        {}};
+  std::copy(p.kernels.begin(), p.kernels.end(), b.kernel);
+  std::copy_n(p.present.begin(), std::min(p.present.size(), p.kernels.size()), b.present);
+  for (int s = 0; s < b.sizes; ++s)
+    if (b.count(s) == 0 || (!p.present.empty() && p.present.size() != p.kernels.size()))
+      throw Error(name + ": expected edges for each of its " + std::to_string(b.sizes) +
+                  " kernel sizes");
+  return b;
+}
+
 }  // namespace
+
+std::shared_ptr<BundleState> make_bundle_state(const std::string& name, const Variable& x,
+                                               const BundleParameters& parameters, bool training) {
+  auto state = std::make_shared<BundleState>();
+  state->parameters = parameters;
+  state->x = x;
+  kernels::ConvBundle whole = shape_of(name, x.value().shape(), parameters);
+  whole.apart = x.value().layout() == Layout::apart;
+  choose_active(*state, whole);
+  state->training = training;
+  return state;
+}
+
+Tensor raw_outputs(const kernels::ConvBundle& b, int size, Device device, DType storage) {
+  return Tensor({b.n, b.h, b.w, b.z_channels(size)}, MemoryTag::activations, device, storage);
+}
+
+void check_theta(const std::string& name, const BundleState& state, int edge,
+                 const std::vector<int>& conv_theta) {
+  if (conv_theta.size() != state.parameters.kernels.size())
+    throw Error(name + ": expected a mixing weight or -1 for each of " +
+                std::to_string(state.parameters.kernels.size()) + " kernel sizes");
+  auto given =
+      std::count_if(conv_theta.begin(), conv_theta.end(), [](int theta) { return theta >= 0; });
+  for (int s = 0; s < state.shape.sizes; ++s) {
+    // Not one expression: GCC 12 at -O1 forgets the weight in `(weight >= 0) != bit`.
+    const bool lacks = conv_theta[state.size_of[s]] < 0;
+    if (state.shape.has(s, edge) ? lacks : !lacks)
+      throw Error(name + ": an edge and its bundle disagree about a convolution");
+    if (!lacks) --given;
+  }
+  if (given != 0) throw Error(name + ": an edge and its bundle disagree about a convolution");
+}
 
 bool rebuilds(const BundleState& state, int size) {
   const std::vector<bool>& rebuild = state.parameters.rebuild;

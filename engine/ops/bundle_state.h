@@ -3,6 +3,8 @@
 // that runs in a pass.
 #pragma once
 
+#include <memory>
+#include <string>
 #include <vector>
 
 #include "engine/ops/mixed_ops.h"
@@ -22,9 +24,10 @@ struct BundleState {
   std::vector<Tensor> gathered;  // its weights, where only some of its edges run
   Variable x, token;             // the token stands on the tape for all raw outputs together
   std::vector<Tensor> z;
-  Tensor statistics;  // per size [2, rows]: mean, 1/std
+  Tensor statistics;  // per size [2, rows]: mean, 1/std; folded: mean alone
   std::vector<EdgeGradient> gradients;
   bool training = true;
+  bool folded = false;  // z is one convolution an edge, see evaluated_bundle()
 
   /// Statistics of the first `sizes` sizes.
   std::int64_t statistics_of(int sizes) const {
@@ -35,6 +38,17 @@ struct BundleState {
   float* mean(int size) const { return statistics.data() + statistics_of(size); }
   float* inv_std(int size) const { return mean(size) + shape.rows(size); }
 };
+
+inline constexpr float batch_norm_eps = 1e-5f;
+
+/// The state of a bundle that has not run. Throws Error where its parts do not fit each other.
+std::shared_ptr<BundleState> make_bundle_state(const std::string& name, const Variable& x,
+                                               const BundleParameters& parameters, bool training);
+/// An array for the raw outputs of one size.
+Tensor raw_outputs(const kernels::ConvBundle& b, int size, Device device, DType storage);
+/// Throws Error unless there is a mixing weight for exactly the sizes of an edge that run.
+void check_theta(const std::string& name, const BundleState& state, int edge,
+                 const std::vector<int>& conv_theta);
 
 /// Is the raw output of a size that runs rebuilt in backward?
 bool rebuilds(const BundleState& state, int size);

@@ -12,37 +12,7 @@ namespace drnas {
 
 namespace {
 
-constexpr float batch_norm_eps = 1e-5f, batch_norm_momentum = 0.1f;
-
-/// Everything that there is, whether it runs or not.
-kernels::ConvBundle shape_of(const std::string& name, const Shape& x, const BundleParameters& p) {
-  if (p.kernels.size() > kernels::ConvBundle::max_sizes || p.edges > kernels::ConvBundle::max_edges)
-    throw Error(name + ": at most " + std::to_string(kernels::ConvBundle::max_sizes) +
-                " kernel sizes and " + std::to_string(kernels::ConvBundle::max_edges) +
-                " edges fit a bundle");
-  if (p.channels < 1 || x.c % p.channels != 0)
-    throw Error(name + ": " + std::to_string(p.channels) + " mixed channels do not divide input " +
-                to_string(x));
-  kernels::ConvBundle b{static_cast<int>(x.n),
-                        static_cast<int>(x.h),
-                        static_cast<int>(x.w),
-                        p.channels,
-                        static_cast<int>(x.c),
-                        p.edges,
-                        static_cast<int>(p.kernels.size()),
-                        {}};
-  std::copy(p.kernels.begin(), p.kernels.end(), b.kernel);
-  std::copy_n(p.present.begin(), std::min(p.present.size(), p.kernels.size()), b.present);
-  for (int s = 0; s < b.sizes; ++s)
-    if (b.count(s) == 0 || (!p.present.empty() && p.present.size() != p.kernels.size()))
-      throw Error(name + ": expected edges for each of its " + std::to_string(b.sizes) +
-                  " kernel sizes");
-  return b;
-}
-
-Tensor raw_outputs(const kernels::ConvBundle& b, int size, Device device, DType storage) {
-  return Tensor({b.n, b.h, b.w, b.z_channels(size)}, MemoryTag::activations, device, storage);
-}
+constexpr float batch_norm_momentum = 0.1f;
 
 template <Device D, class T>
 Tensor forward_workspace(const kernels::ConvBundle& b) {
@@ -150,6 +120,25 @@ void run_backward(Tape& tape, const BundleState& state) {
     if (!own[s].empty()) scatter_rows(state, s, own[s], dweight[s]);
 }
 
+/// What an edge's convolutions add to a mix.
+template <class T>
+void add_terms(kernels::NodeMixOf<T>& mix, const std::string& name, const NodeMixEdge& edge,
+               const BundleState& state) {
+  check_theta(name, state, edge.edge, edge.conv_theta);
+  const kernels::ConvBundle shape = state.folded ? state.shape.folded() : state.shape;
+  for (int s = 0; s < shape.sizes; ++s) {
+    if (!shape.has(s, edge.edge)) continue;
+    if (mix.terms == kernels::NodeMix::max_terms)
+      throw Error(name + ": too many candidate operations");
+    const int first = shape.slot(s, edge.edge) * mix.c;
+    kernels::NodeMixTermOf<T>& term = mix.term[mix.terms++];
+    term = {state.z[s].data<T>() + first, shape.z_channels(s), state.mean(s) + first, nullptr, -1};
+    if (state.folded) continue;
+    term.inv_std = state.inv_std(s) + first;
+    term.theta = edge.conv_theta[state.size_of[s]];
+  }
+}
+
 /// The kernel's description of a mix.
 template <class T>
 kernels::NodeMixOf<T> describe(const std::string& name, const NodeMixInputs& inputs,
@@ -169,27 +158,7 @@ kernels::NodeMixOf<T> describe(const std::string& name, const NodeMixInputs& inp
     if (!(state.x.value().shape() == x) || state.shape.c != mix.c)
       throw Error(name + ": its sources " + to_string(x) + " and " +
                   to_string(state.x.value().shape()) + " differ");
-    if (edge.conv_theta.size() != state.parameters.kernels.size())
-      throw Error(name + ": expected a mixing weight or -1 for each of " +
-                  std::to_string(state.parameters.kernels.size()) + " kernel sizes");
-    const auto given = std::count_if(edge.conv_theta.begin(), edge.conv_theta.end(),
-                                     [](int theta) { return theta >= 0; });
-    const int terms_before = mix.terms;
-    for (int s = 0; s < state.shape.sizes; ++s) {
-      const int theta_at = edge.conv_theta[state.size_of[s]];
-      // Not one expression: GCC 12 at -O1 forgets the weight in `(weight >= 0) != bit`.
-      const bool lacks = theta_at < 0;
-      if (state.shape.has(s, edge.edge) ? lacks : !lacks)
-        throw Error(name + ": an edge and its bundle disagree about a convolution");
-      if (lacks) continue;
-      if (mix.terms == kernels::NodeMix::max_terms)
-        throw Error(name + ": too many candidate operations");
-      const int first = state.shape.slot(s, edge.edge) * mix.c;
-      mix.term[mix.terms++] = {state.z[s].data<T>() + first, state.shape.z_channels(s),
-                               state.mean(s) + first, state.inv_std(s) + first, theta_at};
-    }
-    if (mix.terms - terms_before != given)
-      throw Error(name + ": an edge and its bundle disagree about a convolution");
+    add_terms(mix, name, edge, state);
     if (mix.parts() == 1 && edge.skip_theta < 0 && edge.pool_theta < 0) continue;
     if (mix.sources == kernels::NodeMix::max_sources) throw Error(name + ": too many source nodes");
     mix.source[mix.sources++] = {state.x.value().data<T>(), edge.skip_theta, edge.pool_theta,
@@ -239,19 +208,13 @@ void run_mix_backward(Tape& tape, const std::string& name, const NodeMixInputs& 
 const Variable& Bundle::source() const { return state_->x; }
 
 void Bundle::release() const {
-  for (int s = 0; s < state_->shape.sizes; ++s)
+  for (int s = 0; s < state_->shape.sizes && !state_->folded; ++s)
     if (rebuilds(*state_, s)) state_->z[s] = Tensor();
 }
 
 Bundle conv_bundle(Tape& tape, const std::string& name, const Variable& x,
                    const BundleParameters& parameters, bool training) {
-  auto state = std::make_shared<BundleState>();
-  state->parameters = parameters;
-  state->x = x;
-  kernels::ConvBundle whole = shape_of(name, x.value().shape(), parameters);
-  whole.apart = x.value().layout() == Layout::apart;
-  choose_active(*state, whole);
-  state->training = training;
+  const auto state = make_bundle_state(name, x, parameters, training);
   const kernels::ConvBundle& b = state->shape;
   const Device device = tape.device();
   for (int s = 0; s < b.sizes; ++s)
@@ -272,7 +235,7 @@ Bundle conv_bundle(Tape& tape, const std::string& name, const Variable& x,
     state->gradients.clear();
   });
   Bundle bundle;
-  bundle.state_ = std::move(state);
+  bundle.state_ = state;
   return bundle;
 }
 

@@ -53,6 +53,8 @@ class Bundle {
  private:
   friend Bundle conv_bundle(Tape&, const std::string&, const Variable&, const BundleParameters&,
                             bool);
+  friend Bundle evaluated_bundle(Tape&, const std::string&, const Variable&,
+                                 const BundleParameters&, const struct BundleTheta&);
   friend Variable node_mix(Tape&, const std::string&, const struct NodeMixInputs&, const Variable&);
   std::shared_ptr<BundleState> state_;
 };
@@ -63,6 +65,18 @@ class Bundle {
 /// and no gradient goes through them.
 Bundle conv_bundle(Tape& tape, const std::string& name, const Variable& x,
                    const BundleParameters& parameters, bool training);
+
+/// The mixing weights of a bundle's convolutions: of each edge and kernel size the index in theta,
+/// -1 where the edge lacks the size.
+struct BundleTheta {
+  Variable theta;  ///< float64
+  std::vector<std::vector<int>> index;
+};
+/// The same for evaluation, with the mixing weights that the node mixes will use: on CUDA they and
+/// batch norm are folded into the weights, and each edge has one convolution in place of all sizes.
+/// All operations run. On a tape that records, and on the CPU, as conv_bundle().
+Bundle evaluated_bundle(Tape& tape, const std::string& name, const Variable& x,
+                        const BundleParameters& parameters, const BundleTheta& theta);
 
 /// One edge into a node: which bundle, which of its edges, and the indices of its ops' mixing
 /// weights in theta, -1 for an op that the edge lacks.

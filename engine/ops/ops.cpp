@@ -65,6 +65,17 @@ Variable result_of(const Tape& tape, Shape shape, DType dtype, const std::string
   return Variable(Tensor(shape, MemoryTag::activations, tape.device(), dtype), name);
 }
 
+kernels::BatchNorm describe(const Variable& x, const Variable& gamma, const Variable& beta,
+                            const Tensor& running_mean, const Tensor& running_var,
+                            const BatchNormOptions& options) {
+  const auto pointer = [](const Variable& v) { return v.empty() ? nullptr : v.value().data(); };
+  const auto statistic = [](const Tensor& t) { return t.empty() ? nullptr : t.data(); };
+  const Shape shape = x.value().shape();
+  return {shape.pixels(),         as_int(shape.c),  options.relu,  options.eps,
+          options.momentum,       pointer(gamma),   pointer(beta), statistic(running_mean),
+          statistic(running_var), !options.training};
+}
+
 }  // namespace
 
 Variable conv2d(Tape& tape, const std::string& name, const Variable& x, const Variable& weight,
@@ -109,12 +120,7 @@ Variable batch_norm(Tape& tape, const std::string& name, const Variable& x, cons
                     const Variable& beta, const Tensor& running_mean, const Tensor& running_var,
                     BatchNormOptions options) {
   const Shape shape = x.value().shape();
-  const auto pointer = [](const Variable& v) { return v.empty() ? nullptr : v.value().data(); };
-  const auto statistic = [](const Tensor& t) { return t.empty() ? nullptr : t.data(); };
-  const kernels::BatchNorm p{shape.pixels(),   as_int(shape.c),         options.relu,
-                             options.eps,      options.momentum,        pointer(gamma),
-                             pointer(beta),    statistic(running_mean), statistic(running_var),
-                             !options.training};
+  const kernels::BatchNorm p = describe(x, gamma, beta, running_mean, running_var, options);
   const DType storage = x.value().dtype();
   const Variable y = result_of(tape, shape, storage, name);
   const Tensor saved({1, 1, 2, shape.c}, MemoryTag::statistics, tape.device());
@@ -123,7 +129,8 @@ Variable batch_norm(Tape& tape, const std::string& name, const Variable& x, cons
     const Tensor scratch = workspace(tape.device(), kernels::batch_norm_workspace<D>(p));
     if (!options.training)
       return execute([&] {
-        kernels::batch_norm_inference<D>(p, x.value().data<T>(), y.value().data<T>(),
+        const T* none = nullptr;
+        kernels::batch_norm_inference<D>(p, x.value().data<T>(), none, y.value().data<T>(),
                                          scratch.data(), compute_stream(D));
         if (tape.recording()) kernels::running_statistics<D>(p, mean, inv_std, compute_stream(D));
       });
@@ -151,6 +158,26 @@ Variable batch_norm(Tape& tape, const std::string& name, const Variable& x, cons
                                         (dx ? dx.tensor : unwanted).data<T>(), dx.accumulate(),
                                         dgamma, dbeta, scratch.data(), compute_stream(D));
       });
+    });
+  });
+  return y;
+}
+
+Variable add_batch_norm(Tape& tape, const std::string& name, const Variable& added,
+                        const Variable& x, const Variable& gamma, const Variable& beta,
+                        const Tensor& running_mean, const Tensor& running_var) {
+  if (tape.recording()) throw Error(name + ": takes no part in a backward pass");
+  if (!(added.value().shape() == x.value().shape()))
+    throw Error(name + ": shapes " + to_string(added.value().shape()) + " and " +
+                to_string(x.value().shape()) + " differ");
+  const kernels::BatchNorm p =
+      describe(x, gamma, beta, running_mean, running_var, {.training = false});
+  const Variable y = result_of(tape, x.value().shape(), x.value().dtype(), name);
+  dispatch(tape.device(), x.value().dtype(), [&]<Device D, class T>() {
+    const Tensor scratch = workspace(D, kernels::batch_norm_workspace<D>(p));
+    execute([&] {
+      kernels::batch_norm_inference<D>(p, x.value().data<T>(), added.value().data<T>(),
+                                       y.value().data<T>(), scratch.data(), compute_stream(D));
     });
   });
   return y;

@@ -38,6 +38,11 @@ Variable batch_norm(Tape& tape, const std::string& name, const Variable& x, cons
                     const Variable& beta, const Tensor& running_mean, const Tensor& running_var,
                     BatchNormOptions options);
 
+/// added + batch_norm(x) in evaluation mode, in one pass over both. Not on a tape that records.
+Variable add_batch_norm(Tape& tape, const std::string& name, const Variable& added,
+                        const Variable& x, const Variable& gamma, const Variable& beta,
+                        const Tensor& running_mean, const Tensor& running_var);
+
 /// Average pooling that counts only pixels inside the image. Saves nothing.
 Variable average_pool(Tape& tape, const std::string& name, const Variable& x, int kernel,
                       int stride, int padding);

@@ -54,6 +54,16 @@ struct ConvBundle {
   DRNAS_HD std::int64_t weight_count(int size) const {
     return std::int64_t{rows(size)} * kernel[size] * kernel[size] * c;
   }
+  /// One convolution an edge in place of all sizes, as large as the largest.
+  DRNAS_HD ConvBundle folded() const {
+    ConvBundle one = *this;
+    for (int s = 1; s < sizes; ++s) {
+      if (kernel[s] > one.kernel[0]) one.kernel[0] = kernel[s];
+      one.present[0] |= present[s];
+    }
+    if (sizes > 0) one.sizes = 1;
+    return one;
+  }
 };
 
 /// Forward; without sizes it does nothing. Weights [rows, k, k, c]. In training the batch
@@ -93,6 +103,33 @@ template <Device D>
 std::size_t conv_bundle_forward_workspace_bfloat16(const ConvBundle& p);
 template <Device D>
 void conv_bundle_forward(const ConvBundleForwardOf<bfloat16>& p, void* workspace, Stream);
+
+/// Evaluation where the mixing weights are known: batch norm with its running statistics and the
+/// mixing weights go into the weights, and an edge's sizes, each in the middle of the largest, into
+/// one convolution. z - mean is what an edge's convolutions add to its destination:
+///   z_e = sum_s theta_es inv_std_es W_es u,   mean_e = sum_s theta_es inv_std_es mean_es
+/// CUDA only; without sizes it does nothing.
+template <class T>
+struct FoldedBundleOf {
+  ConvBundle bundle;
+  const T* x;
+  const float* weight[ConvBundle::max_sizes];        ///< [rows, k, k, c]
+  const float* running_mean[ConvBundle::max_sizes];  ///< [rows]
+  const float* running_var[ConvBundle::max_sizes];
+  const double* theta;
+  int theta_index[ConvBundle::max_sizes][ConvBundle::max_edges];  ///< of those that are present
+  T* z;         ///< [n, h, w, z_channels] of bundle.folded()
+  float* mean;  ///< [rows] of bundle.folded()
+  float eps;
+};
+template <Device D>
+std::size_t folded_bundle_workspace(const FoldedBundleOf<float>& p);
+template <Device D>
+void folded_bundle_forward(const FoldedBundleOf<float>& p, void* workspace, Stream);
+template <Device D>
+std::size_t folded_bundle_workspace(const FoldedBundleOf<bfloat16>& p);
+template <Device D>
+void folded_bundle_forward(const FoldedBundleOf<bfloat16>& p, void* workspace, Stream);
 
 /// What the gradient of one edge needs: the gradient of the destination node and, per kernel size,
 /// the coefficients of dz = A dy + B z + C that node_mix_backward wrote (null where it lacks one).

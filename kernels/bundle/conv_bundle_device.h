@@ -147,6 +147,15 @@ __device__ inline Channels<V> load_rectified(const ConvBundle& b, const T* x, st
   return u;
 }
 
+/// u [pixels, c_pad] for convolutions, one item for V channels; `groups` items a pixel.
+template <int V, class T>
+__device__ inline void rectify_item(const ConvBundle& b, const T* x, T* u, std::int64_t item,
+                                    int groups) {
+  const unsigned pixel = static_cast<unsigned>(item) / static_cast<unsigned>(groups);
+  const int at = static_cast<int>(static_cast<unsigned>(item) - pixel * groups) * V;
+  store_channels(u + item * V, load_rectified<V>(b, x, pixel, at));
+}
+
 /// The weights of all sizes: [rows, k, k, c] outside, [z_channels, k, k, c_pad] padded.
 template <class Outer, class Padded>
 struct WeightPadding {

@@ -78,10 +78,7 @@ __global__ void __launch_bounds__(bundle_threads)
     pack_weight(packing, item - std::int64_t{blocks} * bundle_threads);
     return;
   }
-  if (item >= items) return;
-  const unsigned pixel = static_cast<unsigned>(item) / static_cast<unsigned>(groups);
-  const int at = static_cast<int>(static_cast<unsigned>(item) - pixel * groups) * V;
-  store_channels(u + item * V, load_rectified<V>(b, x, pixel, at));
+  if (item < items) rectify_item<V>(b, x, u, item, groups);
 }
 
 template <class T>

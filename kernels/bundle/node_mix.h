@@ -26,8 +26,8 @@ struct NodeMixTermOf {
   const T* z;             ///< [n, h, w, c] view
   std::int64_t z_stride;  ///< elements from pixel to pixel
   const float* mean;      ///< [c]
-  const float* inv_std;   ///< [c]
-  int theta;              ///< index of its mixing weight
+  const float* inv_std;   ///< [c]; null: z - mean enters as it is (forward on CUDA only)
+  int theta;              ///< index of its mixing weight, where there is inv_std
 };
 template <class T>
 struct NodeMixSourceOf {

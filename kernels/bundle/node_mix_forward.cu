@@ -49,18 +49,22 @@ __device__ float weight_of(const NodeMixOf<T>& p, int theta) {
   return theta < 0 ? 0.0f : static_cast<float>(p.theta[theta]);
 }
 
+template <class T>
+__device__ float scale_of(const NodeMixOf<T>& p, const NodeMixTermOf<T>& term, int channel) {
+  return term.inv_std ? weight_of(p, term.theta) * term.inv_std[channel] : 1.0f;
+}
+
 /// Weights of the block's channels and of the sources.
 template <class T>
 __device__ void load_weights(const NodeMixOf<T>& p, const Share& share, const Memory& memory) {
   for (int i = threadIdx.x; i < p.terms * share.count; i += threads) {
     const NodeMixTermOf<T>& term = p.term[i / share.count];
-    memory.scale[i] = weight_of(p, term.theta) * term.inv_std[share.first + i % share.count];
+    memory.scale[i] = scale_of(p, term, share.first + i % share.count);
   }
   for (int ch = threadIdx.x; ch < share.count; ch += threads) {
     float offset = 0.0f;
     for (int t = 0; t < p.terms; ++t)
-      offset -= weight_of(p, p.term[t].theta) * p.term[t].inv_std[share.first + ch] *
-                p.term[t].mean[share.first + ch];
+      offset -= scale_of(p, p.term[t], share.first + ch) * p.term[t].mean[share.first + ch];
     memory.offset[ch] = offset;
   }
   for (int s = threadIdx.x; s < p.sources; s += threads) {

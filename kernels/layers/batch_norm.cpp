@@ -35,7 +35,8 @@ struct Affine {
   }
 };
 
-void apply(const BatchNorm& p, const Affine& affine, const float* x, float* y) {
+/// `added`: see batch_norm_inference().
+void apply(const BatchNorm& p, const Affine& affine, const float* x, const float* added, float* y) {
   const float floor = p.relu ? 0.0f : -INFINITY;
   const float* __restrict scale = affine.scale, * __restrict shift = affine.shift;
   parallel_ranges(p.pixels, [&](int, std::int64_t begin, std::int64_t end) {
@@ -47,6 +48,9 @@ void apply(const BatchNorm& p, const Affine& affine, const float* x, float* y) {
         const float value = scale[c] * in[c] + shift[c];
         out[c] = value < floor ? floor : value;
       }
+      if (added == nullptr) continue;
+#pragma omp simd
+      for (int c = 0; c < p.channels; ++c) out[c] += added[i * p.channels + c];
     }
   });
 }
@@ -177,7 +181,7 @@ void batch_norm_forward<Device::cpu>(const BatchNorm& p, const float* x, float* 
     }
   });
   finish_statistics(p, moments, mean, inv_std);
-  apply(p, Affine(p, mean, inv_std, moments), x, y);
+  apply(p, Affine(p, mean, inv_std, moments), x, nullptr, y);
 }
 
 template <>
@@ -189,12 +193,12 @@ void running_statistics<Device::cpu>(const BatchNorm& p, float* mean, float* inv
 }
 
 template <>
-void batch_norm_inference<Device::cpu>(const BatchNorm& p, const float* x, float* y,
-                                       void* workspace, Stream stream) {
+void batch_norm_inference<Device::cpu>(const BatchNorm& p, const float* x, const float* added,
+                                       float* y, void* workspace, Stream stream) {
   float* memory = static_cast<float*>(workspace);
   float *inv_std = memory + 2 * p.channels, *mean = inv_std + p.channels;
   running_statistics<Device::cpu>(p, mean, inv_std, stream);
-  apply(p, Affine(p, p.running_mean, inv_std, memory), x, y);
+  apply(p, Affine(p, p.running_mean, inv_std, memory), x, added, y);
 }
 
 template <>

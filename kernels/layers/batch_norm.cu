@@ -53,25 +53,28 @@ __global__ void __launch_bounds__(reduce_threads, 2)
     finish_statistics(p, split, MergePlace(p, split, V), scratch, mean, inv_std);
 }
 
-/// y = scale x + shift, rectified where wished; a NaN stays.
+/// y = scale x + shift, rectified where wished, and `added` on top; a NaN stays.
 template <class T, int V, class Affine>
 __global__ void __launch_bounds__(apply_threads)
-    apply_kernel(BatchNorm p, ChannelTiles tiles, Affine affine, const T* x, T* y) {
+    apply_kernel(BatchNorm p, ChannelTiles tiles, Affine affine, const T* x, const T* added, T* y) {
   const TilePlace place(tiles);
   if (!place.active) return;
-  float scale[V], shift[V], values[batch][V];
+  float scale[V], shift[V], values[batch][V], more[batch][V] = {};
   affine.load(place.group * V, scale, shift);
   const float floor = p.relu ? 0.0f : -INFINITY;
   const std::int64_t first = std::int64_t{blockIdx.x} * tiles.rows * batch + place.row;
   const std::int64_t at = first * p.channels + place.group * V;
   const std::int64_t stride = std::int64_t{tiles.rows} * p.channels;
-  for (int k = 0; k < batch; ++k)
-    if (first + k * tiles.rows < p.pixels) load_vector(x + at + k * stride, values[k]);
+  for (int k = 0; k < batch; ++k) {
+    if (first + k * tiles.rows >= p.pixels) break;
+    load_vector(x + at + k * stride, values[k]);
+    if (added) load_vector(added + at + k * stride, more[k]);
+  }
   for (int k = 0; k < batch; ++k) {
     if (first + k * tiles.rows >= p.pixels) return;
     for (int v = 0; v < V; ++v) {
       const float value = fmaf(scale[v], values[k][v], shift[v]);
-      values[k][v] = value < floor ? floor : value;
+      values[k][v] = (value < floor ? floor : value) + more[k][v];
     }
     store_vector(y + at + k * stride, values[k]);
   }
@@ -87,7 +90,7 @@ void forward(const BatchNorm& p, const T* x, T* y, float* mean, float* inv_std, 
                      scratch, mean, inv_std);
     const StoredAffine affine{scratch.scale, scratch.shift};
     launch_apply("batch_norm_forward", apply_kernel<T, V, StoredAffine>, p, apply_tiles(p, V),
-                 stream, affine, x, y);
+                 stream, affine, x, static_cast<const T*>(nullptr), y);
   };
   dispatch_vectors(p.channels, run, x, y);
 }
@@ -101,13 +104,13 @@ __global__ void running_kernel(BatchNorm p, float* mean, float* inv_std) {
 }
 
 template <class T>
-void inference(const BatchNorm& p, const T* x, T* y, Stream stream) {
+void inference(const BatchNorm& p, const T* x, const T* added, T* y, Stream stream) {
   using Affine = StatisticsAffine<true>;
   const auto run = [&]<int V>() {
     launch_apply("batch_norm_inference", apply_kernel<T, V, Affine>, p, apply_tiles(p, V), stream,
-                 Affine(p, p.running_mean, p.running_var, V), x, y);
+                 Affine(p, p.running_mean, p.running_var, V), x, added, y);
   };
-  dispatch_vectors(p.channels, run, x, y);
+  dispatch_vectors(p.channels, run, x, added, y);
 }
 
 }  // namespace
@@ -139,14 +142,14 @@ void running_statistics<Device::cuda>(const BatchNorm& p, float* mean, float* in
 }
 
 template <>
-void batch_norm_inference<Device::cuda>(const BatchNorm& p, const float* x, float* y, void*,
-                                        Stream stream) {
-  inference(p, x, y, stream);
+void batch_norm_inference<Device::cuda>(const BatchNorm& p, const float* x, const float* added,
+                                        float* y, void*, Stream stream) {
+  inference(p, x, added, y, stream);
 }
 template <>
-void batch_norm_inference<Device::cuda>(const BatchNorm& p, const bfloat16* x, bfloat16* y, void*,
-                                        Stream stream) {
-  inference(p, x, y, stream);
+void batch_norm_inference<Device::cuda>(const BatchNorm& p, const bfloat16* x,
+                                        const bfloat16* added, bfloat16* y, void*, Stream stream) {
+  inference(p, x, added, y, stream);
 }
 
 }  // namespace drnas::kernels

@@ -36,9 +36,10 @@ std::size_t batch_norm_workspace(const BatchNorm& p);
 template <Device D>
 void batch_norm_forward(const BatchNorm& p, const float* x, float* y, float* mean, float* inv_std,
                         void* workspace, Stream);
-/// Evaluation form: running statistics.
+/// Evaluation form: running statistics. `added` [pixels, channels] comes on top where not null.
 template <Device D>
-void batch_norm_inference(const BatchNorm& p, const float* x, float* y, void* workspace, Stream);
+void batch_norm_inference(const BatchNorm& p, const float* x, const float* added, float* y,
+                          void* workspace, Stream);
 /// mean and inv_std [channels] of the running statistics, as the backward pass takes them.
 template <Device D>
 void running_statistics(const BatchNorm& p, float* mean, float* inv_std, Stream);
@@ -55,8 +56,8 @@ template <Device D>
 void batch_norm_forward(const BatchNorm& p, const bfloat16* x, bfloat16* y, float* mean,
                         float* inv_std, void* workspace, Stream);
 template <Device D>
-void batch_norm_inference(const BatchNorm& p, const bfloat16* x, bfloat16* y, void* workspace,
-                          Stream);
+void batch_norm_inference(const BatchNorm& p, const bfloat16* x, const bfloat16* added, bfloat16* y,
+                          void* workspace, Stream);
 template <Device D>
 void batch_norm_backward(const BatchNorm& p, const bfloat16* x, const bfloat16* dy,
                          const float* mean, const float* inv_std, bfloat16* dx, bool accumulate,

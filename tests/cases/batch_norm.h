@@ -50,18 +50,22 @@ struct BatchNormCase {
     run_forward<D>(a, nullptr);
     return bound<T>(8, 5, [=](kernels::Stream stream) { run_backward<D>(a, stream); });
   }
-  /// Forward, backward, and then inference, whose result is `evaluated`.
+  /// Forward, backward, and then inference, whose result is `evaluated`, and `with_dy` with dy on
+  /// top.
   template <class T = float, Device D>
   Call passes(Buffers<D>& b) const {
     const Placed<T> a = place<T>(b, true);
     T* evaluated = b.template output_images<T>("evaluated", 1, pixels * channels).data;
+    T* with_dy = b.template output_images<T>("with_dy", 1, pixels * channels).data;
     return b.call(0, [=](kernels::Stream stream) {
       run_forward<D>(a, stream);
       run_backward<D>(a, stream);
       BatchNorm evaluation = a.p;
       evaluation.running_mean = a.running_mean;
       evaluation.running_var = a.running_var;
-      kernels::batch_norm_inference<D>(evaluation, a.x, evaluated, a.workspace, stream);
+      const T* none = nullptr;
+      kernels::batch_norm_inference<D>(evaluation, a.x, none, evaluated, a.workspace, stream);
+      kernels::batch_norm_inference<D>(evaluation, a.x, a.dy, with_dy, a.workspace, stream);
     });
   }
 

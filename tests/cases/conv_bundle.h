@@ -145,8 +145,9 @@ struct ConvBundleCase {
     }));
   }
 
- private:
   Doubles placed_x() const { return bundle.apart ? laid_apart(x, bundle.c, bundle.x_channels) : x; }
+
+ private:
   /// Of x the first 1/K of the channels are read.
   template <class T>
   Call partly_read(Call call) const {

@@ -36,6 +36,7 @@ struct NodeMixCase : Mix {
   Doubles dy;
   bool one_source = false;  ///< all sources are the first one
   bool apart = false;       ///< sources lie apart, and so does y
+  bool folded = false;      ///< terms have no scale of their own (CUDA)
 
   NodeMixCase(Rng& rng, const Images& images, int term_count, int source_count, bool shared = false,
               bool narrow = false)
@@ -117,7 +118,7 @@ struct NodeMixCase : Mix {
       const int stride = (v.edges * g.c + 7) / 8 * 8;
       if (!raw[v.raw]) raw[v.raw] = b.template input<T>(raw_output(v.raw, stride));
       p.term[p.terms++] = {raw[v.raw] + v.edge * g.c, stride, b.input(term.mean),
-                           b.input(term.inv_std), term.theta};
+                           folded ? nullptr : b.input(term.inv_std), folded ? -1 : term.theta};
     }
     for (const MixSource& source : sources) {
       const T* x =

@@ -209,12 +209,13 @@ TEST_CASE("simt step: launches of the published supernet's steps") {
     const char* name;
     RawOutputs mode;
     DType storage;
-    std::size_t architecture, weights;  // at most
+    std::size_t architecture, weights, evaluation;  // at most
   };
   // Rebuilding runs 45 bundles twice.
-  const Case cases[] = {{"float32", RawOutputs::store, DType::f32, 516, 629},
-                        {"bfloat16", RawOutputs::store, DType::bf16, 517, 637},
-                        {"float32, 1x1 rebuilt", RawOutputs::rebuild_1x1, DType::f32, 651, 764}};
+  const Case cases[] = {
+      {"float32", RawOutputs::store, DType::f32, 516, 629, 158},
+      {"bfloat16", RawOutputs::store, DType::bf16, 517, 637, 159},
+      {"float32, 1x1 rebuilt", RawOutputs::rebuild_1x1, DType::f32, 651, 764, 158}};
   const simt::check::NotSeen not_seen;
   for (const Case& c : cases) {
     Setup s(Device::cuda, {8, 5, 1, 1, 8, c.mode, c.storage});
@@ -224,12 +225,15 @@ TEST_CASE("simt step: launches of the published supernet's steps") {
       s.trainer.evaluate(s.batch);
     }
     const std::size_t architecture = s.trainer.launches(s.batch, false),
-                      weights = s.trainer.launches(s.batch, true);
+                      weights = s.trainer.launches(s.batch, true),
+                      evaluation = s.trainer.SupernetTrainer::launches(passes::evaluation, s.batch);
     MESSAGE(std::string(c.name), " launches: architecture step ", architecture, ", weight step ",
-            weights);
+            weights, ", evaluation ", evaluation);
     CHECK(architecture > 300);
     CHECK(architecture <= c.architecture);
     CHECK(weights <= c.weights);
+    CHECK(evaluation > 100);
+    CHECK(evaluation <= c.evaluation);
   }
   expect_no_faults();
 }

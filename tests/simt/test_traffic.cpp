@@ -36,7 +36,10 @@ Row row_of(const simt::check::KernelCount& c) {
           c.bytes_read, c.bytes_written, c.shared_read.moved + c.shared_write.moved};
 }
 
-void add_steps(Table& table, const std::string& name, const SupernetOptions& options) {
+using Passes = std::vector<std::pair<const char*, PassSetting>>;
+
+void add_passes(Table& table, const std::string& name, const SupernetOptions& options,
+                const Passes& of_name) {
   const auto supernet = make_supernet(options, 1, Device::cuda);
   const auto [edges, operations] = theta_shape(*options.space);
   const auto method = search_methods()[0]->make({edges, operations, 1, Device::cuda});
@@ -47,8 +50,7 @@ void add_steps(Table& table, const std::string& name, const SupernetOptions& opt
   const auto pixels = test::normals(rng, images * size * size * 3);
   const DeviceBatch batch(std::vector<float>(pixels.begin(), pixels.end()),
                           std::vector<std::int32_t>{0, 1}, size, Device::cuda);
-  for (const auto& [step, pass] :
-       {std::pair{"architecture", passes::architecture}, std::pair{"weight", passes::weights}}) {
+  for (const auto& [step, pass] : of_name) {
     simt::check::meter().start();
     trainer.run(pass, batch);
     for (const auto& [kernel, count] : simt::check::meter().stop())
@@ -57,25 +59,30 @@ void add_steps(Table& table, const std::string& name, const SupernetOptions& opt
 }
 
 Table counted() {
-  Table table;
   const SearchSpace &nb201 = search_space("nas-bench-201"), &darts = search_space("darts");
-  add_steps(table, "nb201-bf16-k4",
-            {.channels = 16,
-             .cells = 1,
-             .classes = 10,
-             .partial_channels = 4,
-             .raw_outputs = RawOutputs::store,
-             .storage = DType::bf16,
-             .space = &nb201});
-  add_steps(table, "nb201-fp32-k1",
-            {.channels = 16,
+  const SupernetOptions half{.channels = 16,
+                             .cells = 1,
+                             .classes = 10,
+                             .partial_channels = 4,
+                             .raw_outputs = RawOutputs::store,
+                             .storage = DType::bf16,
+                             .space = &nb201},
+      single{.channels = 16,
              .cells = 1,
              .classes = 10,
              .partial_channels = 1,
              .raw_outputs = RawOutputs::store,
-             .space = &nb201});
-  add_steps(table, "darts-k4",
-            {.channels = 16, .cells = 3, .classes = 10, .partial_channels = 4, .space = &darts});
+             .space = &nb201};
+  const Passes steps{{"architecture", passes::architecture}, {"weight", passes::weights}},
+      evaluation{{"evaluation", passes::evaluation}};
+  Table table;
+  add_passes(table, "nb201-bf16-k4", half, steps);
+  add_passes(table, "nb201-fp32-k1", single, steps);
+  add_passes(table, "darts-k4",
+             {.channels = 16, .cells = 3, .classes = 10, .partial_channels = 4, .space = &darts},
+             steps);
+  add_passes(table, "nb201-bf16-k4", half, evaluation);
+  add_passes(table, "nb201-fp32-k1", single, evaluation);
   return table;
 }
 

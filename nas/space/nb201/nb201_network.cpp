@@ -10,6 +10,9 @@ constexpr int sections = 3, nodes = 4;
 
 std::string number(int value) { return std::to_string(value); }
 
+/// No backward pass follows.
+bool evaluates(const Tape& tape, bool training) { return !training && !tape.recording(); }
+
 /// a + b, whose values nothing else reads unless `keep`.
 struct Sum {
   Variable value;
@@ -24,6 +27,16 @@ struct Sum {
     const Variable sum = drnas::add(tape, name, value, x);
     if (!keep) value.release_value();
     if (!keep_x) x.release_value();
+    value = sum;
+    keep = false;
+  }
+  /// The same of a normalised convolution, where no backward pass follows.
+  void add_evaluated(Tape& tape, const std::string& name, const NormParameters& norm,
+                     const Variable& z) {
+    if (value.empty()) return add(tape, name, run_norm(tape, name, norm, z, false), false);
+    const Variable sum =
+        add_batch_norm(tape, name, value, z, norm.gamma, norm.beta, norm.mean, norm.var);
+    if (!keep) value.release_value();
     value = sum;
     keep = false;
   }
@@ -98,11 +111,15 @@ Nb201Network::Block Nb201Network::build_block(int index, int in, int out) {
           builder_.weight(name + ".downsample.1.weight", {out, 1, 1, in}, Initial::uniform(in))};
 }
 
+Variable Nb201Network::convolve(Tape& tape, const Convolution& c, const Variable& x,
+                                bool relu) const {
+  return conv2d(tape, c.name + ".conv", x, c.weight,
+                {.stride = c.stride, .padding = c.kernel / 2, .relu_input = relu});
+}
+
 Variable Nb201Network::run_convolution(Tape& tape, const Convolution& c, const Variable& x,
                                        bool training) const {
-  const Variable z = conv2d(tape, c.name + ".conv", x, c.weight,
-                            {.stride = c.stride, .padding = c.kernel / 2, .relu_input = true});
-  return run_norm(tape, c.name + ".norm", c.norm, z, training);
+  return run_norm(tape, c.name + ".norm", c.norm, convolve(tape, c, x, true), training);
 }
 
 Variable Nb201Network::run_cell(Tape& tape, const Cell& cell, const Variable& x,
@@ -118,9 +135,12 @@ Variable Nb201Network::run_cell(Tape& tape, const Cell& cell, const Variable& x,
       if (op == skip_op) sum.add(tape, name + ".sum", source, true);
       if (op == pool_op)
         sum.add(tape, name + ".sum", average_pool(tape, name, source, 3, 1, 1), false);
-      if (op == conv_1x1_op || op == conv_3x3_op)
-        sum.add(tape, name + ".sum", run_convolution(tape, cell.convolutions[e], source, training),
-                false);
+      if (op != conv_1x1_op && op != conv_3x3_op) continue;
+      const Convolution& c = cell.convolutions[e];
+      if (evaluates(tape, training))
+        sum.add_evaluated(tape, name + ".sum", c.norm, convolve(tape, c, source, true));
+      else
+        sum.add(tape, name + ".sum", run_convolution(tape, c, source, training), false);
     }
     if (sum.value.empty())
       sum.value = Variable(Tensor::zeros(x.value().shape(), MemoryTag::activations, tape.device()));
@@ -129,15 +149,29 @@ Variable Nb201Network::run_cell(Tape& tape, const Cell& cell, const Variable& x,
   return states.back();
 }
 
+Variable Nb201Network::run_shortcut(Tape& tape, const Block& block, const Variable& x) const {
+  const Variable pooled = average_pool(tape, block.name + ".pool", x, 2, 2, 0);
+  return conv2d(tape, block.name + ".downsample", pooled, block.shortcut, {});
+}
+
 Variable Nb201Network::run_block(Tape& tape, const Block& block, const Variable& x,
                                  bool training) const {
-  const Variable b =
-      run_convolution(tape, block.b, run_convolution(tape, block.a, x, training), training);
-  const Variable pooled = average_pool(tape, block.name + ".pool", x, 2, 2, 0);
-  const Variable shortcut = conv2d(tape, block.name + ".downsample", pooled, block.shortcut, {});
+  if (evaluates(tape, training)) return evaluate_block(tape, block, x);
+  const Variable a = run_convolution(tape, block.a, x, training);
   Sum sum;
-  sum.add(tape, block.name + ".sum", b, false);
-  sum.add(tape, block.name + ".sum", shortcut, false);
+  sum.add(tape, block.name + ".sum", run_convolution(tape, block.b, a, training), false);
+  sum.add(tape, block.name + ".sum", run_shortcut(tape, block, x), false);
+  return sum.value;
+}
+
+Variable Nb201Network::evaluate_block(Tape& tape, const Block& block, const Variable& x) const {
+  const NormParameters& norm = block.a.norm;
+  const Variable a =
+      batch_norm(tape, block.a.name + ".norm", convolve(tape, block.a, x, true), norm.gamma,
+                 norm.beta, norm.mean, norm.var, {.training = false, .relu = true});
+  Sum sum;
+  sum.add(tape, block.name + ".sum", run_shortcut(tape, block, x), false);
+  sum.add_evaluated(tape, block.name + ".sum", block.b.norm, convolve(tape, block.b, a, false));
   return sum.value;
 }
 

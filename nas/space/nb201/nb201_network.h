@@ -45,10 +45,15 @@ class Nb201Network final : public DerivedNetwork {
   Cell build_cell(int index, int channels);
   Block build_block(int index, int in, int out);
 
+  Variable convolve(Tape& tape, const Convolution& convolution, const Variable& x, bool relu) const;
   Variable run_convolution(Tape& tape, const Convolution& convolution, const Variable& x,
                            bool training) const;
   Variable run_cell(Tape& tape, const Cell& cell, const Variable& x, bool training) const;
+  Variable run_shortcut(Tape& tape, const Block& block, const Variable& x) const;
   Variable run_block(Tape& tape, const Block& block, const Variable& x, bool training) const;
+  /// The same where there is no backward pass: the first convolution's result is rectified once, by
+  /// the norm that writes it, and the last norm adds the shortcut.
+  Variable evaluate_block(Tape& tape, const Block& block, const Variable& x) const;
 
   DerivedOptions options_;
   Nb201Cell genotype_;

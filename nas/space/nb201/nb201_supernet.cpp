@@ -181,24 +181,47 @@ Variable Nb201Supernet::run_norm(Tape& tape, const std::string& name, const Norm
                     {.training = training, .relu = relu});
 }
 
+Variable Nb201Supernet::run_convolution(Tape& tape, const std::string& name, const ReluConvNorm& op,
+                                        const Variable& x, bool relu) const {
+  return conv2d(tape, name + ".conv", x, op.weight.leaf,
+                {.stride = op.stride, .padding = 1, .relu_input = relu});
+}
+
 Variable Nb201Supernet::run_relu_conv_norm(Tape& tape, const std::string& name,
                                            const ReluConvNorm& op, const Variable& x,
                                            bool training) const {
-  const Variable z = conv2d(tape, name + ".conv", x, op.weight.leaf,
-                            {.stride = op.stride, .padding = 1, .relu_input = true});
-  return run_norm(tape, name + ".norm", op.norm, z, training, false);
+  return run_norm(tape, name + ".norm", op.norm, run_convolution(tape, name, op, x, true), training,
+                  false);
+}
+
+Variable Nb201Supernet::run_shortcut(Tape& tape, const ResidualBlock& block,
+                                     const Variable& x) const {
+  const Variable pooled = average_pool(tape, block.name + ".pool", x, 2, 2, 0);
+  return conv2d(tape, block.name + ".downsample", pooled, block.shortcut.leaf, {});
 }
 
 Variable Nb201Supernet::run_block(Tape& tape, const ResidualBlock& block, const Variable& x,
                                   bool training) const {
+  if (!training && !tape.recording()) return evaluate_block(tape, block, x);
   const Variable a = run_relu_conv_norm(tape, block.name + ".conv_a", block.a, x, training);
   const Variable b = run_relu_conv_norm(tape, block.name + ".conv_b", block.b, a, training);
-  const Variable pooled = average_pool(tape, block.name + ".pool", x, 2, 2, 0);
-  const Variable shortcut =
-      conv2d(tape, block.name + ".downsample", pooled, block.shortcut.leaf, {});
+  const Variable shortcut = run_shortcut(tape, block, x);
   const Variable sum = add(tape, block.name + ".sum", b, shortcut);
   for (const Variable& summand : {b, shortcut}) summand.release_value();
   return sum;
+}
+
+Variable Nb201Supernet::evaluate_block(Tape& tape, const ResidualBlock& block,
+                                       const Variable& x) const {
+  const std::string a_name = block.name + ".conv_a", b_name = block.name + ".conv_b";
+  const Variable a = run_norm(tape, a_name + ".norm", block.a.norm,
+                              run_convolution(tape, a_name, block.a, x, true), false, true),
+                 z = run_convolution(tape, b_name, block.b, a, false);
+  const Norm& norm = block.b.norm;
+  const Shape shape{1, 1, 1, norm.channels};
+  return add_batch_norm(tape, b_name + ".norm", run_shortcut(tape, block, x), z, norm.gamma.leaf,
+                        norm.beta.leaf, parameters_.statistic(norm.mean, shape),
+                        parameters_.statistic(norm.var, shape));
 }
 
 BundleParameters Nb201Supernet::active_part(const CellBundle& bundle, int source,
@@ -224,15 +247,33 @@ BundleParameters Nb201Supernet::active_part(const CellBundle& bundle, int source
   return part;
 }
 
+Bundle Nb201Supernet::run_bundle(Tape& tape, const Cell& cell, int source, const Variable& node,
+                                 const Variable& theta, const SupernetPass& pass) const {
+  const std::string name = cell.name + ".node" + std::to_string(source) + ".convolutions";
+  const BundleParameters part = active_part(cell.bundles[source], source, theta, pass);
+  if (pass.training || pass.run != OperationsRun::all)
+    return conv_bundle(tape, name, node, part, pass.training);
+  BundleTheta mixing{theta, {}};
+  for (int to = source + 1; to < nodes; ++to)
+    mixing.index.push_back(conv_theta(pass, cell, source, edge_index(to, source)));
+  return evaluated_bundle(tape, name, node, part, mixing);
+}
+
+std::vector<int> Nb201Supernet::conv_theta(const SupernetPass& pass, const Cell& cell, int source,
+                                           int edge) const {
+  std::vector<int> of_sizes;
+  for (const int k : cell.bundles[source].parameters.kernels)
+    of_sizes.push_back(theta_index(pass, edge, k == 1 ? conv_1x1_op : conv_3x3_op));
+  return of_sizes;
+}
+
 Variable Nb201Supernet::run_cell(Tape& tape, const Cell& cell, const Variable& x,
                                  const Variable& theta, const SupernetPass& pass,
                                  bool before_cell) const {
   std::array<Bundle, nodes - 1> bundles;
   Variable node = x;
   for (int j = 1; j < nodes; ++j) {
-    bundles[j - 1] =
-        conv_bundle(tape, cell.name + ".node" + std::to_string(j - 1) + ".convolutions", node,
-                    active_part(cell.bundles[j - 1], j - 1, theta, pass), pass.training);
+    bundles[j - 1] = run_bundle(tape, cell, j - 1, node, theta, pass);
     NodeMixInputs inputs;
     inputs.for_bundles = j < nodes - 1 || before_cell;
     inputs.gates = gate_rows(pass, edge_index(j, 0), j);
@@ -240,10 +281,8 @@ Variable Nb201Supernet::run_cell(Tape& tape, const Cell& cell, const Variable& x
       const int edge = edge_index(j, i);
       const auto index = [&](int op) { return theta_index(pass, edge, op); };
       const int bypass = options_.edge_weights ? edge * columns() + ops : -1;
-      NodeMixEdge& into = inputs.edges.emplace_back(
-          NodeMixEdge{bundles[i], j - i - 1, {}, index(skip_op), index(pool_op), bypass});
-      for (const int k : cell.bundles[i].parameters.kernels)
-        into.conv_theta.push_back(index(k == 1 ? conv_1x1_op : conv_3x3_op));
+      inputs.edges.push_back({bundles[i], j - i - 1, conv_theta(pass, cell, i, edge),
+                              index(skip_op), index(pool_op), bypass});
     }
     node = node_mix(tape, cell.name + ".node" + std::to_string(j), inputs, theta);
   }

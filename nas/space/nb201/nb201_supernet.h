@@ -80,15 +80,26 @@ class Nb201Supernet final : public Supernet {
 
   Variable run_norm(Tape& tape, const std::string& name, const Norm& norm, const Variable& x,
                     bool training, bool relu) const;
+  Variable run_convolution(Tape& tape, const std::string& name, const ReluConvNorm& op,
+                           const Variable& x, bool relu) const;
   Variable run_relu_conv_norm(Tape& tape, const std::string& name, const ReluConvNorm& op,
                               const Variable& x, bool training) const;
+  Variable run_shortcut(Tape& tape, const ResidualBlock& block, const Variable& x) const;
   /// What of a bundle runs in this pass.
   BundleParameters active_part(const CellBundle& bundle, int source, const Variable& theta,
                                const SupernetPass& pass) const;
+  Bundle run_bundle(Tape& tape, const Cell& cell, int source, const Variable& node,
+                    const Variable& theta, const SupernetPass& pass) const;
+  /// Indices in theta of an edge's convolutions, per kernel size of the bundle that it leaves.
+  std::vector<int> conv_theta(const SupernetPass& pass, const Cell& cell, int source,
+                              int edge) const;
   Variable run_cell(Tape& tape, const Cell& cell, const Variable& x, const Variable& theta,
                     const SupernetPass& pass, bool before_cell) const;
   Variable run_block(Tape& tape, const ResidualBlock& block, const Variable& x,
                      bool training) const;
+  /// The same where there is no backward pass: the first convolution's result is rectified once, by
+  /// the norm that writes it, and the last norm adds the shortcut.
+  Variable evaluate_block(Tape& tape, const ResidualBlock& block, const Variable& x) const;
 
   std::vector<Variable> leaves_;
   Declared stem_, classifier_weight_, classifier_bias_;

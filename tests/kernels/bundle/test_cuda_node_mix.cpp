@@ -80,6 +80,21 @@ TEST_CASE_TEMPLATE("cuda: node mix of nodes whose parts lie apart", T, float, bf
     }
 }
 
+TEST_CASE_TEMPLATE("cuda: node mix of folded terms is that of terms with weight and scale one", T,
+                   float, bfloat16) {
+  auto rng = generator(80);
+  for (const int parts : {1, 4}) {
+    NodeMixCase c(rng, {2, 3, 5, 8, 8 * parts}, 3, 2, false, true);
+    for (MixTerm& term : c.terms) {
+      term.inv_std.assign(term.inv_std.size(), 1.0);
+      c.theta[term.theta] = 1;
+    }
+    const Results one = OnDeviceOnce{}([&](auto& b) { return c.forward<T>(b); });
+    c.folded = true;
+    CHECK(OnDevice{}([&](auto& b) { return c.forward<T>(b); }) == one);
+  }
+}
+
 #ifdef DRNAS_SIMT
 TEST_CASE("cuda: node mixes start one kernel a direction") {
   auto rng = generator(76);

@@ -30,6 +30,26 @@ TEST_CASE("batch_norm: forward and running statistics against float64") {
   }
 }
 
+TEST_CASE("batch_norm: with running statistics against float64, alone and added to a tensor") {
+  auto rng = generator(5);
+  for (int i = 0; i < 8; ++i) {
+    BatchNormCase c(rng, pick(rng, {1, 3, 65}), pick(rng, {1, 3, 8, 17}),
+                    {.relu = i % 2 != 0, .affine = i % 4 < 2, .running = false});
+    c.dy = rounded(c.dy);
+    const Results r = passes(c);
+    for (std::size_t k = 0; k < c.x.size(); ++k) {
+      const std::size_t ch = k % c.channels;
+      const double scale =
+                       (c.options.affine ? c.gamma[ch] : 1) / std::sqrt(c.running_var[ch] + c.eps),
+                   y = scale * (c.x[k] - c.running_mean[ch]) + (c.options.affine ? c.beta[ch] : 0),
+                   size = std::abs(scale) * (std::abs(c.x[k]) + std::abs(c.running_mean[ch])) + 3;
+      CHECK(std::abs(r.at("evaluated")[k] - (c.options.relu ? std::max(0.0, y) : y)) <
+            8 * float_epsilon * size);
+      CHECK(r.at("with_dy")[k] == static_cast<float>(r.at("evaluated")[k] + c.dy[k]));
+    }
+  }
+}
+
 TEST_CASE("batch_norm: gradients against finite differences of the float64 forward") {
   auto rng = generator(2);
   for (int i = 0; i < 8; ++i) {

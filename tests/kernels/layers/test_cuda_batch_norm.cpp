@@ -49,6 +49,8 @@ void check(const BatchNormCase& c, int shift = 0) {
   check_each(device.at("y"), cpu.at("y"), store, tolerance * digits * largest(cpu.at("y")));
   check_each(device.at("evaluated"), cpu.at("evaluated"), store,
              tolerance * largest(cpu.at("evaluated")));
+  check_each(device.at("with_dy"), cpu.at("with_dy"), store,
+             tolerance * largest(cpu.at("with_dy")));
   const double sums = tolerance * std::sqrt(static_cast<double>(c.pixels));  // of values around one
   for (int ch = 0; ch < c.channels && c.options.leaves; ++ch) {
     CHECK(std::abs(device.at("dgamma")[ch] - cpu.at("dgamma")[ch]) < sums * digits);
