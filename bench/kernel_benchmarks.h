@@ -245,10 +245,10 @@ void add_alpha_families(KernelBenchmarks<D>& list, const NodeSize& table) {
   list.add("alpha_step", "step", table, step, [](auto& c, auto& b) { return c.step(b); });
 }
 
-/// What stands around the network, and passes over one node.
+/// What stands around the network, and passes over one node and over all weights.
 template <Device D>
-void add_train_families(KernelBenchmarks<D>& list, const NodeSize& node) {
-  constexpr int weights = 2'000'000, classes = 10, operations = 160;
+void add_train_families(KernelBenchmarks<D>& list, const NodeSize& node, int weights = 2'000'000) {
+  constexpr int classes = 10, operations = 160;
   const auto images = [=](test::Rng& rng) {
     return test::AugmentCase(rng, node.batch, node.size, 4, true, 16, 3);
   };

@@ -10,8 +10,10 @@
 /// Scalar maths of Dirichlet sampling in float64, one source for host and device.
 namespace drnas::kernels {
 
-/// psi'(x) for x > 0: recurrence up to 12, then the asymptotic series (DLMF 5.15.5, 5.15.8).
+/// psi'(x) for x > 0: recurrence up to 12, then the asymptotic series (DLMF 5.15.5, 5.15.8). NaN
+/// below zero, from where the recurrence may never come to its end.
 DRNAS_HD inline double trigamma(double x) {
+  if (x < 0.0) return NAN;
   double shift = 0.0;
   for (; x < 12.0; x += 1.0) shift += 1.0 / (x * x);
   const double u = 1.0 / (x * x);
@@ -25,8 +27,9 @@ DRNAS_HD inline double trigamma(double x) {
 
 /// psi(a + b) - psi(a) of the digamma function psi, for a, b > 0, as a sum of positive terms where
 /// a subtraction would cancel. The series' differences z^-2k - (z+b)^-2k are (u - w)(u^(k-1) +
-/// u^(k-2) w + ... + w^(k-1)) with u = z^-2, w = (z+b)^-2.
+/// u^(k-2) w + ... + w^(k-1)) with u = z^-2, w = (z+b)^-2. NaN where a is below zero.
 DRNAS_HD inline double digamma_difference(double a, double b) {
+  if (a < 0.0) return NAN;
   double sum = 0.0;
   double z = a;
   for (; z < 12.0; z += 1.0) sum += b / (z * (z + b));

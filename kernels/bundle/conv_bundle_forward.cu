@@ -158,7 +158,7 @@ __device__ Merged merge_parts(int parts, int channels, double total, double* sum
     second += sums[2 * (s * channels + channel) + 1];
   }
   const double m2 = second - first * first / total;
-  return {shift + first / total, m2 > 0 ? m2 : 0.0};
+  return {shift + first / total, m2 < 0 ? 0.0 : m2};  // a NaN stays
 }
 
 /// The statistics that training leaves, as the CPU twin's finish_statistics.

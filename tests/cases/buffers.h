@@ -45,6 +45,9 @@ struct Layout {
 /// Asked once for every buffer of images; null: dense.
 using Layouts = std::function<Layout()>;
 
+/// Asked once for every array of real inputs, in the order of their placing; may change values.
+using Spoil = std::function<void(Doubles&)>;
+
 /// The same alignment for all, strides that differ.
 inline Layouts every_image(const Layout& first) {
   return [first, count = 0]() mutable {
@@ -77,7 +80,8 @@ class Memory<Device::cpu> {
 template <Device D>
 class Buffers {
  public:
-  explicit Buffers(Layouts layouts = nullptr) : layouts_(std::move(layouts)) {}
+  explicit Buffers(Layouts layouts = nullptr, Spoil spoil = nullptr)
+      : layouts_(std::move(layouts)), spoil_(std::move(spoil)) {}
   Buffers(const Buffers&) = delete;
   Buffers& operator=(const Buffers&) = delete;
 
@@ -168,6 +172,17 @@ class Buffers {
   template <class T, class U>
   kernels::PlanesOf<T> place(const std::string& name, int n, const std::vector<U>& dense,
                              Layout layout, bool filled = true) {
+    if constexpr (std::is_same_v<U, double>)
+      if (filled && spoil_ && !dense.empty()) {
+        Doubles spoiled = dense;
+        spoil_(spoiled);
+        return put<T>(name, n, spoiled, layout, true);
+      }
+    return put<T>(name, n, dense, layout, filled);
+  }
+  template <class T, class U>
+  kernels::PlanesOf<T> put(const std::string& name, int n, const std::vector<U>& dense,
+                           Layout layout, bool filled) {
     if (dense.empty() && !name.empty()) outputs_.emplace_back(name, [] { return Output{}; });
     if (dense.empty()) return {};
     const std::int64_t size = static_cast<std::int64_t>(dense.size()) / n,
@@ -207,6 +222,7 @@ class Buffers {
   }
 
   Layouts layouts_;
+  Spoil spoil_;
   double bytes_ = 0;
   std::vector<std::shared_ptr<Memory<D>>> memories_;
   std::vector<std::pair<std::string, std::function<Output()>>> outputs_;

@@ -10,8 +10,9 @@ namespace drnas::test {
 
 /// `place(buffers)` gives the call; checks that it wrote to its outputs only.
 template <Device D, class Place>
-Results run_call(const Place& place, const Layouts& layouts = nullptr) {
-  Buffers<D> buffers(layouts);
+Results run_call(const Place& place, const Layouts& layouts = nullptr,
+                 const Spoil& spoil = nullptr) {
+  Buffers<D> buffers(layouts, spoil);
   place(buffers).run(nullptr);
   for (const bool intact : buffers.intact())
     CHECK_MESSAGE(intact, "something was written beside a buffer or between images");

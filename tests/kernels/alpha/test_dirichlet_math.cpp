@@ -52,6 +52,13 @@ TEST_CASE("dirichlet: trigamma and differences of digamma against extended preci
   CHECK(relative(kernels::trigamma(1.0), 1.644934066848226436) < 1e-14);
 }
 
+TEST_CASE("dirichlet: trigamma and differences of digamma end below zero too, without a value") {
+  for (const double a : {-HUGE_VAL, -1e300, -0.5}) {
+    CHECK(std::isnan(kernels::trigamma(a)));
+    CHECK(std::isnan(kernels::digamma_difference(a, 1.0)));
+  }
+}
+
 TEST_CASE("dirichlet: derivative at fixed values and against its closed forms") {
   CHECK(relative(derivative_at(.5, 2.3, 1.7), .271494639551936812L) < 1e-14);
   CHECK(relative(derivative_at(.2, 1, 4), .250536383159032927L) < 1e-14);
