@@ -17,7 +17,7 @@ struct GateRows {
 
   /// Is the derivative of this weight that of its operation?
   DRNAS_HD bool operation_counts(const double* theta, int index) const {
-    if (theta[index] != 0.0) return true;
+    if (rows == 0 || theta[index] != 0.0) return true;
     for (int i = 0; i < rows; ++i)
       if (index >= first[i] && index < first[i] + ops) return false;
     return true;

@@ -93,7 +93,7 @@ __global__ void set_counter_kernel(std::uint32_t value, std::uint32_t* counter) 
   *counter = value;
 }
 
-/// Sets `found` where a value's exponent has all bits. Everybody writes the same.
+/// Counts in `found` the threads that see a value whose exponent has all bits.
 template <bool aligned, class T>
 __global__ void __launch_bounds__(threads)
     find_not_finite_kernel(std::int64_t count, const T* x, int* found) {
@@ -110,7 +110,7 @@ __global__ void __launch_bounds__(threads)
       bad = bad || (bits & exponent) == exponent;
     }
   }
-  if (bad) *found = 1;
+  if (bad) atomicAdd(found, 1);
 }
 
 /// For n elements a thread.

@@ -16,6 +16,8 @@ WITHOUT_ENDS = {"limit-train", "learning-rate-min", "memory-limit"}
 # Options whose other values are refused without another option.
 DARTS_CELL = ["--genotype", "PC_DARTS_cifar", "--image-size", "32", "--cells", "3"]
 NEEDS = {("drnas_search", "train-epochs"): ["--then-train"],
+         ("drnas_search", "schedule-first"): ["--method", "snas"],
+         ("drnas_search", "schedule-last"): ["--method", "snas"],
          ("drnas_search", "learning-rate"): ["--learning-rate-min", "0"],
          ("drnas_train", "drop-path"): DARTS_CELL,
          ("drnas_train", "auxiliary-weight"): DARTS_CELL}
