@@ -39,9 +39,9 @@ struct DartsGenotype {
 };
 
 /// Every operation that a genotype may name.
-inline constexpr std::array<std::string_view, 10> darts_known_ops{
-    "none",         "max_pool_3x3", "avg_pool_3x3", "skip_connect", "sep_conv_3x3",
-    "sep_conv_5x5", "sep_conv_7x7", "dil_conv_3x3", "dil_conv_5x5", "conv_7x1_1x7"};
+inline constexpr std::array<std::string_view, 11> darts_known_ops{
+    "none",         "max_pool_3x3", "avg_pool_3x3", "skip_connect", "sep_conv_3x3", "sep_conv_5x5",
+    "sep_conv_7x7", "dil_conv_3x3", "dil_conv_5x5", "conv_3x1_1x3", "conv_7x1_1x7"};
 
 /// The cell of the search space (Liu et al., ICLR 2019): every node reads every earlier state.
 inline constexpr int darts_nodes = 4, darts_edges = 14;

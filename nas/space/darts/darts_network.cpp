@@ -131,9 +131,10 @@ DartsNetwork::Operation DartsNetwork::build_operation(const std::string& name,
     op.kind = Kind::pool;
     op.max_pool = gene.op.starts_with("max");
     op.norm = build_norm(builder_, name + ".op.1", c, false);
-  } else if (gene.op == "conv_7x1_1x7") {
+  } else if (gene.op == "conv_3x1_1x3" || gene.op == "conv_7x1_1x7") {
     op.kind = Kind::rectangular;
-    op.weights = {weight(".1", {c, 1, 7, c}, 7 * c), weight(".2", {c, 7, 1, c}, 7 * c)};
+    const int k = gene.op.back() - '0';
+    op.weights = {weight(".1", {c, 1, k, c}, k * c), weight(".2", {c, k, 1, c}, k * c)};
     op.norm = build_norm(builder_, name + ".3", c);
   } else {
     op.kind = Kind::separable;

@@ -50,7 +50,9 @@ void DartsNetwork::run_operation(Tape& tape, const Operation& op, const Variable
         const std::string name = op.name + "." + std::to_string(k + 1);
         const Variable square = square_filter(tape, name + ".square", op.weights.at(k));
         z = conv2d(tape, name, z, square,
-                   {.stride = k ? op.stride : 1, .padding = 3, .relu_input = k == 0});
+                   {.stride = k ? op.stride : 1,
+                    .padding = static_cast<int>(square.value().shape().h / 2),
+                    .relu_input = k == 0});
       }
       return add_normalised(tape, op.name, to_planes(tape, op.name + ".planes", z), op.norm, to,
                             training);

@@ -190,9 +190,14 @@ TEST_CASE("darts genotype: errors of the content name the cell and what was expe
 
 TEST_CASE("darts genotype: every published name") {
   const std::vector<std::string> names = drnas::genotype_names();
-  CHECK(names == std::vector<std::string>{"DrNAS_cifar10", "DrNAS_imagenet", "PC_DARTS_cifar",
-                                          "PC_DARTS_image", "DARTS_V1", "DARTS_V2", "NASNet",
-                                          "AmoebaNet"});
+  CHECK(names == std::vector<std::string>{
+                     "DrNAS_cifar10", "DrNAS_imagenet", "PC_DARTS_cifar", "PC_DARTS_image",
+                     "DARTS_V1",      "DARTS_V2",       "NASNet",         "AmoebaNet",
+                     "PDARTS",        "SNAS_mild",      "SNAS_moderate",  "SNAS_aggressive",
+                     "GDAS_V1",       "SETN",           "ASHA200",        "edarts4",
+                     "SDARTS_RS_S1",  "SDARTS_RS_S2",   "SDARTS_RS_S3",   "SDARTS_RS_S4",
+                     "SDARTS_RS",     "SDARTS_ADV_S1",  "SDARTS_ADV_S2",  "SDARTS_ADV_S3",
+                     "SDARTS_ADV_S4", "SDARTS_ADV"});
   for (const std::string& name : names) {
     const DartsGenotype genotype = parse(drnas::find_genotype(name).text);
     const int nodes = name == "NASNet" || name == "AmoebaNet" ? 5 : 4;

@@ -25,10 +25,10 @@ namespace {
 DartsGenotype every_operation() {
   return parse_darts_genotype(
       "Genotype(normal=[('sep_conv_3x3', 0), ('conv_7x1_1x7', 1), ('dil_conv_5x5', 2), "
-      "('max_pool_3x3', 1), ('avg_pool_3x3', 0), ('skip_connect', 1), ('sep_conv_7x7', 3), "
+      "('max_pool_3x3', 1), ('avg_pool_3x3', 0), ('conv_3x1_1x3', 1), ('sep_conv_7x7', 3), "
       "('none', 0), ('skip_connect', 2), ('sep_conv_5x5', 4)], normal_concat=[6, 5, 3], "
       "reduce=[('skip_connect', 0), ('max_pool_3x3', 1), ('avg_pool_3x3', 1), "
-      "('dil_conv_3x3', 0), ('conv_7x1_1x7', 0), ('sep_conv_5x5', 2), ('sep_conv_3x3', 1), "
+      "('dil_conv_3x3', 0), ('conv_7x1_1x7', 0), ('conv_3x1_1x3', 1), ('sep_conv_3x3', 1), "
       "('skip_connect', 3), ('dil_conv_5x5', 4), ('sep_conv_7x7', 1)], reduce_concat=[4, 5, 6])",
       "test");
 }
