@@ -83,8 +83,8 @@ void weigh_edges_backward<Device::cuda>(int edges, int ops, const double* p, con
 }
 
 template <>
-void perturb_rows<Device::cuda>(int edges, int ops, const double* p, const double* delta,
-                                double* theta, Stream stream) {
+void perturb_rows<Device::cuda>(int edges, int ops, const double* p, double* delta, double* theta,
+                                Stream stream) {
   each("perturb_rows", edges, mixing::PerturbRow{ops, p, delta, theta}, stream);
 }
 template <>

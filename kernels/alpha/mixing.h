@@ -102,9 +102,10 @@ template <Device D>
 void exponentiated_step(const ExponentiatedStep& p, Stream);
 
 /// Perturbed mixing weights (SDARTS, Chen and Hsieh, ICML 2020): theta = p + delta, clipped to
-/// [0, 1], each row divided by its sum.
+/// [0, 1], each row divided by its sum; of a row clipped to zero the largest entry is one. Leaves
+/// delta = theta - p, from which an ascent goes on.
 template <Device D>
-void perturb_rows(int edges, int ops, const double* p, const double* delta, double* theta, Stream);
+void perturb_rows(int edges, int ops, const double* p, double* delta, double* theta, Stream);
 /// delta uniform on (-*radius, *radius) from (seed, *step, Purpose::perturbation, element).
 template <Device D>
 void uniform_noise(int entries, std::uint64_t seed, const std::uint32_t* step, const double* radius,

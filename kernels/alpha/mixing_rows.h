@@ -228,16 +228,23 @@ struct ExponentiateSet {
 
 struct PerturbRow {
   int ops;
-  const double *p, *delta;
-  double* theta;
+  const double* p;
+  double *delta, *theta;
 
   DRNAS_HD void operator()(int row) const {
+    const int first = row * ops;
+    int largest = first;
     double sum = 0;
-    for (int i = row * ops; i < (row + 1) * ops; ++i) {
+    for (int i = first; i < first + ops; ++i) {
+      if (p[i] + delta[i] > p[largest] + delta[largest]) largest = i;
       theta[i] = std::fmin(1.0, std::fmax(0.0, p[i] + delta[i]));
       sum += theta[i];
     }
-    for (int i = row * ops; i < (row + 1) * ops; ++i) theta[i] /= sum;
+    if (sum == 0.0) sum = theta[largest] = 1.0;
+    for (int i = first; i < first + ops; ++i) {
+      theta[i] /= sum;
+      delta[i] = theta[i] - p[i];
+    }
   }
 };
 

@@ -10,7 +10,8 @@ namespace drnas {
 
 namespace {
 
-/// softmax(alpha) plus noise within a radius, clipped to [0, 1], each row divided by its sum.
+/// softmax(alpha) plus noise within a radius, clipped to [0, 1], each row divided by its sum. What
+/// is left of the noise then is where an ascent goes on, as published.
 class PerturbedTheta final : public ThetaSource {
  public:
   PerturbedTheta(Law& law, std::uint64_t seed, bool fresh_noise)
@@ -33,7 +34,8 @@ class PerturbedTheta final : public ThetaSource {
     });
     return theta_;
   }
-  void backward(const Tensor& dtheta) override { law_.backward(dtheta); }
+  /// The mixing weights are what the published norm that clips counts here, not alpha.
+  void backward(const Tensor& dtheta) override { copy(dtheta, law_.alpha().gradient); }
   const Tensor& alpha_gradient() const override { return law_.alpha_gradient(); }
 
   /// Fresh noise of draw *step.

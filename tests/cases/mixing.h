@@ -107,17 +107,20 @@ struct MixingCase {
                                        floor};
     return b.call(0, [=](kernels::Stream s) { kernels::exponentiated_step<D>(p, s); });
   }
-  /// delta of noise, after a step of ascent, and theta around `p`.
+  /// Noise after a step of ascent, theta around `p`, and what is left of the noise there.
   template <Device D>
   Call perturb(Buffers<D>& b, const Doubles& p, double share) const {
     const double *at = b.template input<double>(p), *up = b.template input<double>(g),
                  *within = b.template input<double>(Doubles{radius});
     const std::uint32_t* number = b.template input<std::uint32_t>(std::vector{step});
-    double *delta = b.template output<double>("delta", edges * ops),
+    double *noise = b.template output<double>("noise", edges * ops),
+           *delta = b.template output<double>("delta", edges * ops),
            *theta = b.template output<double>("theta", edges * ops);
     return b.call(0, [=, e = edges, o = ops, of = seed](kernels::Stream s) {
-      kernels::uniform_noise<D>(e * o, of, number, within, delta, s);
-      if (share > 0) kernels::ascend_sign<D>(e * o, up, share, within, delta, s);
+      for (double* d : {noise, delta}) {
+        kernels::uniform_noise<D>(e * o, of, number, within, d, s);
+        if (share > 0) kernels::ascend_sign<D>(e * o, up, share, within, d, s);
+      }
       kernels::perturb_rows<D>(e, o, at, delta, theta, s);
     });
   }

@@ -248,7 +248,7 @@ TEST_CASE("perturb_rows: within the radius, on the simplex; ascent goes to its e
   }
   for (const double share : {0.0, 2.0 / 7, 5.0}) {
     const Results r = OnCpu{}([&](auto& b) { return c.perturb(b, p, share); });
-    const Doubles& delta = r.at("delta");
+    const Doubles& delta = r.at("noise");
     for (int e = 0; e < 6; ++e) {
       double sum = 0, clipped = 0;
       for (int i = e * 5; i < e * 5 + 5; ++i) {
@@ -261,16 +261,26 @@ TEST_CASE("perturb_rows: within the radius, on the simplex; ascent goes to its e
       for (int i = e * 5; i < e * 5 + 5; ++i)
         CHECK(r.at("theta")[i] ==
               doctest::Approx(std::min(1.0, std::max(0.0, p[i] + delta[i])) / clipped));
+      for (int i = e * 5; i < e * 5 + 5; ++i)
+        CHECK(r.at("delta")[i] == doctest::Approx(r.at("theta")[i] - p[i]));
     }
   }
   // Noise is uniform: its mean square is a third of the radius'.
   double squares = 0;
   constexpr int draws = 2000;
   for (c.step = 0; c.step < draws; ++c.step) {
-    const Doubles delta = OnCpu{}([&](auto& b) { return c.perturb(b, p, 0); }).at("delta");
+    const Doubles delta = OnCpu{}([&](auto& b) { return c.perturb(b, p, 0); }).at("noise");
     squares += dot(delta, delta) / (30.0 * draws);
   }
   CHECK(squares == doctest::Approx(c.radius * c.radius / 3).epsilon(0.02));
+}
+
+TEST_CASE("perturb_rows: of a row that is clipped to zero the largest entry is one") {
+  const Doubles p(5, 0.2);
+  Doubles delta{-0.25, -0.3, -0.21, -0.28, -0.3}, theta(5);
+  kernels::perturb_rows<Device::cpu>(1, 5, p.data(), delta.data(), theta.data(), {});
+  CHECK(theta == Doubles{0, 0, 1, 0, 0});
+  CHECK(delta == Doubles{-0.2, -0.2, 0.8, -0.2, -0.2});
 }
 
 TEST_CASE("gumbel_draw: extents that are no table's are refused") {
