@@ -42,7 +42,7 @@ class PairRule final : public AlphaRule {
   Tensor before_;
 };
 
-/// One operation of each edge, drawn from the alpha of a law that draws otherwise.
+/// One operation of each edge, drawn from a law's alpha for a pass that alpha does not learn from.
 class OneOf final : public ThetaSource {
  public:
   OneOf(GumbelLaw& law, std::uint64_t seed) : law_(law), seed_(seed) {
@@ -66,7 +66,8 @@ class OneOf final : public ThetaSource {
              [&]<Device D>() { execute([&] { kernels::gumbel_draw<D>(p, compute_stream(D)); }); });
     return theta_;
   }
-  void backward(const Tensor& dtheta) override { law_.backward(dtheta); }
+  /// A step of the weights knows no gates: alpha has no gradient then.
+  void backward(const Tensor&) override { law_.alpha().gradient.clear(); }
   const Tensor& alpha_gradient() const override { return law_.alpha_gradient(); }
 
  private:
@@ -81,11 +82,11 @@ std::unique_ptr<SearchMethod> make_proxyless(const MethodOptions& o, bool pair) 
   BilevelParts parts;
   parts.weights = passes::weights.running(OperationsRun::weighted);
   parts.evaluation = passes::evaluation.running(OperationsRun::weighted);
+  parts.of_weights = std::make_unique<OneOf>(*law, o.seed);
+  parts.weights.source = parts.evaluation.source = parts.of_weights.get();
   if (pair) {
     parts.rule = std::make_unique<PairRule>(*law, o.adam);
     parts.architecture = passes::architecture.running(OperationsRun::weighted);
-    parts.of_weights = std::make_unique<OneOf>(*law, o.seed);
-    parts.weights.source = parts.evaluation.source = parts.of_weights.get();
   } else {
     parts.rule = make_adam_rule(*law, o.adam);
   }
