@@ -76,10 +76,10 @@ class MixedOp(nn.ModuleList):
 
 
 class SearchCell(nn.Module):
-    def __init__(self, channels, partial, channels_last):
+    def __init__(self, channels, partial, channels_last, mixed=MixedOp):
         super().__init__()
         self.edges = nn.ModuleDict(
-            {name: MixedOp(channels, partial, channels_last) for name in EDGE_NAMES}
+            {name: mixed(channels, partial, channels_last) for name in EDGE_NAMES}
         )
 
     def forward(self, x, theta):
@@ -126,9 +126,11 @@ class SearchNetwork(nn.Module):
 
 
 class Supernet(SearchNetwork):
-    """Stem, N cells, block, N cells, block, N cells, head."""
+    """Stem, N cells, block, N cells, block, N cells, head. `mixed` makes the mixed edges."""
 
-    def __init__(self, channels, cells, partial, classes=10, channels_last=False):
+    def __init__(
+        self, channels, cells, partial, classes=10, channels_last=False, mixed=MixedOp
+    ):
         super().__init__()
         if channels % partial:
             raise ValueError(f"--partial-channels {partial}: must divide --channels {channels}")
@@ -140,7 +142,7 @@ class Supernet(SearchNetwork):
             if stage > 0:
                 layers.append(ResidualBlock(width, 2 * width))
                 width *= 2
-            layers += [SearchCell(width, partial, channels_last) for _ in range(cells)]
+            layers += [SearchCell(width, partial, channels_last, mixed) for _ in range(cells)]
         self.cells = nn.ModuleList(layers)
         self.lastact = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(inplace=True))
         self.global_pooling = nn.AdaptiveAvgPool2d(1)

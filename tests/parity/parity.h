@@ -43,9 +43,14 @@ Errors replay_darts_search(const std::filesystem::path& file, const Setting& set
 Errors replay_derived(const std::filesystem::path& file, const Setting& setting = {});
 
 /// Replays a single piece of a method, which the file's metadata `case` names: scalar gates,
-/// gradients in evaluation mode, weights of edges, a second-order step.
+/// gradients in evaluation mode, weights of edges, a second-order step, whole steps.
 Errors replay_method(const std::filesystem::path& file, const std::string& piece,
                      const Setting& setting = {});
+
+/// Replays whole steps of the method that the metadata `method` names, its draws included: what
+/// they do to alpha, to the weights (moves against a tenth of the norm of all) and to running
+/// statistics.
+Errors replay_steps(const std::filesystem::path& file, const Setting& setting = {});
 
 /// Replays a reference file by the kind of network that it names.
 Errors replay(const std::filesystem::path& file, const Setting& setting = {});

@@ -208,8 +208,9 @@ Errors replay_method(const std::filesystem::path& path, const std::string& piece
   if (piece == "eval_gradient") return replay_eval_gradient(path, setting);
   if (piece == "edges") return replay_edges(path, setting);
   if (piece == "second_order") return replay_second_order(path, setting);
+  if (piece == "step") return replay_steps(path, setting);
   throw Error(path.string() + ": metadata case = " + piece +
-              ", expected gdas, eval_gradient, edges or second_order");
+              ", expected gdas, eval_gradient, edges, second_order or step");
 }
 
 }  // namespace drnas::parity

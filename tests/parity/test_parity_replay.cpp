@@ -25,9 +25,8 @@ struct Reference {
   std::map<std::string, std::vector<std::int64_t>> integers;
   std::map<std::string, std::string> metadata;
 
-  Reference() {
-    const SafetensorsFile file(std::filesystem::path(DRNAS_REFERENCES) /
-                               "nb201_c4_n1_k1.safetensors");
+  explicit Reference(const char* name) {
+    const SafetensorsFile file(std::filesystem::path(DRNAS_REFERENCES) / name);
     metadata = file.metadata();
     for (const auto& [name, entry] : file.entries()) {
       shapes[name] = entry.shape;
@@ -41,15 +40,16 @@ struct Reference {
     for (const auto& [name, v] : values) writer.add<float>(name, shapes.at(name), v);
     for (const auto& [name, v] : integers) writer.add<std::int64_t>(name, shapes.at(name), v);
     writer.write(path);
-    return parity::replay_supernet(path, setting);
+    return parity::replay(path, setting);
   }
 };
 
 using Change = std::function<void(Reference&)>;
 
-parity::Errors replay_changed(const Change& change, const parity::Setting& setting = {}) {
+parity::Errors replay_changed(const Change& change, const parity::Setting& setting = {},
+                              const char* name = "nb201_c4_n1_k1.safetensors") {
   const TemporaryFolder folder;
-  Reference reference;
+  Reference reference(name);
   change(reference);
   return reference.replay(folder.path / "changed.safetensors", setting);
 }
@@ -133,6 +133,45 @@ TEST_CASE("parity: a changed start shows in what follows") {
     CHECK(found.at("logits") > 1e-3);
     CHECK(found.at("grad") > 1e-3);
   }
+}
+
+TEST_CASE("parity: steps of a method hang on its options, its draws and every result") {
+  const auto steps = [](const char* name, const Change& change) {
+    return replay_changed(change, {}, name);
+  };
+  const char* const gdas = "method_step_gdas.safetensors";
+  const parity::Errors good = steps(gdas, [](Reference&) {});
+  CHECK(good.size() == 7);
+  for (const auto& result : good) CHECK(result.second < 1e-4);
+  const std::pair<const char*, const char*> groups[] = {
+      {"grad_alpha", "trace.1.grad_alpha"},   {"alpha_move", "trace.1.alpha_move"},
+      {"alpha_loss", "trace.0.alpha_loss"},   {"weight_loss", "trace.1.weight_loss"},
+      {"weight_norm", "trace.0.weight_norm"}, {"move", "move.stem.0.weight"},
+      {"after", "after.stem.1.running_mean"}};
+  for (const auto& [group, tensor] : groups) {
+    CAPTURE(tensor);
+    const parity::Errors found = steps(gdas, [&, name = tensor](Reference& r) {
+      for (float& value : r.values.at(name)) value *= 1.01f;
+    });
+    for (const auto& [name, error] : found) CHECK((error > 1e-4) == (name == group));
+  }
+  const char* const changes[][3] = {{gdas, "seed", "1"},
+                                    {gdas, "nesterov", "0"},
+                                    {gdas, "weights_first", "0"},
+                                    {gdas, "epoch", "0"},
+                                    {gdas, "method", "gdas-v1"},
+                                    {"method_step_gaea.safetensors", "clip_with_alpha", "0"},
+                                    {"method_step_sdarts-adv.safetensors", "seed", "1"}};
+  for (const auto& [name, key, value] : changes) {
+    CAPTURE(key);
+    const parity::Errors found =
+        steps(name, [k = key, v = value](Reference& r) { r.metadata.at(k) = v; });
+    double worst = 0;
+    for (const auto& result : found) parity::keep_worst(worst, result.second);
+    CHECK(worst > 1e-3);
+  }
+  check_fails([&] { steps(gdas, [](Reference& r) { r.metadata["method"] = "other"; }); },
+              {"--method other"});
 }
 
 TEST_CASE("parity: files that cannot be replayed are named in one line") {
