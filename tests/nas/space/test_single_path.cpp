@@ -14,9 +14,11 @@ using namespace drnas::test;
 namespace {
 
 #ifdef DRNAS_SIMT
-constexpr Device device = Device::cuda;  // the host executor runs this file as well
+constexpr Device device = Device::cuda;  // the host executor runs this file as well, slowly
+constexpr int draws = 1, differences = 3;
 #else
 constexpr Device device = Device::cpu;
+constexpr int draws = 3, differences = 40;
 #endif
 
 /// Mixing weights that are given, without a law.
@@ -112,7 +114,7 @@ TEST_CASE("single path: what runs gives the same results, what does not stays") 
       Net net(*space, parts, normals(rng, 4 * 16 * 16 * 3));
       const std::vector<float> start =
           download<float>(net.supernet->parameters().statistics_buffer());
-      for (int draw = 0; draw < 3; ++draw) {
+      for (int draw = 0; draw < draws; ++draw) {
         const Doubles theta = sampled(rng, net.edges, net.ops);
         const Outcome all = net.run(theta, OperationsRun::all),
                       some = net.run(theta, OperationsRun::weighted);
@@ -172,7 +174,7 @@ TEST_CASE(
       if (first.empty()) {
         first = gradient;
         double error = 0;
-        for (std::size_t i = 0; i < theta.size(); i += 1 + theta.size() / 40) {
+        for (std::size_t i = 0; i < theta.size(); i += 1 + theta.size() / differences) {
           constexpr double h = 0.01;
           Doubles more = theta, less = theta;
           more[i] += h;
