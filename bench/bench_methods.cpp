@@ -3,6 +3,7 @@
 // that all see the same machine.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -19,7 +20,7 @@ using namespace drnas;
 using nlohmann::ordered_json;
 
 struct Options : bench::NetworkOptions {
-  std::string json, device_name = "cpu";
+  std::string json, device_name = "cpu", command;
   std::vector<std::string> methods;
   int steps = 9, threads = 0;
   bool no_graph = false;
@@ -33,6 +34,7 @@ Options parse(int argc, char** argv) {
   bench::add_common_options(app, o);
   app.add_option("--methods", o.methods, "names (default: all)")->delimiter(',');
   bench::parse_options(app, argc, argv, o);
+  for (int i = 0; i < argc; ++i) o.command += (i ? " " : "") + std::string(argv[i]);
   return o;
 }
 
@@ -89,6 +91,29 @@ struct Candidate {
   }
 };
 
+/// Ratios are to first-order DARTS, or to the first method where it was left out.
+ordered_json table_of(const std::vector<std::unique_ptr<Candidate>>& all) {
+  const Candidate* base = all.front().get();
+  for (const auto& c : all)
+    if (c->info->name == "darts") base = c.get();
+  const auto figures = [](const std::vector<StepResult>& steps) { return bench::summary(steps); };
+  const auto rounded = [](const ordered_json& of, double scale) {
+    return std::round(of.get<double>() * scale) / scale;
+  };
+  const ordered_json base_whole = figures(base->whole), base_weights = figures(base->weights);
+  ordered_json rows = ordered_json::array();
+  for (const auto& c : all) {
+    const ordered_json whole = figures(c->whole), weights = figures(c->weights);
+    const auto ratio = [&](const ordered_json& of, const ordered_json& to) {
+      return rounded(of["median"].get<double>() / to["median"].get<double>(), 100);
+    };
+    rows.push_back({std::string(c->info->name), rounded(whole["median"], 10),
+                    rounded(whole["min"], 10), rounded(whole["max"], 10), ratio(whole, base_whole),
+                    rounded(weights["median"], 10), ratio(weights, base_weights), c->planned});
+  }
+  return rows;
+}
+
 ordered_json measure(const Options& o) {
   const DeviceBatch batch = bench::random_batch(o.batch_size, o.pixels(), o.device);
   std::vector<std::unique_ptr<Candidate>> all;
@@ -100,35 +125,32 @@ ordered_json measure(const Options& o) {
   const int warm_up = o.device == Device::cuda ? 4 : 1;
   for (int s = 0; s < warm_up + o.steps; ++s)
     for (const auto& candidate : all) candidate->step(batch, s >= warm_up);
-  ordered_json report{{"space", o.space},
-                      {"channels", o.channels},
-                      {"cells", o.cells},
-                      {"batch_size", o.batch_size},
-                      {"partial_channels", o.partial_channels},
-                      {"threads", o.threads},
-                      {"device", o.device == Device::cuda ? "cuda" : "cpu"}};
-  for (const auto& c : all)
-    report["methods"][std::string(c->info->name)] = {{"step_ms", bench::summary(c->whole)},
-                                                     {"weight_step_ms", bench::summary(c->weights)},
-                                                     {"planned_bytes", c->planned}};
-  return report;
+  return {{"title", "A step of each search method, in turns"},
+          {"command", o.command},
+          {"note", "alpha learns in every step here; ratios are of medians to first-order DARTS"},
+          {"options",
+           {{"space", o.space},
+            {"channels", o.channels},
+            {"cells", o.cells},
+            {"batch_size", o.batch_size},
+            {"partial_channels", o.partial_channels},
+            {"steps", o.steps},
+            {"threads", o.threads},
+            {"device", o.device == Device::cuda ? "cuda" : "cpu"}}},
+          {"columns",
+           {"method", "step, ms", "least", "largest", "ratio", "weights' half, ms", "ratio of it",
+            "planned_bytes"}},
+          {"rows", table_of(all)},
+          {"runs", ordered_json::array()}};
 }
 
-/// Ratios are to first-order DARTS, or to the first method where it was left out.
 void print(const ordered_json& r) {
-  const ordered_json& methods = r["methods"];
-  const ordered_json& base = methods.contains("darts") ? methods["darts"] : methods.front();
-  const auto median = [](const ordered_json& of, const char* step) {
-    return of[step]["median"].get<double>();
-  };
   std::printf("method             step ms (min to max)       ratio  weights ms  ratio   planned\n");
-  for (const auto& [name, of] : methods.items())
-    std::printf("%-16s %8.1f (%.1f to %.1f)  %6.2f  %10.1f %6.2f   %s\n", name.c_str(),
-                median(of, "step_ms"), of["step_ms"]["min"].get<double>(),
-                of["step_ms"]["max"].get<double>(), median(of, "step_ms") / median(base, "step_ms"),
-                median(of, "weight_step_ms"),
-                median(of, "weight_step_ms") / median(base, "weight_step_ms"),
-                format_bytes(of["planned_bytes"].get<std::int64_t>()).c_str());
+  for (const ordered_json& row : r["rows"])
+    std::printf("%-16s %8.1f (%.1f to %.1f)  %6.2f  %10.1f %6.2f   %s\n",
+                row[0].get<std::string>().c_str(), row[1].get<double>(), row[2].get<double>(),
+                row[3].get<double>(), row[4].get<double>(), row[5].get<double>(),
+                row[6].get<double>(), format_bytes(row[7].get<std::int64_t>()).c_str());
 }
 
 }  // namespace

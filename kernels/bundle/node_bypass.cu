@@ -3,13 +3,15 @@
 // of a source adds up what all have left.
 #include "kernels/bundle/node_mix_device.h"
 #include "kernels/core/arrival.h"
+#include "kernels/core/warp_reduce.h"
 
 namespace drnas::kernels {
 namespace {
 
 using namespace node_mix_device;
 
-constexpr int most_blocks = 128, pixels_a_thread = 8;
+constexpr int most_blocks = 128, pixels_a_thread = 8,
+              warps = threads / static_cast<int>(warp_lanes);
 
 using Counters = ArrivalCounters<NodeMix::max_sources>;
 __device__ Counters counters;
@@ -34,43 +36,42 @@ __device__ float pixel_product(const NodeMixBackwardOf<T>& b, const PartView<con
   return sum;
 }
 
-/// The block's sum of one number a thread, in order, in thread 0.
-__device__ inline double add_threads(double own, double* shared) {
-  shared[threadIdx.x] = own;
-  __syncthreads();
-  double sum = 0.0;
-  for (int i = 0; threadIdx.x == 0 && i < threads; ++i) sum += shared[i];
-  return sum;
-}
-
 /// Grid (blocks, sources); `partial` [sources, blocks].
 template <class T>
 __global__ void __launch_bounds__(threads)
     bypass_kernel(NodeMixBackwardOf<T> b, std::int64_t pixels, double* partial) {
   const NodeMixOf<T>& p = b.mix;
-  const int s = static_cast<int>(blockIdx.y), theta = p.source[s].bypass_theta;
+  const int s = static_cast<int>(blockIdx.y), theta = p.source[s].bypass_theta,
+            lane = static_cast<int>(threadIdx.x % warp_lanes);
   if (theta < 0) return;
-  double* shared = static_cast<double*>(shared_memory());  // [threads], then one counter
-  auto* last = reinterpret_cast<unsigned*>(shared + threads);
+  double* of_warps = static_cast<double*>(shared_memory());  // [warps], then one counter
+  auto* last = reinterpret_cast<unsigned*>(of_warps + warps);
   const PartView<const T> x = source_view(p, s, 1);
   double own = 0.0;
   for (std::int64_t i = global_thread(); i < pixels; i += std::int64_t{gridDim.x} * threads)
     own += pixel_product(b, x, i);
-  const double sum = add_threads(own, shared);
+  own = warp_sum(own);
+  if (lane == 0) of_warps[threadIdx.x / warp_lanes] = own;
+  __syncthreads();
   double* of_source = partial + std::int64_t{s} * gridDim.x;
-  if (threadIdx.x == 0) of_source[blockIdx.x] = sum;
+  if (threadIdx.x == 0) {
+    double sum = 0.0;
+    for (int warp = 0; warp < warps; ++warp) sum += of_warps[warp];
+    of_source[blockIdx.x] = sum;
+  }
   if (!arrives_last(counters.counter + s, gridDim.x, last)) return;
-  if (threadIdx.x > 0) return;
+  if (threadIdx.x >= warp_lanes) return;
   double total = 0.0;
-  for (unsigned i = 0; i < gridDim.x; ++i) total += of_source[i];
-  b.dtheta[theta] += total;
+  for (unsigned i = lane; i < gridDim.x; i += warp_lanes) total += of_source[i];
+  total = warp_sum(total);
+  if (lane == 0) b.dtheta[theta] += total;
 }
 
 template <class T>
 void backward(const NodeMixBackwardOf<T>& b, void* workspace, Stream stream) {
   const NodeMixOf<T>& p = b.mix;
   launch("node_bypass_backward", bypass_kernel<T>,
-         {block_count(p), threads, threads * sizeof(double) + sizeof(unsigned),
+         {block_count(p), threads, warps * sizeof(double) + sizeof(unsigned),
           static_cast<unsigned>(p.sources)},
          stream, b, std::int64_t{p.n} * p.h * p.w, static_cast<double*>(workspace));
 }

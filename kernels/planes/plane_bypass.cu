@@ -36,10 +36,9 @@ __global__ void __launch_bounds__(plane_threads)
     of_source[blockIdx.x] = of_plane;
   }
   if (!arrives_last(counters.counter + s, gridDim.x, last)) return;
-  if (thread > 0) return;
-  double total = 0.0;
-  for (unsigned i = 0; i < gridDim.x; ++i) total += of_source[i];
-  b.dtheta[theta] += total;
+  if (thread >= static_cast<int>(warp_lanes)) return;
+  const double total = sum_of_rows(of_source, static_cast<int>(gridDim.x));
+  if (thread == 0) b.dtheta[theta] += total;
 }
 
 }  // namespace

@@ -29,12 +29,14 @@ const MethodInfo gdas_method{
     .name = "gdas",
     .summary = "one operation an edge by Gumbel noise",
     .draws_from_dirichlet = false,
+    .schedule = MethodSchedule::temperature,
     .make = [](const MethodOptions& o) { return make_gdas(o, OperationsRun::gates); }};
 
 const MethodInfo gdas_v1_method{
     .name = "gdas-v1",
     .summary = "the same without gates of what does not run",
     .draws_from_dirichlet = false,
+    .schedule = MethodSchedule::temperature,
     .make = [](const MethodOptions& o) { return make_gdas(o, OperationsRun::weighted); }};
 
 }  // namespace drnas

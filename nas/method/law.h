@@ -67,7 +67,18 @@ std::unique_ptr<Law> make_dirichlet_law(Alpha alpha, std::uint64_t seed);
 /// theta = softmax(alpha), no randomness (DARTS, equation 2).
 std::unique_ptr<Law> make_softmax_law(Alpha alpha);
 
-/// Draws by Gumbel noise: see kernels/alpha/mixing.h.
+/// The tables of draws by Gumbel noise: see kernels/alpha/mixing.h.
+struct GumbelTables {
+  Tensor theta, soft;  ///< of the last draw
+  Tensor temperature;  ///< [1] float64, in the device's memory
+
+  /// The temperature starts at 1.
+  explicit GumbelTables(const Alpha& alpha);
+  const Tensor& draw(const Alpha& alpha, std::uint64_t seed, const std::uint32_t* step,
+                     int samples) const;
+};
+
+/// Draws by Gumbel noise.
 class GumbelLaw : public Law {
  public:
   /// What dL/dtheta becomes: the derivative of the soft draw (straight through where one operation

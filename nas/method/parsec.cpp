@@ -69,7 +69,11 @@ class Parsec final : public SearchMethod {
     const std::vector<double> shares =
         importance(s.alpha_learns ? scores : std::vector<double>(scores.size()));
     result.weights = learn_weights(s, drawn, shares);
-    if (s.alpha_learns) learn_alpha(drawn, shares, *result.alpha);
+    if (!s.alpha_learns) return result;
+    result.alpha->loss = 0;  // as weighed, like that of the weights
+    for (int k = 0; k < cells; ++k)
+      result.alpha->loss -= shares[k] * scores[k] / result.alpha->count;
+    learn_alpha(drawn, shares, *result.alpha);
     return result;
   }
   std::int64_t alpha_batches_used() const override { return alpha_batches_; }

@@ -45,26 +45,9 @@ class PairRule final : public AlphaRule {
 /// One operation of each edge, drawn from a law's alpha for a pass that alpha does not learn from.
 class OneOf final : public ThetaSource {
  public:
-  OneOf(GumbelLaw& law, std::uint64_t seed) : law_(law), seed_(seed) {
-    for (Tensor* t : {&theta_, &soft_}) *t = law.alpha().make_table();
-    temperature_ = Tensor::zeros({1, 1, 1, 1}, MemoryTag::optimizer, theta_.device(), DType::f64);
-    upload_scalar(1.0, temperature_);
-  }
+  OneOf(GumbelLaw& law, std::uint64_t seed) : law_(law), seed_(seed), tables_(law.alpha()) {}
   const Tensor& draw(const std::uint32_t* step) override {
-    const Alpha& alpha = law_.alpha();
-    const kernels::GumbelDraw p{alpha.values.data<double>(),
-                                alpha.kept_data(),
-                                theta_.data<double>(),
-                                soft_.data<double>(),
-                                alpha.edges,
-                                alpha.ops,
-                                seed_,
-                                step,
-                                temperature_.data<double>(),
-                                1};
-    dispatch(theta_.device(),
-             [&]<Device D>() { execute([&] { kernels::gumbel_draw<D>(p, compute_stream(D)); }); });
-    return theta_;
+    return tables_.draw(law_.alpha(), seed_, step, 1);
   }
   /// A step of the weights knows no gates: alpha has no gradient then.
   void backward(const Tensor&) override { law_.alpha().gradient.clear(); }
@@ -73,7 +56,7 @@ class OneOf final : public ThetaSource {
  private:
   GumbelLaw& law_;
   std::uint64_t seed_;
-  Tensor theta_, soft_, temperature_;
+  GumbelTables tables_;
 };
 
 std::unique_ptr<SearchMethod> make_proxyless(const MethodOptions& o, bool pair) {

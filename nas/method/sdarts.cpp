@@ -113,12 +113,16 @@ const MethodInfo sdarts_rs_method{
     .name = "sdarts-rs",
     .summary = "DARTS under random perturbations",
     .draws_from_dirichlet = false,
+    .stages = false,
+    .schedule = MethodSchedule::radius,
     .make = [](const MethodOptions& o) { return make_sdarts(o, false); }};
 
 const MethodInfo sdarts_adv_method{
     .name = "sdarts-adv",
     .summary = "DARTS under adversarial ones",
     .draws_from_dirichlet = false,
+    .stages = false,
+    .schedule = MethodSchedule::radius,
     .make = [](const MethodOptions& o) { return make_sdarts(o, true); }};
 
 }  // namespace drnas

@@ -88,12 +88,18 @@ struct MethodOptions {
   }
 };
 
+/// What --schedule-first and --schedule-last are of: a temperature above zero, or the radius of a
+/// perturbation of mixing weights, at most one.
+enum class MethodSchedule { none, temperature, radius };
+
 /// One row a method.
 struct MethodInfo {
   std::string_view name;      ///< as --method takes it
   std::string_view summary;   ///< for --help: "Dirichlet"
   bool draws_from_dirichlet;  ///< has concentrations, and a divergence for --regulariser kl
   bool stages = true;         ///< can prune operations, as progressive learning does
+  bool one_batch = false;     ///< takes MethodOptions::one_batch
+  MethodSchedule schedule = MethodSchedule::none;
   bool edge_weights = false;  ///< theta has a column of edge weights
   std::unique_ptr<SearchMethod> (*make)(const MethodOptions&);
 };

@@ -25,6 +25,8 @@ std::unique_ptr<SearchMethod> make_snas(const MethodOptions& o) {
 const MethodInfo snas_method{.name = "snas",
                              .summary = "concrete distribution",
                              .draws_from_dirichlet = false,
+                             .one_batch = true,
+                             .schedule = MethodSchedule::temperature,
                              .make = make_snas};
 
 }  // namespace drnas

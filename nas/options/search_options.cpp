@@ -177,18 +177,15 @@ void check_base(const SearchOptions& o, const MethodInfo& method, const Checker&
                 "halves with --dataset " + o.dataset +
                     ": the lists number the images of the binary releases");
   check.require(o.split == "halves" || o.limit_train == 0, "limit-train", "0 with --split nats");
-  check.require(!o.one_batch || o.method == "snas", "one-batch", "false with --method " + o.method);
+  check.require(!o.one_batch || method.one_batch, "one-batch", "false with --method " + o.method);
   check.require(method.stages || o.stage_epochs.empty(), "stage-epochs",
                 "none with --method " + o.method + ", which prunes no operations");
-  const bool scheduled = o.method.starts_with("snas") || o.method.starts_with("gdas"),
-             perturbed = o.method.starts_with("sdarts");
   for (const auto& [name, value] : {std::pair("schedule-first", o.schedule_first),
                                     std::pair("schedule-last", o.schedule_last)}) {
-    if (scheduled)
-      check.positive(name, value);
-    else if (perturbed)
+    if (method.schedule == MethodSchedule::temperature) check.positive(name, value);
+    if (method.schedule == MethodSchedule::radius)
       check.require(value >= 0 && value <= 1, name, "a radius of 0 to 1");
-    else
+    if (method.schedule == MethodSchedule::none)
       check.require(value == 0, name, "0 with --method " + o.method + ", which has none");
   }
 }

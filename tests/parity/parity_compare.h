@@ -10,8 +10,10 @@
 #include <vector>
 
 #include "data/device_batch.h"
+#include "engine/ops/ops.h"
 #include "engine/parameters/parameters.h"
 #include "engine/stream.h"
+#include "nas/space/supernet.h"
 #include "tests/parity/parity.h"
 #include "tests/parity/parity_reference.h"
 
@@ -133,6 +135,21 @@ class Comparison {
     compare_slices("grad", "grad.", store.parameters(), store.gradients(),
                    1e-3 * std::sqrt(squares));
     compare_all("grad.overall", "grad.", store.parameters(), store.gradients());
+  }
+
+  /// One pass over the file's batch at mixing weights of a leaf with a gradient: logits, loss and
+  /// the gradients of all weights; that of the leaf stays in it.
+  void compare_pass(const Supernet& supernet, const Variable& theta, const SupernetPass& pass) {
+    const DeviceBatch given = batch("");
+    Tape tape(device_);
+    const Variable logits = supernet.forward(tape, Variable(given.images), theta, pass);
+    const LossResult loss = cross_entropy(tape, "loss", logits, given.labels);
+    compare_tensor<float>("logits", logits.value(), "logits");
+    compare("loss", loss.read().loss, "loss");
+    std::vector<Variable> wanted = supernet.leaves();
+    wanted.push_back(theta);
+    tape.backward(loss.loss, wanted);
+    compare_gradients(supernet.parameters());
   }
 
  private:

@@ -28,15 +28,7 @@ Errors replay_darts_search(const std::filesystem::path& path, const Setting& set
   const Variable theta(given, gradient, "theta");
 
   const DeviceBatch batch = comparison.batch("");
-  Tape tape(device);
-  const Variable logits = supernet.forward(tape, Variable(batch.images), theta, true);
-  const LossResult loss = cross_entropy(tape, "loss", logits, batch.labels);
-  comparison.compare_tensor<float>("logits", logits.value(), "logits");
-  comparison.compare("loss", loss.read().loss, "loss");
-  std::vector<Variable> wanted = supernet.leaves();
-  wanted.push_back(theta);
-  tape.backward(loss.loss, wanted);
-  comparison.compare_gradients(store);
+  comparison.compare_pass(supernet, theta, true);
   const std::vector<double> dtheta = download<double>(gradient);
   comparison.compare("grad.theta", std::span(dtheta).first(half), "grad.theta.normal");
   comparison.compare("grad.theta", std::span(dtheta).last(half), "grad.theta.reduce");

@@ -36,21 +36,11 @@ class OnePass : public Comparison {
 
   /// dL/dtheta.
   std::vector<double> run(const Supernet& supernet, const Tensor& theta, SupernetPass pass) {
-    const DeviceBatch given = batch("");
     const Tensor gradient = Tensor::zeros(theta.shape(), MemoryTag::optimizer, device, DType::f64);
     std::vector<std::uint8_t> active;
     for (const double weight : download<double>(theta)) active.push_back(weight != 0 ? 1 : 0);
     if (pass.run != OperationsRun::all && device == Device::cpu) pass.active = &active;
-    Tape tape(device);
-    const Variable variable(theta, gradient, "theta");
-    const Variable logits = supernet.forward(tape, Variable(given.images), variable, pass);
-    const LossResult loss = cross_entropy(tape, "loss", logits, given.labels);
-    compare_tensor<float>("logits", logits.value(), "logits");
-    compare("loss", loss.read().loss, "loss");
-    std::vector<Variable> wanted = supernet.leaves();
-    wanted.push_back(variable);
-    tape.backward(loss.loss, wanted);
-    compare_gradients(supernet.parameters());
+    compare_pass(supernet, Variable(theta, gradient, "theta"), pass);
     return download<double>(gradient);
   }
 

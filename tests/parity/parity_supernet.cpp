@@ -96,16 +96,8 @@ class Replay : private Comparison {
     give("theta");
     const Tensor gradient =
         Tensor::zeros(given_.sample(0).shape(), MemoryTag::optimizer, device_, DType::f64);
-    Tape tape(device_);
     const Variable theta(given_.sample(0), gradient, "theta");
-    const Variable logits = supernet_.forward(tape, Variable(given.images), theta, true);
-    const LossResult loss = cross_entropy(tape, "loss", logits, given.labels);
-    compare_tensor<float>("logits", logits.value(), "logits");
-    compare("loss", loss.read().loss, "loss");
-    std::vector<Variable> wanted = supernet_.leaves();
-    wanted.push_back(theta);
-    tape.backward(loss.loss, wanted);
-    compare_gradients(store);
+    compare_pass(supernet_, theta, true);
     compare_tensor<double>("grad.theta", gradient, "grad.theta");
     compare_slices("after", "after.", store.statistics(), store.statistics_buffer());
     Tape quiet(device_, false);

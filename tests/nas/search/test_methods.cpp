@@ -4,6 +4,7 @@
 
 #include "nas/method/search_method.h"
 #include "nas/options/search_options.h"
+#include "nas/run/run_resources.h"
 #include "nas/search/search_inputs.h"
 #include "tests/nas/search/search_runs.h"
 #include "tests/support/option_files.h"
@@ -49,6 +50,7 @@ TEST_CASE("methods: the peak is that of the plan, or below it where operations a
     const std::string name(method->name);
     SearchOptions o = small_method(name, scratch / name.c_str());
     o.epochs = 1;
+    const RunResources resources(Device::cpu, o.threads, 0);  // workspaces go by threads
     const std::int64_t planned = SearchInputs(o, false).plan(o, Device::cpu).peak_bytes;
     search(o);
     const std::int64_t peak = comparable_log(o.out)[0]["peak_bytes"]["total"];
@@ -56,6 +58,31 @@ TEST_CASE("methods: the peak is that of the plan, or below it where operations a
     const bool draws_always =
         name.starts_with("gdas") || name == "dsnas" || name == "proxyless-two" || name == "parsec";
     if (!draws_always) CHECK(peak == planned);
+  }
+}
+
+TEST_CASE("methods: those that prune search in stages, the others say that they cannot") {
+  const ScratchFolder scratch;
+  for (const MethodInfo* method : search_methods()) {
+    CAPTURE(method->name);
+    const std::string name(method->name);
+    SearchOptions o = small_method(name, scratch / name.c_str());
+    o.partial_channels = {4, 2};
+    o.cells = 3;
+    o.keep_ops = {5, 3};
+    o.stage_epochs = {1, 2};
+    if (!method->stages) {
+      test_files::check_fails([&] { search(o); }, {"--stage-epochs 1,2", name});
+      continue;
+    }
+    search(o);
+    const auto log = comparable_log(o.out);
+    CHECK((log.size() == 3 && log[2]["stage"] == 2));
+    for (const auto& row : log[2]["kept"]) {
+      int kept = 0;
+      for (const int k : row) kept += k;
+      CHECK(kept == 3);
+    }
   }
 }
 
