@@ -14,6 +14,7 @@
 #include "cuda_runtime.h"
 #include "fiber.h"
 #include "guarded_memory.h"
+#include "warp.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -40,7 +41,7 @@ struct Thread {
   State state = State::ended;
   check::Place waits_at;  // where it is not ready
   // Two slots in turn: a lane may give its next value while another still reads the last one.
-  unsigned char given[2][8];
+  unsigned char given[2][max_given_bytes];
   unsigned exchanges = 0;
   bool is_barrier = false;  // exchanges nothing
 };
@@ -208,8 +209,10 @@ void run_block(const cudaLaunchConfig_t& config, unsigned block, const std::vect
   prepare_threads(blockDim);
   totals.threads += block_threads;
   shared.open(config.dynamicSmemBytes);
+  begin_copies(block_threads);
   check::begin_block(block, shared.begin(), config.dynamicSmemBytes);
   run_threads(sequence);
+  end_copies();
   check::end_block();
   if (!shared.intact())
     report_fault("block (" + std::to_string(blockIdx.x) + ", " + std::to_string(blockIdx.y) +
@@ -262,18 +265,24 @@ std::uint64_t atomic_add(void* where, std::uint64_t value, std::size_t bytes) {
   return before;
 }
 
-void exchange(const void* value, void* result, std::size_t bytes, unsigned mask, int from) {
+Given give(const void* value, std::size_t bytes, unsigned mask) {
   Thread& self = *threads[running];
   if (mask != 0xffffffffu) report_fault("a warp exchange with a partial mask");
   const unsigned slot = self.exchanges++ % 2;
   std::memcpy(self.given[slot], value, bytes);
   wait_as(State::exchanging, {});
-  const int source = running / warp_size * warp_size + from;
-  if (source >= block_threads) {
-    report_fault("a warp exchange reads lane " + std::to_string(from) + " of a partial warp");
-    return;
-  }
-  std::memcpy(result, threads[source]->given[slot], bytes);
+  return {running / warp_size * warp_size, slot};
+}
+
+const unsigned char* Given::of(int lane) const {
+  if (first_ + lane < block_threads) return threads[first_ + lane]->given[slot_];
+  report_fault("a warp exchange reads lane " + std::to_string(lane) + " of a partial warp");
+  return nullptr;
+}
+
+void exchange(const void* value, void* result, std::size_t bytes, unsigned mask, int from) {
+  if (const unsigned char* const given = give(value, bytes, mask).of(from))
+    std::memcpy(result, given, bytes);
 }
 
 void run_kernel(const cudaLaunchConfig_t& config, const std::function<void()>& thread,

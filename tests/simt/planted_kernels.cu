@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "tests/simt/planted_kernels.h"
 
+#include "kernels/core/async_copy.h"
 #include "kernels/core/cuda_vector.h"
 
 namespace drnas::test {
@@ -78,6 +79,35 @@ __global__ void branch_kernel(Planted planted, float* out) {
   out[threadIdx.x] = 0.0f;
 }
 
+__global__ void product_kernel(Planted planted, float* out) {
+  auto* const rows = static_cast<std::uint16_t*>(shared_memory());
+  for (unsigned i = threadIdx.x; i < 72; i += 32) rows[i] = 0;
+  __syncwarp();
+  if (planted == Planted::lost_lane_of_product && threadIdx.x == 7) return;
+  unsigned a[4] = {}, b[2] = {};
+  kernels::load_matrices(
+      b, rows + threadIdx.x % 8 * 8 + (planted == Planted::matrix_row_not_aligned ? 1 : 0));
+  if (planted == Planted::operand_not_rounded) a[1] = 0x3f800001u;  // just above 1
+  float sum[4] = {};
+  kernels::multiply_add_tf32(sum, a, b);
+  out[threadIdx.x] = sum[0];
+}
+
+/// Both warps read what the other one copied, twice from one place.
+__global__ void copy_kernel(Planted planted, const float* in, float* out) {
+  const unsigned t = threadIdx.x, other = (t + 40) % blockDim.x;
+  for (int round = 0; round < 2; ++round) {
+    kernels::copy_async<4>(tile() + t, in + t);
+    kernels::commit_copies();
+    if (planted != Planted::no_wait_for_copy) kernels::wait_for_copies<0>();
+    if (planted != Planted::no_barrier_after_wait) __syncthreads();
+    out[t] = tile()[other];
+    if (planted != Planted::no_barrier_before_copy) __syncthreads();
+  }
+  if (planted == Planted::no_wait_for_copy) kernels::wait_for_copies<0>();
+  if (planted == Planted::copies_left) kernels::copy_async<4>(tile() + t, in + t);
+}
+
 /// Two threads write the halves of a word, which is no race.
 __global__ void halves_kernel(std::uint16_t* out) { out[threadIdx.x] = 1; }
 
@@ -95,6 +125,8 @@ void run_planted(Planted planted) {
   launch("last_block", last_block_kernel, {4, 64, shared}, nullptr, planted, parts, counter, out);
   launch("counter", counter_kernel, {2, 64}, nullptr, planted, counter, out);
   launch("branch", branch_kernel, {1, 64}, nullptr, planted, out);
+  launch("product", product_kernel, {1, 32, 256}, nullptr, planted, out);
+  launch("copy", copy_kernel, {1, 64, shared}, nullptr, planted, in, out);
   launch("halves", halves_kernel, {1, 64}, nullptr, halves);
   const DeviceArray<float> fresh(64);
   launch("place", place_kernel, {1, 32, shared}, nullptr, planted,

@@ -27,6 +27,13 @@ enum class Planted {
   shared_after_end,
   host_memory,
   misaligned,
+  lost_lane_of_product,
+  operand_not_rounded,
+  matrix_row_not_aligned,
+  no_wait_for_copy,
+  no_barrier_after_wait,
+  no_barrier_before_copy,
+  copies_left,
 };
 
 /// Runs all of the kernels, one with the fault.

@@ -55,6 +55,13 @@ TEST_CASE("check: each planted fault is found and named") {
       {Planted::shared_after_end, "planted_kernels::place_kernel", "outside its array"},
       {Planted::host_memory, "planted_kernels::place_kernel", "memory of the host"},
       {Planted::misaligned, "planted_kernels::place_kernel", "not aligned"},
+      {Planted::lost_lane_of_product, "", "cannot go on"},
+      {Planted::operand_not_rounded, "", "TF32 operand"},
+      {Planted::matrix_row_not_aligned, "planted_kernels::product_kernel", "not aligned"},
+      {Planted::no_wait_for_copy, "planted_kernels::copy_kernel", "never written"},
+      {Planted::no_barrier_after_wait, "planted_kernels::copy_kernel", "race, written by"},
+      {Planted::no_barrier_before_copy, "planted_kernels::copy_kernel", "race, read by"},
+      {Planted::copies_left, "", "copies that no thread waited for"},
   };
   for (const Row& row : rows) {
     const auto found = findings(row.planted);

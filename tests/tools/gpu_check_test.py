@@ -34,7 +34,7 @@ name, words = os.path.basename(sys.argv[0]), sys.argv[1:]
 given = {pathlib.Path(word).stem for word in words}
 failing = [entry.split() for entry in os.environ.get("FAKE_FAIL", "").split(";") if entry]
 if "--count" not in words and name == "cuda_tests":
-    given.add("vendor" if any(word.startswith("--source-file=") for word in words) else "own")
+    given.add("vendor" if "test_cuda_mma" not in given and any(word.startswith("--source-file=") for word in words) else "own")
 fails = "--count" not in words and any(f[0] == name and set(f[1:]) <= given for f in failing)
 def value(option):
     return words[words.index(option) + 1]
@@ -243,6 +243,7 @@ class GpuCheck(unittest.TestCase):
 
     def test_goes_on_after_failures(self):
         cases = {
+            "lane order": ("cuda_tests test_cuda_mma", "1 test cases failed: adds up"),
             "kernels": ("cuda_tests own", "1 test cases failed: adds up"),
             "parity": ("parity nb201_c4_n1_k1 fp32", "1 of 2 files: nb201_c4_n1_k1.safetensors"),
             "bench_device": ("bench_device --json", "exit code 3"),
@@ -256,7 +257,7 @@ class GpuCheck(unittest.TestCase):
             self.assertIn(cases[failure["step"]][1], failure["why"])
             self.assertIn(f"FAILED {failure['step']}", text)
         self.assertEqual(report["first_verdict"]["good"], False)
-        self.assertIn("kernels failed", report["first_verdict"]["text"])
+        self.assertIn("lane order failed, kernels failed", report["first_verdict"]["text"])
         self.assertEqual(report["steps"]["memcheck"]["status"], "passed")
         self.assertEqual(report["steps"]["vendor calls"]["status"], "passed")
         self.assertEqual(report["steps"]["PyTorch published float32 K 8"]["status"], "passed")

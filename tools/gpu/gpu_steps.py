@@ -20,8 +20,10 @@ SANITIZERS = (("memcheck", "ERROR SUMMARY"), ("racecheck", "RACECHECK SUMMARY"))
 # Test files of cuda_tests that make plans of cuDNN for hundreds of shapes, which takes most of the time.
 VENDOR_FILES = "*/test_cuda_vendor.cpp,*/test_cuda_conv_bundle*.cpp,*/test_cuda_kernel_benchmarks.cpp"
 WITHOUT_VENDOR, VENDOR_ONLY = f"--source-file-exclude={VENDOR_FILES}", f"--source-file={VENDOR_FILES}"
+# What lanes hold of matrices, which everything on tensor cores stands on.
+LANE_ORDER = "--source-file=*/test_cuda_mma.cpp"
 # The steps after which there is a first verdict: their limits are 90 s together.
-VERDICT = ("kernels", "one step", "bench_step K 1")
+VERDICT = ("lane order", "kernels", "one step", "bench_step K 1")
 # The published search of the DARTS space (K 6), and trainings of what it finds.
 DARTS = ["--space", "darts", "--channels", "36", "--cells", "20"]
 DARTS_STEPS = (("DARTS K 6", DARTS), ("DARTS K 6 fp32", DARTS + ["--precision", "fp32"]))
@@ -338,7 +340,8 @@ def steps(context):
         return lambda limit: function(context, *arguments, limit)
 
     found = [
-        ("kernels", 45, True, bound(cuda_tests, WITHOUT_VENDOR)),
+        ("lane order", 10, True, bound(cuda_tests, LANE_ORDER)),
+        ("kernels", 35, True, bound(cuda_tests, WITHOUT_VENDOR)),
         ("one step", 15, True, bound(one_step)),
         ("bench_step K 1", 30, True, bound(step_times, 1, [])),
         ("vendor calls", 120, True, bound(cuda_tests, VENDOR_ONLY)),

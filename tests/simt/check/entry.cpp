@@ -140,6 +140,14 @@ void packed(const void* address, std::size_t bytes, bool write, const void* site
   aligned(address, bytes, write, site);
 }
 
+void arrived(const void* address, std::size_t bytes, const void* site) {
+  if (!active) return;
+  const Pause pause;
+  State& s = state();
+  const Access access = access_of(address, bytes, true, site);
+  s.shadow.access(access, thread, s.shadow.space_of(access.address), s.order);
+}
+
 void vendor_call(const char* name, std::int64_t bytes_read, std::int64_t bytes_written,
                  std::int64_t multiply_adds) {
   meter().vendor_call(name, bytes_read, bytes_written, multiply_adds);

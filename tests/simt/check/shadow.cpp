@@ -52,7 +52,9 @@ void Shadow::freed(const void* address, std::size_t bytes) {
 
 std::uint8_t* Shadow::flags_of(const void* address) const {
   const auto* const at = static_cast<const std::byte*>(address);
-  return address_range().holds(at) ? device_.flags + (at - device_.begin) : nullptr;
+  if (address_range().holds(at)) return device_.flags + (at - device_.begin);
+  const auto offset = static_cast<std::size_t>(at - shared_.begin);
+  return offset < shared_bytes_ ? shared_.flags + offset : nullptr;
 }
 
 void Shadow::written(const void* address, std::size_t bytes) {

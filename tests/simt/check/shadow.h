@@ -59,7 +59,7 @@ class Shadow {
     Cell* cells;
     std::uint8_t* flags;
   };
-  /// Null outside of device memory.
+  /// Null outside of device memory and the block's shared memory.
   std::uint8_t* flags_of(const void* address) const;
   void check_flags(const Access& access, const Ground& ground, Space space);
   void check_cell(Cell& cell, const Access& access, int thread, Space space, Order& order);

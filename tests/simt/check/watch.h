@@ -46,6 +46,8 @@ void fence(const Place& place);
 void atomic(const void* address, std::size_t bytes);
 /// One access of several elements: see load_packed().
 void packed(const void* address, std::size_t bytes, bool write, const void* site);
+/// A write that was seen when it started is done.
+void arrived(const void* address, std::size_t bytes, const void* site);
 /// Findings reported so far may be reported again.
 void forget_findings();
 
@@ -58,7 +60,7 @@ void allocated(const void* address, std::size_t bytes, bool written);
 void freed(const void* address, std::size_t bytes);
 /// The host, or a vendor's library, has written there.
 void written(const void* address, std::size_t bytes);
-/// What is there is no value.
+/// What is there is no value, also in shared memory.
 void poisoned(const void* address, std::size_t bytes);
 /// The same as written() up to the end of the array that the address lies in.
 void written_to_end(const void* address);
@@ -77,6 +79,7 @@ inline void warp_barrier(int, const Place&) {}
 inline void fence(const Place&) {}
 inline void atomic(const void*, std::size_t) {}
 inline void packed(const void*, std::size_t, bool, const void*) {}
+inline void arrived(const void*, std::size_t, const void*) {}
 inline void forget_findings() {}
 inline void vendor_call(const char*, std::int64_t, std::int64_t, std::int64_t) {}
 inline void allocated(const void*, std::size_t, bool) {}

@@ -49,6 +49,15 @@ void store_packed(void* to, const void* from, std::size_t bytes);
 void exchange(const void* value, void* result, std::size_t bytes, unsigned mask, int from);
 int lane();
 
+/// kernels/core/mma.h, of the calling lane: all lanes of a warp call them together.
+enum class Operand { bf16, tf32 };
+void multiply_add(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], Operand operand);
+void load_matrices(unsigned* to, int matrices, bool transposed, const void* row);
+/// kernels/core/async_copy.h, of the calling thread.
+void copy_async(void* to, const void* from, std::size_t bytes, bool present);
+void commit_copies();
+void wait_for_copies(int pending);
+
 template <class T>
 T shuffle(unsigned mask, T value, int from) {
   static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= 8);
