@@ -145,10 +145,12 @@ void dispatch_channel(const PlaneWidth& width, int n, int c, std::int64_t pixels
 }
 
 /// Shared memory of block_sums for N sums.
-constexpr std::size_t block_sums_bytes(int count) { return sizeof(float) * plane_warps * count; }
+constexpr std::size_t block_sums_bytes(int count) {
+  return (sizeof(float) * plane_warps + sizeof(double)) * count;
+}
 
-/// Sums over the block: of each warp in float32, of the warps in float64. Every thread of the block
-/// must call it, and gets them.
+/// Sums over the block: of each warp in float32, of the warps in float64, by one thread a sum since
+/// many cards add few doubles at once. Every thread of the block must call it, and gets them.
 template <int N>
 __device__ inline void block_sums(const float (&values)[N], double (&sums)[N]) {
   float* parts = static_cast<float*>(shared_memory());  // [N, warps]
@@ -158,11 +160,15 @@ __device__ inline void block_sums(const float (&values)[N], double (&sums)[N]) {
     const float sum = warp_sum(values[k]);
     if (lane == 0) parts[k * plane_warps + warp] = sum;
   }
+  auto* const totals = reinterpret_cast<double*>(parts + N * plane_warps);
   __syncthreads();
-  for (int k = 0; k < N; ++k) {
-    sums[k] = 0.0;
-    for (int w = 0; w < plane_warps; ++w) sums[k] += parts[k * plane_warps + w];
+  if (threadIdx.x < N) {
+    double sum = 0.0;
+    for (int w = 0; w < plane_warps; ++w) sum += parts[threadIdx.x * plane_warps + w];
+    totals[threadIdx.x] = sum;
   }
+  __syncthreads();
+  for (int k = 0; k < N; ++k) sums[k] = totals[k];
 }
 
 /// This thread's warp of the whole grid.
