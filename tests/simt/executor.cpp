@@ -222,18 +222,25 @@ void run_block(const cudaLaunchConfig_t& config, unsigned block, const std::vect
 
 }  // namespace
 
-void set_order(Order wanted) { order = wanted; }
+void set_order(Order wanted) {
+  finish_work();
+  order = wanted;
+}
 
 void report_fault(const std::string& what) {
   if (faults.size() < 100) faults.push_back(what);
 }
 
 std::vector<std::string> take_faults() {
+  finish_work();
   check::forget_findings();
   return std::exchange(faults, {});
 }
 
-Counts counts() { return totals; }
+Counts counts() {
+  finish_work();
+  return totals;
+}
 void count_graph_launch() { ++totals.graph_launches; }
 
 void* shared_memory() { return shared.begin(); }

@@ -12,6 +12,10 @@
 
 namespace simt {
 
+/// Runs what streams still hold: work runs when somebody waits for it. Settings and counts below
+/// wait by themselves.
+void finish_work();
+
 /// 0: ascending, 1: descending, others: shuffled by this seed.
 struct Order {
   std::uint32_t threads = 0, blocks = 0;
@@ -38,7 +42,7 @@ void set_card(Card card);
 std::size_t pinned_bytes();
 std::size_t device_bytes();
 /// The call that comes to run as the `calls`-th from now on faults: the next call that waits, or
-/// starts something, reports it. Once only, so that other tests can go on.
+/// starts something after that, reports it. Once only, so that other tests can go on.
 void fault_after(int calls);
 
 /// Most bytes of shared memory of a block.

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <utility>
 #include <vector>
 
@@ -14,8 +15,11 @@ namespace simt {
 struct Graph {
   std::vector<std::function<void()>> nodes;
 };
+/// Work comes to run when somebody waits for it, as late as a card may do it: results that are read
+/// too early, and host memory that dies or changes too early, show.
 struct Stream {
   Graph* recording = nullptr;
+  std::deque<std::function<void()>> late;
 };
 
 void count_graph_launch();
@@ -42,30 +46,53 @@ void run(const std::function<void()>& work) {
   if (calls_to_fault > 0 && --calls_to_fault == 0) faulted = true;
 }
 
-/// The stream that null stands for.
+void finish(Stream& stream) {
+  while (!stream.late.empty()) {
+    const auto work = std::move(stream.late.front());
+    stream.late.pop_front();
+    run(work);
+  }
+}
+
+/// The stream that null stands for; others wait for what it holds, and it for what they hold.
 Stream default_stream;
 Stream& of(cudaStream_t stream) { return stream ? *stream : default_stream; }
+std::vector<Stream*> made;
 
 }  // namespace
+
+void finish_work() {
+  finish(default_stream);
+  for (Stream* const stream : made) finish(*stream);
+}
 
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work) {
   Stream& s = of(stream);
   if (const cudaError_t error = take_fault(); error != cudaSuccess) return error;
-  if (s.recording)
+  if (s.recording) {
     s.recording->nodes.push_back(std::move(work));
+    return cudaSuccess;
+  }
+  if (stream)
+    finish(default_stream);
   else
-    run(work);
+    for (Stream* const other : made) finish(*other);
+  s.late.push_back(std::move(work));
   return cudaSuccess;
 }
 
 void check_device_memory() {
+  finish_work();
   device_memory().check();
   pinned_memory().check();
 }
 
 std::size_t pinned_bytes() { return pinned_memory().bytes(); }
 std::size_t device_bytes() { return device_memory().bytes(); }
-void fault_after(int calls) { calls_to_fault = calls; }
+void fault_after(int calls) {
+  finish_work();
+  calls_to_fault = calls;
+}
 
 }  // namespace simt
 
@@ -113,7 +140,9 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
 }
 
 cudaError_t cudaDeviceSynchronize() {
-  return simt::forbidden() ? cudaErrorStreamCaptureInvalidated : simt::take_fault();
+  if (simt::forbidden()) return cudaErrorStreamCaptureInvalidated;
+  simt::finish_work();
+  return simt::take_fault();
 }
 
 cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
@@ -126,6 +155,7 @@ cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
 cudaError_t cudaFree(void* pointer) {
   if (!pointer) return cudaSuccess;
   if (simt::allocation_forbidden()) return cudaErrorStreamCaptureInvalidated;
+  simt::finish_work();
   if (simt::device_memory().free(pointer)) return cudaSuccess;
   simt::report_fault("cudaFree of an unknown pointer");
   return cudaErrorInvalidValue;
@@ -136,6 +166,7 @@ cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) {
   return *pointer ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 cudaError_t cudaFreeHost(void* pointer) {
+  simt::finish_work();
   if (!simt::pinned_memory().free(pointer)) std::free(pointer);  // of cudaMallocHost
   return cudaSuccess;
 }
@@ -162,7 +193,10 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
 }
 cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
   if (simt::forbidden()) return cudaErrorStreamCaptureInvalidated;
-  return cudaMemcpyAsync(to, from, bytes, kind, nullptr);
+  if (const cudaError_t error = cudaMemcpyAsync(to, from, bytes, kind, nullptr);
+      error != cudaSuccess)
+    return error;
+  return cudaDeviceSynchronize();
 }
 cudaError_t cudaMemsetAsync(void* pointer, int value, std::size_t bytes, cudaStream_t stream) {
   return simt::enqueue(stream, [=] {
@@ -180,15 +214,19 @@ cudaError_t cudaMemset(void* pointer, int value, std::size_t bytes) {
 }
 
 cudaError_t cudaStreamCreate(cudaStream_t* stream) {
-  *stream = new simt::Stream;
+  *stream = simt::made.emplace_back(new simt::Stream);
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  simt::finish(*stream);
+  std::erase(simt::made, stream);
   delete stream;
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  return of(stream).recording ? cudaErrorStreamCaptureInvalidated : simt::take_fault();
+  if (of(stream).recording) return cudaErrorStreamCaptureInvalidated;
+  simt::finish(of(stream));
+  return simt::take_fault();
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
@@ -231,6 +269,7 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
   return cudaSuccess;
 }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  simt::finish_work();
   delete exec;
   return cudaSuccess;
 }

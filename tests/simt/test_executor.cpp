@@ -201,3 +201,54 @@ TEST_CASE("simt: launches outside the limits of a GPU fail") {
   CHECK_THROWS_AS(launch("count", count_kernel, {1, 32, 49 * 1024}, nullptr, counter),
                   drnas::Error);
 }
+
+namespace {
+
+__global__ void add_one_kernel(int* value) { *value += 1; }
+
+/// Pinned memory that kernels write to.
+struct Pinned {
+  Pinned() {
+    void* memory = nullptr;
+    REQUIRE(cudaHostAlloc(&memory, sizeof(int), cudaHostAllocMapped) == cudaSuccess);
+    value = static_cast<int*>(memory);
+    *value = 0;
+  }
+  ~Pinned() { cudaFreeHost(value); }
+  Pinned(const Pinned&) = delete;
+  Pinned& operator=(const Pinned&) = delete;
+  int* value;
+};
+
+}  // namespace
+
+TEST_CASE("simt: work of a stream runs when somebody waits for it") {
+  const Pinned pinned;
+  cudaStream_t stream = nullptr, other = nullptr;
+  REQUIRE(cudaStreamCreate(&stream) == cudaSuccess);
+  REQUIRE(cudaStreamCreate(&other) == cudaSuccess);
+  launch("add_one", add_one_kernel, {1, 1}, stream, pinned.value);
+  CHECK(*pinned.value == 0);
+  CHECK(cudaStreamSynchronize(other) == cudaSuccess);
+  CHECK(*pinned.value == 0);
+  CHECK(cudaStreamSynchronize(stream) == cudaSuccess);
+  CHECK(*pinned.value == 1);
+
+  // A copy takes what the host's memory holds when it runs.
+  const DeviceArray<int> there(std::vector<int>{0});
+  int here = 3;
+  CHECK(cudaMemcpyAsync(there, &here, sizeof here, cudaMemcpyHostToDevice, stream) == cudaSuccess);
+  here = 4;
+  CHECK(there.read() == std::vector<int>{4});
+
+  // The stream that null stands for waits for all others, and they for it.
+  launch("add_one", add_one_kernel, {1, 1}, stream, pinned.value);
+  CHECK(*pinned.value == 1);
+  launch("add_one", add_one_kernel, {1, 1}, nullptr, pinned.value);
+  CHECK(*pinned.value == 2);
+  launch("add_one", add_one_kernel, {1, 1}, other, pinned.value);
+  CHECK(*pinned.value == 3);
+  CHECK(cudaStreamDestroy(other) == cudaSuccess);
+  CHECK(*pinned.value == 4);
+  CHECK(cudaStreamDestroy(stream) == cudaSuccess);
+}

@@ -106,7 +106,10 @@ void begin_block(std::int64_t block, const void* shared, std::size_t shared_byte
   state().shadow.begin_block(block, shared, shared_bytes);
   meter().begin_block(shared);
 }
-bool set_enabled(bool on) { return std::exchange(enabled, on); }
+bool set_enabled(bool on) {
+  finish_work();
+  return std::exchange(enabled, on);
+}
 void end_block() { meter().end_requests(); }
 void pause() { active = false; }
 void forget_findings() { state().shadow.forget_findings(); }

@@ -76,12 +76,14 @@ void KernelCount::add(const KernelCount& other) {
 Meter::Meter() : sectors_(reserve<Sector>(AddressRange::bytes / sector_bytes)) {}
 
 void Meter::start() {
+  finish_work();
   on_ = true;
   counts_.clear();
   vendors_.clear();
 }
 
 KernelCounts Meter::stop() {
+  finish_work();
   on_ = false;
   KernelCounts result = vendors_;
   for (const auto& [kernel, count] : counts_) result[Symbols::function(kernel)].add(count);

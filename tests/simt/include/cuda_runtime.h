@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // A small stand-in of the CUDA runtime for the host executor: the part of the interface that this
-// project uses. "Device" memory is host memory between pages that fault; streams run at once, or
-// record into a graph while captured. See executor.h for how kernels run.
+// project uses. "Device" memory is host memory between pages that fault; the work of a stream runs
+// when somebody waits for it, or is recorded into a graph while captured. See executor.h for how
+// kernels run.
 #pragma once
 
 #include <cstddef>
@@ -99,8 +100,8 @@ cudaError_t cudaGraphDestroy(cudaGraph_t);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t);
 
 namespace simt {
-/// Runs `work` now, or records it where the stream is being captured. Stand-ins of vendor calls use
-/// it as well.
+/// Runs `work` when somebody waits for it, or records it where the stream is being captured.
+/// Stand-ins of vendor calls use it as well.
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);
 /// `launch` says which kernel it is and where its arguments lie.
 void run_kernel(const cudaLaunchConfig_t& config, const std::function<void()>& thread,
