@@ -4,6 +4,7 @@
 #include "data/dataset_info.h"
 #include "nas/run/run_folder.h"
 #include "nas/run/signals.h"
+#include "nas/search/measure_latency.h"
 #include "nas/search/search.h"
 #include "nas/search/search_inputs.h"
 #include "nas/space/search_space.h"
@@ -40,6 +41,7 @@ void print_result(const SearchResult& result, const SearchOptions& options) {
   if (result.table)
     std::cout << "test accuracy in the table of the space: " << accuracies(*result.table) << " %\n"
               << place_text(*result.place) << "\n";
+  if (result.cost) std::cout << cost_text(*result.cost) << "\n";
   if (options.quiet) return;
   for (const CellGraph& graph : search_space(options.space).cell_graphs(result.genotype))
     std::cout << cell_text(graph, locale_is_utf8());
@@ -110,6 +112,14 @@ int run(const std::vector<std::string>& arguments) {
   }
   if (line.options.plan) {
     std::cout << plan_search_memory(line.options);
+    return 0;
+  }
+  if (!line.options.measure_latency.empty()) {
+    const bool quiet = line.options.quiet;
+    const auto tell = [&](const std::string& text) {
+      if (!quiet) std::cout << text << std::endl;
+    };
+    std::cout << measure_latency(line.options, tell) << "\n";
     return 0;
   }
   catch_stop_signals();

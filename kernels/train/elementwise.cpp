@@ -46,6 +46,11 @@ void add<Device::cpu>(std::int64_t count, const float* a, const float* b, float*
 }
 
 template <>
+void add<Device::cpu>(std::int64_t count, const double* a, const double* b, double* y, Stream) {
+  for (std::int64_t i = 0; i < count; ++i) y[i] = a[i] + b[i];
+}
+
+template <>
 void fill<Device::cpu>(std::int64_t count, float value, float* y, Stream) {
   std::fill_n(y, count, value);
 }

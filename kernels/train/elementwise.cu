@@ -84,6 +84,12 @@ __global__ void __launch_bounds__(threads)
   run.template store<aligned>(dx, sum);
 }
 
+__global__ void __launch_bounds__(threads)
+    add_doubles_kernel(std::int64_t count, const double* a, const double* b, double* y) {
+  const std::int64_t i = global_thread();
+  if (i < count) y[i] = a[i] + b[i];
+}
+
 __global__ void __launch_bounds__(threads) increment_kernel(int count, std::uint32_t* counters) {
   const std::int64_t i = global_thread();
   if (i < count) ++counters[i];
@@ -199,6 +205,12 @@ template <>
 void add<Device::cuda>(std::int64_t count, const bfloat16* a, const bfloat16* b, bfloat16* y,
                        Stream stream) {
   map("add", count, a, b, y, Add(), stream);
+}
+
+template <>
+void add<Device::cuda>(std::int64_t count, const double* a, const double* b, double* y,
+                       Stream stream) {
+  launch("add", add_doubles_kernel, {blocks_for(count, threads), threads}, stream, count, a, b, y);
 }
 
 template <>

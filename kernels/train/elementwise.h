@@ -18,6 +18,9 @@ void relu_backward(std::int64_t count, const float* x, const float* dy, float* d
 /// y = a + b; y may be a or b.
 template <Device D>
 void add(std::int64_t count, const float* a, const float* b, float* y, Stream);
+/// The same of a table in float64.
+template <Device D>
+void add(std::int64_t count, const double* a, const double* b, double* y, Stream);
 /// y = value.
 template <Device D>
 void fill(std::int64_t count, float value, float* y, Stream);

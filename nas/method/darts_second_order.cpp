@@ -54,6 +54,8 @@ class SecondOrderStep {
         dtheta[i] -= rate * sign * side[i] / (2 * radius);
     }
     weights.put_back();
+    const std::vector<double>& cost = trainer.theta_cost();
+    for (std::size_t i = 0; i < cost.size(); ++i) dtheta[i] += cost[i];
     upload<double>(dtheta, dtheta_);
     rule_.update(dtheta_, norm_);
     result.gradient_norm = std::sqrt(download<double>(norm_)[0]);

@@ -17,7 +17,7 @@ namespace drnas {
 /// What may become of an option when a run is resumed or repeated.
 enum class OptionRole {
   result,     ///< can change results: fixed for a run
-  input,      ///< where images lie: may differ when a run is resumed, what lies there may not
+  input,      ///< where images and costs lie: may differ when a run is resumed, these may not
   reporting,  ///< cannot change results: may differ when a run is resumed
   place,      ///< where files are written: given anew when a run is resumed
   action,     ///< what to do now: not stored

@@ -33,6 +33,9 @@ OptionRows<O> run_rows() {
       {"plan", &O::plan, run, "", action,
        "print the memory that K 1, 2, 3, 4, 6, 8, as far as they divide --channels, will need, by "
        "use and mode, and do nothing"},
+      {"measure-latency", &O::measure_latency, run, "FILE", action,
+       "time each operation of the space at the shapes of this network, batches of --batch-size, "
+       "on this device, write the table for --cost and do nothing else"},
   };
 }
 
@@ -130,6 +133,12 @@ OptionRows<O> recipe_rows() {
       {"regulariser", &O::regulariser, recipe, "NAME", result,
        "what keeps concentrations near 1: l2, kl or none"},
       {"lambda", &O::lambda, recipe, "X", result, "weight of the regulariser"},
+      {"cost", &O::cost, recipe, "SPEC", input,
+       "let alpha pay for what operations cost: flops, parameters or latency:FILE, a table that "
+       "--measure-latency wrote"},
+      {"cost-weight", &O::cost_weight, recipe, "X", result,
+       "validation loss that the expected cost is worth, in units of what all operations mixed "
+       "alike cost"},
   };
 }
 

@@ -14,6 +14,7 @@
 #include "nas/options/image_options.h"
 #include "nas/options/method_defaults.h"
 #include "nas/options/option_table.h"
+#include "nas/space/cost_table.h"
 #include "nas/space/search_space.h"
 
 namespace drnas {
@@ -218,6 +219,14 @@ void check_recipe(const SearchOptions& o, const Checker& check) {
   check.not_negative("lambda", o.lambda);
 }
 
+void check_cost(const SearchOptions& o, const Checker& check) {
+  const CostOption cost = parse_cost(o.cost);
+  const bool given = cost.kind != CostOption::Kind::none;
+  check.not_negative("cost-weight", o.cost_weight);
+  check.require(given || o.cost_weight == 0, "cost-weight", "0 without --cost");
+  check.require(!given || o.cost_weight > 0, "cost-weight", "more than 0 with --cost " + o.cost);
+}
+
 void check_evidence(const SearchOptions& o, const Checker& check) {
   check.integer("trajectory", o.trajectory, 0, 1000000);
   parse_hessian(o.hessian);
@@ -253,6 +262,7 @@ void SearchOptions::validate() const {
   check.texts();
   check_preset(*this, check);
   check_recipe(*this, check);
+  check_cost(*this, check);
   check_data(*this, check);
   check_network(*this, check);
   check_stages(*this, check);

@@ -66,6 +66,8 @@ struct SearchOptions {
   int alpha_start_epoch = 0;       ///< alpha rests for so many epochs of each stage
   std::string regulariser = "l2";  ///< l2 | kl | none: what draws the concentrations towards 1
   double lambda = 1e-3;            ///< its weight
+  std::string cost;                ///< see parse_cost(); empty: none
+  double cost_weight = 0;          ///< of the expected cost in the loss that alpha follows
 
   std::string device = "auto";       ///< cpu | cuda | auto
   int threads = 0;                   ///< 0: all processors
@@ -86,7 +88,8 @@ struct SearchOptions {
   bool then_train = false;  ///< train what was found, into OUT/train
   int train_epochs = 0;     ///< of that training; 0: those of its preset
   bool dry_run = false;
-  bool plan = false;  ///< print what the search will hold in memory, and end
+  bool plan = false;                      ///< print what the search will hold in memory, and end
+  std::filesystem::path measure_latency;  ///< write the times of single operations there, and end
   /// The words of the command line, the program's name first, for run.json; empty: called from
   /// code.
   std::vector<std::string> command;

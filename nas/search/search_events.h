@@ -31,6 +31,7 @@ struct EpochRecord : EpochBasics {
   double architecture_step_ms = 0, weight_step_ms = 0;  ///< mean of the epoch
   PhaseMeans architecture_phases, weight_phases;
   std::optional<TableAccuracy> table;
+  std::optional<double> expected_cost;    ///< with --cost: see CostTable::expected()
   std::map<std::string, double> seconds;  ///< of train, evaluation, and where done of trajectory
                                           ///< and hessian; of this process
   std::optional<TrajectoryRecord> trajectory;
@@ -59,12 +60,19 @@ struct TablePlace {
   int place, of;              ///< 1 is the best
 };
 
+/// What a found cell's operations cost in all cells of the network.
+struct CellCost {
+  double value, share;  ///< in `unit`, and of what all operations mixed alike cost
+  std::string unit;
+};
+
 /// How a search ended.
 struct SearchResult {
   std::string genotype;
   std::optional<TableAccuracy> table;
   std::optional<TablePlace> place;  ///< with `table`; on the data set of the search where the table
                                     ///< has it, else on CIFAR-10
+  std::optional<CellCost> cost;     ///< with --cost
   int epochs_done = 0;
   std::string stopped_on;         ///< alarm of --stop-on that ended it, or empty
   int genotype_epoch = 0;         ///< the epoch whose mean gave the genotype

@@ -124,10 +124,18 @@ SearchInputs::SearchInputs(const SearchOptions& o, bool write_cache) {
   split = o.split == "nats"      ? split_as_nats(dataset)
           : o.train_list.empty() ? split_for_search(dataset, o.limit_train)
                                  : split_from_lists(dataset, o.data, o.train_list, o.alpha_list);
+  if (const CostOption option = parse_cost(o.cost); option.kind != CostOption::Kind::none)
+    cost = make_cost_table(option, supernet_options(o, 1), o.image_size);
   const std::size_t images = split.architecture.size();
   if (images < static_cast<std::size_t>(o.batch_size))
     throw Error("--batch-size " + std::to_string(o.batch_size) + ": expected at most " +
                 std::to_string(images) + ", the images that the architecture learns from");
+}
+
+TrainerOptions SearchInputs::trainer(const SearchOptions& o) const {
+  TrainerOptions t = trainer_options(o);
+  if (cost) t.theta_cost = cost->gradient(o.cost_weight);
+  return t;
 }
 
 std::uint32_t SearchInputs::data_checksum() const {
@@ -147,7 +155,7 @@ MemoryQuestion SearchInputs::memory_question(const SearchOptions& o, Device devi
   q.batch_sizes = batch_sizes(split, o.batch_size);
   q.image_size = dataset.train.size;
   q.device = device;
-  q.trainer = trainer_options(o);
+  q.trainer = trainer(o);
   q.probes = !o.hessian.empty();
   if (images == ImagePlace::device)
     q.sources = [this, o, device] {

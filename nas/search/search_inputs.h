@@ -11,6 +11,7 @@
 #include "nas/search/memory_plan.h"
 #include "nas/search/stages.h"
 #include "nas/space/accuracy_table.h"
+#include "nas/space/cost_table.h"
 
 namespace drnas {
 
@@ -57,10 +58,13 @@ struct SearchInputs {
   std::shared_ptr<const AccuracyTable> table;  ///< null where the space has none
   Dataset dataset;
   SearchSplit split;
+  std::optional<CostTable> cost;  ///< of --cost
 
   SearchInputs(const SearchOptions& options, bool write_cache);
   /// Of images and split.
   std::uint32_t data_checksum() const;
+  /// trainer_options(), with what --cost adds.
+  TrainerOptions trainer(const SearchOptions& options) const;
   /// The batches that this search will make, and everything else that decides its memory.
   MemoryQuestion memory_question(const SearchOptions& options, Device device,
                                  ImagePlace images) const;

@@ -68,6 +68,7 @@ void add_optional(const EpochRecord& record, Json& json) {
     json["phase_ms"] = {{"architecture", to_json(record.architecture_phases)},
                         {"weight", to_json(record.weight_phases)}};
   if (record.table) json["table"] = to_json(*record.table);
+  if (record.expected_cost) json["expected_cost"] = *record.expected_cost;
   if (record.trajectory) json["trajectory"] = to_json(*record.trajectory);
   if (record.hessian) json["hessian"] = to_json(*record.hessian);
   if (!record.warnings.empty()) json["warnings"] = record.warnings;

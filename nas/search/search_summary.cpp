@@ -80,6 +80,7 @@ void summarize(const EpochRecord& r, EventSummary& s) {
   s.scalar("speed/weight_step_ms", r.weight_step_ms);
   s.peak(r.peak_bytes);
   s.scalar("architecture/mean_entropy", mean_entropy(r.concentrations, r.kept));
+  if (r.expected_cost) s.scalar("architecture/expected_cost", *r.expected_cost);
   if (r.table) {
     s.scalar("table/cifar10", r.table->cifar10);
     s.scalar("table/cifar100", r.table->cifar100);

@@ -63,7 +63,7 @@ void SearchTask::begin() {
 void SearchTask::build(const SupernetOptions& network) {
   supernet_ = make_supernet(network, options_.seed, device_);
   trainer_ = std::make_unique<SupernetTrainer>(*supernet_, method_->law(), &method_->alpha_update(),
-                                               trainer_options(options_));
+                                               inputs_.trainer(options_));
 }
 
 void SearchTask::seek(const RunProgress& progress) {
@@ -137,6 +137,7 @@ void SearchTask::log_epoch(RunLoop& loop, const EpochBasics& basics) {
   r.table = table_entry(found);
   r.concentrations = method_->law().concentrations();
   r.edge_weights = method_->law().edge_weights();
+  if (inputs_.cost) r.expected_cost = inputs_.cost->expected(method_->law().mean());
   const std::vector<std::uint8_t>& kept = supernet_->options().kept;
   const std::ptrdiff_t columns = method_->law().alpha().ops;
   for (auto row = kept.begin(); row != kept.end(); row += columns)
@@ -179,10 +180,20 @@ void SearchTask::archive(StateArchive& a, RunProgress& progress) {
   a.value("stage", stage_);
   a.list("kept", kept);
   a.value("draws", draws);
+  if (inputs_.cost) archive_cost(a);
   if (a.loading()) rebuild(a.path(), progress.epoch, kept);
   a.parameters(supernet_->parameters());
   method_->archive(a);
   if (a.loading()) trainer_->set_draws(draws);
+}
+
+/// The costs of a resumed search may lie elsewhere, but have to be the same.
+void SearchTask::archive_cost(StateArchive& a) const {
+  std::uint32_t sum = inputs_.cost->checksum();
+  a.value("cost.checksum", sum);
+  if (sum != inputs_.cost->checksum())
+    throw Error(a.path().string() + ": belongs to other costs than those of --cost " +
+                options_.cost + ", expected those that the run was started with");
 }
 
 void SearchTask::rebuild(const std::filesystem::path& file, std::int64_t epoch,
@@ -237,6 +248,10 @@ SearchResult SearchTask::result(const RunLoop& loop) const {
   folder_.write_genotype(result.genotype);
   result.table = table_entry(found);
   if (result.table) result.place = place_of(*inputs_.table, *found.number, options_.dataset);
+  if (inputs_.cost) {
+    const double cost = inputs_.cost->of(found, space(), options_.none_op);
+    result.cost = {cost, cost / inputs_.cost->mean, inputs_.cost->unit};
+  }
   result.epochs_done = loop.epochs_done();
   result.genotype_epoch = ending_ ? ending_->good_epoch : result.epochs_done;
   if (ending_) result.stopped_on = to_string(ending_->alarm);

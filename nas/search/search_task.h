@@ -68,6 +68,7 @@ class SearchTask final : public RunTask {
   void rebuild(const std::filesystem::path& file, std::int64_t epoch,
                const std::vector<std::int64_t>& kept);
   void enter_next_stage(RunProgress& progress);
+  void archive_cost(StateArchive& archive) const;
   void tell_stage(const MemoryPeak& ended, const SearchMemory& memory);
   bool measure(RunLoop& loop, const RunProgress& progress);
   /// Evidence, warnings, and whether they end the search.

@@ -14,6 +14,7 @@
 #include "nas/space/architecture.h"
 #include "nas/space/cell_graph.h"
 #include "nas/space/derived_network.h"
+#include "nas/space/operation_cost.h"
 #include "nas/space/supernet.h"
 
 namespace drnas {
@@ -52,6 +53,24 @@ class SearchSpace {
   virtual int mixed_cells(const SupernetOptions& options) const = 0;
   /// Multiply-adds of all convolutions in one image's forward pass, nothing pruned.
   virtual double multiply_adds(const SupernetOptions& options, int image_size) const = 0;
+
+  /// For each row of theta: where its operations run in a derived network of these sizes, whose
+  /// operations see all channels. Empty: the space states no costs.
+  virtual std::vector<std::vector<EdgeShape>> edge_shapes(const SupernetOptions& /*options*/,
+                                                          int /*image_size*/) const {
+    return {};
+  }
+  /// Of the operation in a column of theta.
+  virtual OperationCost operation_cost(int /*column*/, bool /*none*/,
+                                       const OperationShape& /*shape*/) const {
+    return {};
+  }
+  /// The same operation on its own; null where it does nothing.
+  virtual std::unique_ptr<SingleOperation> make_operation(int /*column*/, bool /*none*/,
+                                                          const OperationShape& /*shape*/,
+                                                          Device /*device*/) const {
+    return nullptr;
+  }
 
   /// Allocates and initialises all weights.
   virtual std::unique_ptr<Supernet> make_supernet(const SupernetOptions& options,

@@ -30,6 +30,10 @@ SupernetTrainer::SupernetTrainer(Supernet& supernet, ThetaSource& theta, AlphaUp
   const Device device = supernet.parameters().device();
   dtheta_ = Tensor::zeros({1, 1, shape_.edges, shape_.operations}, MemoryTag::optimizer, device,
                           DType::f64);
+  if (!options_.theta_cost.empty()) {
+    theta_cost_ = Tensor(dtheta_.shape(), MemoryTag::optimizer, device, DType::f64);
+    upload<double>(options_.theta_cost, theta_cost_);
+  }
   const Tensor& statistics = supernet.parameters().statistics_buffer();
   statistics_before_ = Tensor(statistics.shape(), MemoryTag::statistics, device);
   draw_counter_ = Tensor::zeros({1, 1, 1, 1}, MemoryTag::optimizer, device, DType::u32);
@@ -98,11 +102,22 @@ void SupernetTrainer::backward(const PassSetting& setting, Pass& pass) {
 
 void SupernetTrainer::update(const PassSetting& setting) {
   const auto word = [&](int first) { return record_.slice(first, {1, 1, 1, 1}); };
-  if (setting.updates_alpha())
+  if (setting.updates_alpha()) {
+    if (!theta_cost_.empty()) add_cost();
     alpha_->update(dtheta_, word(setting.updates_weights() ? alpha_norm_word : norm_word));
+  }
   if (setting.updates_weights())
     update_weights(supernet_.parameters(), weight_rule(), word(rate_word), word(norm_word),
                    clips_with_alpha(setting) ? source_of(setting).alpha_gradient() : Tensor());
+}
+
+void SupernetTrainer::add_cost() {
+  dispatch(dtheta_.device(), [&]<Device D>() {
+    execute([&] {
+      double* const sum = dtheta_.data<double>();
+      kernels::add<D>(dtheta_.elements(), sum, theta_cost_.data<double>(), sum, compute_stream(D));
+    });
+  });
 }
 
 void SupernetTrainer::count_draw() {

@@ -23,6 +23,9 @@ struct TrainerOptions {
       true;             ///< the norm includes dL_train/dalpha: see SpaceFacts::clips_with_alpha
   bool capture = true;  ///< on CUDA: record each kind of pass once as a graph and replay it
   bool nesterov = false;
+  /// [edges * operations], added to dL/dtheta before alpha moves: the gradient of a cost that is
+  /// linear in theta. Empty: none.
+  std::vector<double> theta_cost = {};
 };
 
 /// Runs passes of a supernet. Passes with drawn theta are numbered by a counter that a checkpoint
@@ -61,7 +64,9 @@ class SupernetTrainer {
   std::uint32_t next_draw();
   /// The number of the draw to come, in the device's memory [1].
   const std::uint32_t* draw_counter() const { return draw_counter_.data<std::uint32_t>(); }
-  /// dL/dtheta of the last pass that computed it.
+  /// dL/dtheta of the last pass that computed it, with the cost's where that moved alpha.
+  /// The cost's gradient by theta, for methods that move alpha outside passes; may be empty.
+  const std::vector<double>& theta_cost() const { return options_.theta_cost; }
   const Tensor& theta_gradient() const { return dtheta_; }
   std::uint32_t draws() const { return draws_; }
   void set_draws(std::uint32_t draws);
@@ -80,6 +85,8 @@ class SupernetTrainer {
   ThetaSource& source_of(const PassSetting& setting) const;
   /// How the network runs, with the operations that do.
   SupernetPass pass_of(const PassSetting& setting, const Tensor& theta);
+  /// dL/dtheta += the cost's gradient.
+  void add_cost();
   void count_draw();
   /// Does the norm that clips include alpha's gradient?
   bool clips_with_alpha(const PassSetting& setting) const {
@@ -97,6 +104,7 @@ class SupernetTrainer {
   ThetaShape shape_;
   std::uint32_t draws_ = 0;
   Tensor dtheta_;
+  Tensor theta_cost_;                 // float64, of dtheta_'s shape; empty: none
   std::vector<std::uint8_t> active_;  // of a pass that does not run all operations
   Tensor statistics_before_;          // running statistics as they were before the pass
   Tensor draw_counter_;               // [1] uint32: draws_ in the device's memory

@@ -6,6 +6,7 @@
 
 #include "data/cache.h"
 #include "nas/search/search.h"
+#include "nas/space/latency_table.h"
 #include "nas/space/nb201/nb201_cell.h"
 #include "nas/training/train.h"
 #include "tests/fuzz/gzip_parts.h"
@@ -167,6 +168,14 @@ void add_genotypes(const Corpus& corpus) {
              R"( "reduce": [["max_pool_3x3", 0], ["dil_conv_5x5", 1]], "reduce_concat": [2]})");
 }
 
+void add_latencies(const Corpus& corpus) {
+  LatencyTable table{"nas-bench-201", "cpu, made up", 2, 64, {}};
+  corpus.add("latency", "empty", to_json(table));
+  for (const char* operation : {"skip_connect", "nor_conv_3x3"})
+    table.operations.push_back({operation, {16, 32, 1}, 0.25, 0.125, 0.5, 15});
+  corpus.add("latency", "two", to_json(table));
+}
+
 /// Without its comments, which name a commit.
 std::string config_text(const fs::path& file) {
   std::string kept;
@@ -225,6 +234,7 @@ void run(const fs::path& path) {
   add_idx(corpus, rng);
   add_table(corpus);
   add_genotypes(corpus);
+  add_latencies(corpus);
   add_runs(corpus, folder);
   corpus.add("image_list", "two-lists",
              joined({to_bytes("a/0.png\nb/1.png\n"), to_bytes("a/1.png\r\n\nb/2 and more.png")}));

@@ -124,6 +124,8 @@ std::string epoch_text(const EpochRecord& record) {
                      fixed(record.val_loss, 4) + ", " + fixed(record.val_top1, 2) + " %\n";
   text += "  cell    " + record.genotype + "\n";
   if (record.table) text += "  table   " + accuracies(*record.table) + "\n";
+  if (record.expected_cost)
+    text += "  cost    " + fixed(*record.expected_cost, 4) + " expected, 1: all operations alike\n";
   text += "  memory  " + memory_text(record) + "\n";
   text += "  speed   " + fixed(record.images_per_second, 0) + " images/s; architecture step " +
           fixed(record.architecture_step_ms, 1) + " ms, weight step " +

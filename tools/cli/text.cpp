@@ -67,6 +67,13 @@ std::string place_text(const TablePlace& p) {
          ", better than " + fixed(100.0 * (p.of - p.place) / p.of, 1) + " % of all cells";
 }
 
+std::string cost_text(const CellCost& c) {
+  const bool millions = c.value >= 1e5;
+  return "cost of the cell's operations: " + fixed(millions ? c.value / 1e6 : c.value, 3) +
+         (millions ? " million " : " ") + c.unit + ", " + fixed(c.share, 4) +
+         " of all operations mixed alike";
+}
+
 std::string accuracies(const TableAccuracy& table) {
   return "CIFAR-10 " + fixed(table.cifar10, 2) + ", CIFAR-100 " + fixed(table.cifar100, 2) +
          ", ImageNet-16-120 " + fixed(table.imagenet16_120, 2);

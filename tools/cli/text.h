@@ -25,6 +25,8 @@ std::string shell_word(const std::string& text);
 std::string program_beside(const std::string& name);
 /// "CIFAR-10 94.36, CIFAR-100 73.51, ImageNet-16-120 46.34".
 std::string accuracies(const TableAccuracy& table);
+/// "cost of the cell's operations: 12.3 M multiply-adds, 0.412 of all operations mixed alike".
+std::string cost_text(const CellCost& cost);
 /// "place 412 of 15,625 on CIFAR-10, better than 97.4 % of all cells".
 std::string place_text(const TablePlace& place);
 

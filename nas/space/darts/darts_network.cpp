@@ -8,17 +8,6 @@ constexpr int auxiliary_window = 5, auxiliary_width = 128, auxiliary_features = 
 
 std::string number(std::int64_t value) { return std::to_string(value); }
 
-/// sep_conv_KxK and dil_conv_KxK.
-SeparableOperation separable_of(const std::string& op, int stride) {
-  const bool dilated = op.starts_with("dil_conv_");
-  SeparableOperation separable;
-  separable.kernel = op.at(op.size() - 1) - '0';
-  separable.dilation = dilated ? 2 : 1;
-  separable.stride = stride;
-  separable.halves.resize(dilated ? 1 : 2);
-  return separable;
-}
-
 }  // namespace
 
 DartsNetwork::DartsNetwork(const DerivedOptions& options, std::uint64_t seed, Device device)
@@ -91,10 +80,14 @@ void DartsNetwork::build() {
               {}};
     cell.preprocess = {build_preprocess(builder_, cell.name + ".preprocess0", before, c, reduced),
                        build_preprocess(builder_, cell.name + ".preprocess1", last, c, false)};
-    for (const DartsGene& gene : cell.genotype->genes)
-      cell.operations.push_back(
-          build_operation(cell.name + "._ops." + number(static_cast<int>(cell.operations.size())),
-                          gene, c, reduction));
+    for (const DartsGene& gene : cell.genotype->genes) {
+      Operation op{build_darts_operation(builder_,
+                                         cell.name + "._ops." + number(std::ssize(cell.operations)),
+                                         gene.op, c, reduction && gene.source < 2 ? 2 : 1),
+                   gene.source};
+      if (op.drops()) op.draw = draws_++;
+      cell.operations.push_back(std::move(op));
+    }
     before = last;
     last = c * static_cast<int>(cell.genotype->concat.size());
     reduced = reduction;
@@ -106,49 +99,6 @@ void DartsNetwork::build() {
       builder_.weight("classifier.weight", {1, 1, options_.classes, last}, Initial::uniform(last));
   classifier_bias_ =
       builder_.weight("classifier.bias", {1, 1, 1, options_.classes}, Initial::uniform(last));
-}
-
-DartsNetwork::Operation DartsNetwork::build_operation(const std::string& name,
-                                                      const DartsGene& gene, int c,
-                                                      bool reduction) {
-  Operation op{name, Kind::none, gene.source, reduction && gene.source < 2 ? 2 : 1, {}, false,
-               {},   {},         -1};
-  if (gene.op == "none") return op;
-  if (gene.op == "skip_connect" && op.stride == 1) {
-    op.kind = Kind::identity;
-    return op;
-  }
-  op.draw = draws_++;
-  const auto weight = [&](const std::string& suffix, Shape shape, std::int64_t fan_in) {
-    return builder_.weight(name + suffix + ".weight", shape, Initial::uniform(fan_in));
-  };
-  if (gene.op == "skip_connect") {
-    op.kind = Kind::reduction;
-    for (const char* half : {".conv_1", ".conv_2"})
-      op.weights.push_back(weight(half, {c / 2, 1, 1, c}, c));
-    op.norm = build_norm(builder_, name + ".bn", c);
-  } else if (gene.op.ends_with("pool_3x3")) {
-    op.kind = Kind::pool;
-    op.max_pool = gene.op.starts_with("max");
-    op.norm = build_norm(builder_, name + ".op.1", c, false);
-  } else if (gene.op == "conv_3x1_1x3" || gene.op == "conv_7x1_1x7") {
-    op.kind = Kind::rectangular;
-    const int k = gene.op.back() - '0';
-    op.weights = {weight(".1", {c, 1, k, c}, k * c), weight(".2", {c, k, 1, c}, k * c)};
-    op.norm = build_norm(builder_, name + ".3", c);
-  } else {
-    op.kind = Kind::separable;
-    op.separable = separable_of(gene.op, op.stride);
-    const int k = op.separable.kernel;
-    int at = 1;
-    for (SeparableOperation::Half& half : op.separable.halves) {
-      half.depthwise = weight(".op." + number(at), {c, k, k, 1}, k * k);
-      half.pointwise = weight(".op." + number(at + 1), {c, 1, 1, c}, c);
-      half.norm = build_norm(builder_, name + ".op." + number(at + 2), c);
-      at += 4;
-    }
-  }
-  return op;
 }
 
 void DartsNetwork::build_auxiliary(int channels) {

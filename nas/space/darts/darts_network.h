@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "nas/space/darts/darts_genotype.h"
+#include "nas/space/darts/darts_operation.h"
 #include "nas/space/darts/darts_parts.h"
 #include "nas/space/derived_network.h"
 
@@ -25,16 +26,9 @@ class DartsNetwork final : public DerivedNetwork {
   const std::vector<Variable>& leaves() const override { return builder_.leaves(); }
 
  private:
-  enum class Kind { none, identity, reduction, pool, separable, rectangular };
-  /// One gene of a cell; of its members those that its kind needs.
-  struct Operation {
-    std::string name;
-    Kind kind;
-    int source, stride;
-    SeparableOperation separable;
-    bool max_pool = false;
-    std::vector<Variable> weights;  // two convolutions
-    NormParameters norm;
+  /// What a gene of a cell stands for.
+  struct Operation : DartsOperation {
+    int source;
     int draw = -1;  // row of the drop path draw
   };
   struct Cell {
@@ -61,12 +55,9 @@ class DartsNetwork final : public DerivedNetwork {
   /// Throws Error where an operation does not fit the image.
   void check() const;
   void build();
-  Operation build_operation(const std::string& name, const DartsGene& gene, int c, bool reduction);
   void build_auxiliary(int channels);
 
   Tensor draw_scales(const Tape& tape, std::int64_t images, const DerivedPass& pass) const;
-  void run_operation(Tape& tape, const Operation& operation, const Variable& x, const Summand& to,
-                     bool training) const;
   Variable run_cell(Tape& tape, const Cell& cell, const std::array<Variable, 2>& inputs,
                     const Tensor& scales, bool training) const;
   Variable run_auxiliary(Tape& tape, const Variable& x, bool training) const;

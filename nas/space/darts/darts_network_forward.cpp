@@ -28,38 +28,6 @@ Tensor DartsNetwork::draw_scales(const Tape& tape, std::int64_t images,
   return scales;
 }
 
-void DartsNetwork::run_operation(Tape& tape, const Operation& op, const Variable& x,
-                                 const Summand& to, bool training) const {
-  switch (op.kind) {
-    case Kind::none:
-      return;
-    case Kind::identity:
-      return add_identity(tape, op.name, x, to);
-    case Kind::pool:
-      return add_pooled(tape, op.name, x, {op.max_pool, op.stride, op.norm}, to, training);
-    case Kind::separable:
-      return add_separable(tape, op.name, x, op.separable, to, training);
-    case Kind::reduction: {
-      const Variable z = run_reduction(tape, op.name + ".convolutions", x, op.weights);
-      return add_normalised(tape, op.name, z, op.norm, to, training);
-    }
-    case Kind::rectangular: {
-      // All of the stride at the second: it reads those columns only that the first would make.
-      Variable z = from_planes(tape, op.name + ".pixels", x);
-      for (int k = 0; k < 2; ++k) {
-        const std::string name = op.name + "." + std::to_string(k + 1);
-        const Variable square = square_filter(tape, name + ".square", op.weights.at(k));
-        z = conv2d(tape, name, z, square,
-                   {.stride = k ? op.stride : 1,
-                    .padding = static_cast<int>(square.value().shape().h / 2),
-                    .relu_input = k == 0});
-      }
-      return add_normalised(tape, op.name, to_planes(tape, op.name + ".planes", z), op.norm, to,
-                            training);
-    }
-  }
-}
-
 Variable DartsNetwork::run_cell(Tape& tape, const Cell& cell, const std::array<Variable, 2>& inputs,
                                 const Tensor& scales, bool training) const {
   const std::int64_t n = inputs[0].value().shape().n, c = cell.channels;
@@ -76,10 +44,10 @@ Variable DartsNetwork::run_cell(Tape& tape, const Cell& cell, const std::array<V
     Summand to{Variable(y, cell.name + ".node" + std::to_string(state)), false, {}};
     for (const int gene : {2 * node, 2 * node + 1}) {
       const Operation& op = cell.operations[static_cast<std::size_t>(gene)];
-      if (op.kind == Kind::none) continue;
+      if (op.kind == DartsOperation::Kind::none) continue;
       to.image_scale =
           scales.empty() || op.draw < 0 ? Tensor() : scales.slice(op.draw * n, {1, 1, 1, n});
-      run_operation(tape, op, states[static_cast<std::size_t>(op.source)], to, training);
+      run_darts_operation(tape, op, states[static_cast<std::size_t>(op.source)], to, training);
       to.accumulate = true;
     }
     if (!to.accumulate) fill_zero(y);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "nas/space/darts/darts_costs.h"
 #include "nas/space/darts/darts_genotype.h"
 #include "nas/space/darts/darts_network.h"
 #include "nas/space/darts/darts_supernet.h"
@@ -113,6 +114,20 @@ class DartsSpace final : public SearchSpace {
       last = darts_nodes * c;
     }
     return sum;
+  }
+
+  std::vector<std::vector<EdgeShape>> edge_shapes(const SupernetOptions& o,
+                                                  int side) const override {
+    return darts_edge_shapes(o, side);
+  }
+  OperationCost operation_cost(int column, bool none, const OperationShape& shape) const override {
+    return darts_operation_cost(operations(none).at(static_cast<std::size_t>(column)), shape);
+  }
+  std::unique_ptr<SingleOperation> make_operation(int column, bool none,
+                                                  const OperationShape& shape,
+                                                  Device device) const override {
+    return make_darts_operation(operations(none).at(static_cast<std::size_t>(column)), shape,
+                                device);
   }
 
   std::unique_ptr<Supernet> make_supernet(const SupernetOptions& o, std::uint64_t seed,

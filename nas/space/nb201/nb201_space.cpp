@@ -4,6 +4,7 @@
 #include <array>
 
 #include "nas/space/nb201/nb201_cell.h"
+#include "nas/space/nb201/nb201_costs.h"
 #include "nas/space/nb201/nb201_network.h"
 #include "nas/space/nb201/nb201_supernet.h"
 #include "nas/space/nb201/nb201_table.h"
@@ -68,6 +69,18 @@ class Nb201Space final : public SearchSpace {
       if (section) sum += (9.0 * c * c / 2 + 9.0 * c * c + c * c / 2) * pixels;
     }
     return sum;
+  }
+
+  std::vector<std::vector<EdgeShape>> edge_shapes(const SupernetOptions& o,
+                                                  int side) const override {
+    return std::vector<std::vector<EdgeShape>>(Nb201Cell::edges, nb201_edge_shapes(o, side));
+  }
+  OperationCost operation_cost(int column, bool, const OperationShape& shape) const override {
+    return nb201_operation_cost(column, shape);
+  }
+  std::unique_ptr<SingleOperation> make_operation(int column, bool, const OperationShape& shape,
+                                                  Device device) const override {
+    return make_nb201_operation(column, shape, device);
   }
 
   std::unique_ptr<Supernet> make_supernet(const SupernetOptions& o, std::uint64_t seed,

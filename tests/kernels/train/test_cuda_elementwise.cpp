@@ -74,6 +74,17 @@ TEST_CASE_TEMPLATE("cuda: sums, in place too", T, float, bfloat16) {
   });
 }
 
+TEST_CASE("cuda: sums of float64 tables, in place too") {
+  auto rng = generator(43);
+  for (const int count : counts) {
+    CAPTURE(count);
+    const ElementwiseCase c(rng, count);
+    for (const bool in_place : {false, true})
+      CHECK(same_bits(OnDevice{}([&](auto& b) { return c.add<double>(b, in_place); }).at("y"),
+                      OnCpu{}([&](auto& b) { return c.add<double>(b, in_place); }).at("y")));
+  }
+}
+
 TEST_CASE("cuda: fills") {
   auto rng = generator(44);
   each_case<float>(rng, {0, 3}, [](const ElementwiseCase& c, const OnDevice& run) {

@@ -56,6 +56,22 @@ Doubles doubled(Doubles values) {
 
 }  // namespace
 
+TEST_CASE("elementwise: sums of float32 and of float64 tables, in place too") {
+  auto rng = generator(10);
+  for (const int count : {1, 7, 300}) {
+    ElementwiseCase c(rng, count);
+    for (double& v : c.x) v += 1e-12;  // float32 would lose it
+    for (const bool in_place : {false, true}) {
+      const Doubles tables = OnCpu{}([&](auto& b) { return c.add<double>(b, in_place); }).at("y");
+      const Doubles values = OnCpu{}([&](auto& b) { return c.add(b, in_place); }).at("y");
+      for (std::size_t i = 0; i < c.x.size(); ++i) {
+        CHECK(tables[i] == c.x[i] + c.dy[i]);
+        CHECK(values[i] == static_cast<float>(c.x[i]) + static_cast<float>(c.dy[i]));
+      }
+    }
+  }
+}
+
 TEST_CASE("pool2d: forward and gradient") {
   auto rng = generator(11);
   for (int trial = 0; trial < 24; ++trial) {
