@@ -28,6 +28,14 @@ std::string training_command(const SearchOptions& o) {
          (dataset_info(o.dataset).side == 0 ? " --image-size " + std::to_string(o.image_size) : "");
 }
 
+void print_cell(const FoundCell& cell) {
+  std::cout << cell.genotype << "\n";
+  if (cell.table)
+    std::cout << "test accuracy in the table of the space: " << accuracies(*cell.table) << " %\n"
+              << place_text(*cell.place) << "\n";
+  if (cell.cost) std::cout << cost_text(*cell.cost) << "\n";
+}
+
 void print_result(const SearchResult& result, const SearchOptions& options) {
   if (!options.quiet) {
     std::cout << "found after " << result.epochs_done << " epochs, " << duration(result.seconds)
@@ -37,11 +45,12 @@ void print_result(const SearchResult& result, const SearchOptions& options) {
                             std::to_string(result.genotype_epoch))
               << ":\n";
   }
-  std::cout << result.genotype << "\n";
-  if (result.table)
-    std::cout << "test accuracy in the table of the space: " << accuracies(*result.table) << " %\n"
-              << place_text(*result.place) << "\n";
-  if (result.cost) std::cout << cost_text(*result.cost) << "\n";
+  print_cell(result);
+  if (result.argmax) {
+    const bool same = result.argmax->genotype == result.genotype;
+    std::cout << "selected by perturbation; argmax gives" << (same ? " the same cell\n" : "\n");
+    if (!same) print_cell(*result.argmax);
+  }
   if (options.quiet) return;
   for (const CellGraph& graph : search_space(options.space).cell_graphs(result.genotype))
     std::cout << cell_text(graph, locale_is_utf8());

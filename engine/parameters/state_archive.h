@@ -37,6 +37,9 @@ class StateArchive {
   /// The file that is being loaded.
   const std::filesystem::path& path() const { return file_->path(); }
 
+  /// Of a file that is being loaded: does it hold this entry?
+  bool has(const std::string& name) const { return file_->entries().contains(name); }
+
   /// A count or an index: not negative, and what the type holds.
   template <std::integral T>
   void value(const std::string& name, T& value) {

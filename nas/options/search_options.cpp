@@ -238,6 +238,13 @@ void check_evidence(const SearchOptions& o, const Checker& check) {
                 "stop-on", "skip or nan without --hessian, from which eigenvalues come");
 }
 
+void check_selection(const SearchOptions& o, const Checker& check) {
+  check.one_of("select", o.select, Names{"argmax", "perturbation"});
+  check.integer("select-tune", o.select_tune, 0, 100000);
+  check.require(o.select != "argmax" || o.select_tune == SearchOptions{}.select_tune, "select-tune",
+                "no value without --select perturbation");
+}
+
 void check_run(const SearchOptions& o, const Checker& check) {
   check.one_of("device", o.device, Names{"cpu", "cuda", "auto"});
   check.one_of("precision", o.precision, Names{"auto", "fp32", "tf32", "bf16"});
@@ -267,6 +274,7 @@ void SearchOptions::validate() const {
   check_network(*this, check);
   check_stages(*this, check);
   check_evidence(*this, check);
+  check_selection(*this, check);
   check_run(*this, check);
 }
 

@@ -79,11 +79,13 @@ struct SearchOptions {
   bool resume = false;               ///< continue the run in `out`
   double checkpoint_every = 10;      ///< minutes
   std::filesystem::path nb201_table;
-  int trajectory = 0;        ///< cells sampled from the distribution each epoch
-  std::string hessian;       ///< see parse_hessian(); empty: none
-  std::string stop_on;       ///< see parse_alarms(); empty: nothing
-  double log_every = 5;      ///< least seconds between plain progress lines
-  bool tensorboard = false;  ///< write event files into OUT/tensorboard
+  int trajectory = 0;             ///< cells sampled from the distribution each epoch
+  std::string hessian;            ///< see parse_hessian(); empty: none
+  std::string stop_on;            ///< see parse_alarms(); empty: nothing
+  std::string select = "argmax";  ///< argmax | perturbation: how the cell is read off at the end
+  int select_tune = 5;            ///< epochs of weight steps between rounds of a selection
+  double log_every = 5;           ///< least seconds between plain progress lines
+  bool tensorboard = false;       ///< write event files into OUT/tensorboard
   bool quiet = false;
   bool then_train = false;  ///< train what was found, into OUT/train
   int train_epochs = 0;     ///< of that training; 0: those of its preset

@@ -30,6 +30,8 @@ class RunFolder {
   /// The folder of --tensorboard.
   std::filesystem::path events_path() const { return path_ / "tensorboard"; }
   std::filesystem::path session_path() const { return path_ / "run.json"; }
+  /// Of --select: a line a decision.
+  std::filesystem::path selection_path() const { return path_ / "selection.jsonl"; }
   std::filesystem::path genotype_path() const { return path_ / "genotype.txt"; }
   std::filesystem::path checkpoint_path() const { return path_ / "checkpoint.safetensors"; }
   std::filesystem::path weights_path() const { return path_ / "weights.safetensors"; }

@@ -118,6 +118,7 @@ void RunLoop::run() {
     checkpoint();
     if (!finished) return;
   }
+  concluded_ = task_.conclude(*this);
 }
 
 bool RunLoop::train_epoch() {
@@ -172,7 +173,8 @@ EpochBasics RunLoop::basics() const {
 }
 
 int RunLoop::stopped_by_signal() const {
-  return progress_.epoch < task_.epochs() && !task_.ended() ? stop_signal() : 0;
+  const bool stopped = progress_.epoch < task_.epochs() && !task_.ended();
+  return stopped || !concluded_ ? stop_signal() : 0;
 }
 
 void RunLoop::checkpoint() {
@@ -189,8 +191,8 @@ void RunLoop::tell(const Phase& phase, double loss) {
   const double epoch_seconds =
       epoch_seconds_ > 0 ? epoch_seconds_ : step_seconds * task_.epoch_steps();
   StepProgress p;
-  p.epoch = static_cast<int>(progress_.epoch) + 1;
   p.epochs = task_.epochs();
+  p.epoch = std::min(static_cast<int>(progress_.epoch) + 1, p.epochs);
   p.step = phase.step_;
   p.steps = phase.steps_;
   p.phase = phase.name_;

@@ -60,6 +60,9 @@ class RunTask {
   virtual void log_epoch(RunLoop& loop, const EpochBasics& basics) = 0;
   /// The run is to end here, whatever epochs are left.
   virtual bool ended() const { return false; }
+  /// What comes after the last epoch. False where a signal came meanwhile: checkpoints hold how far
+  /// it is.
+  virtual bool conclude(RunLoop& /*loop*/) { return true; }
   /// The first step has done nothing that a checkpoint would have to keep.
   virtual bool untouched() const = 0;
 
@@ -114,6 +117,8 @@ class RunLoop {
   const RunProgress& progress() const { return progress_; }
   /// Epochs that were finished, those of earlier sessions included.
   int epochs_done() const { return static_cast<int>(progress_.epoch); }
+  /// All state as it is now, for what conclude() does.
+  void checkpoint();
   /// The signal that stopped the run; 0: none.
   int stopped_by_signal() const;
   /// Of this session.
@@ -135,7 +140,6 @@ class RunLoop {
   bool finish_epoch();
   StepResult guarded_step();
   EpochBasics basics() const;
-  void checkpoint();
   /// Tells the observer where a phase stands.
   void tell(const Phase& phase, double loss);
 
@@ -149,6 +153,7 @@ class RunLoop {
   Stopwatch watch_, since_checkpoint_;
   std::int64_t steps_timed_ = 0;
   double train_seconds_ = 0, epoch_seconds_ = 0;
+  bool concluded_ = true;
 };
 
 /// "61.56 MiB, weights 365.25 KiB, activations 55.50 MiB": what is there at the peak.

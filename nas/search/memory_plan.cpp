@@ -5,8 +5,10 @@
 #include <limits>
 #include <list>
 #include <numeric>
+#include <optional>
 
 #include "engine/memory/planning.h"
+#include "nas/search/selection_run.h"
 #include "nas/space/search_space.h"
 
 namespace drnas {
@@ -20,6 +22,23 @@ void run_probes(const DeviceBatch& batch, const ThetaShape& shape, SupernetTrain
   std::vector<double> gradient;
   trainer.probe(batch, theta, &gradient);
   trainer.probe(batch, theta, nullptr);
+}
+
+/// Moves sources to a position counted from the front, or from the back where negative.
+void seek(std::initializer_list<BatchSource*> sources, std::int64_t position) {
+  for (BatchSource* source : sources)
+    source->seek(position < 0 ? source->batches() + position : position);
+}
+
+/// The passes of a selection.
+void run_selection(const BatchSources& sources, std::span<const std::int64_t> positions,
+                   const ThetaShape& shape, SupernetTrainer& trainer) {
+  trainer.give_theta(std::vector<double>(static_cast<std::size_t>(shape.edges * shape.operations)));
+  for (const std::int64_t position : positions) {
+    seek({sources.train.get(), sources.evaluation.get()}, position);
+    trainer.run(passes::probe, sources.evaluation->next());
+    trainer.run(passes::tuning, sources.train->next());
+  }
 }
 
 /// Batches of given sizes that stay as they are.
@@ -47,15 +66,13 @@ BatchSources fixed_sources(const std::list<DeviceBatch>& batches) {
   return {source(), source(), source()};
 }
 
-/// Steps and evaluations on every batch in `positions` counted from the front, or from the back
-/// where negative.
+/// Steps and evaluations on every batch in `positions`.
 void run_epoch(const BatchSources& sources, std::span<const std::int64_t> positions,
                SearchMethod& method, SupernetTrainer& trainer) {
   // Divisible by any number of steps between two of alpha.
   constexpr std::int64_t always = std::numeric_limits<std::int64_t>::max() / 5040 * 5040;
   for (const std::int64_t position : positions) {
-    for (BatchSource* source : {sources.train.get(), sources.alpha.get(), sources.evaluation.get()})
-      source->seek(position < 0 ? source->batches() + position : position);
+    seek({sources.train.get(), sources.alpha.get(), sources.evaluation.get()}, position);
     method.step({trainer, *sources.train, *sources.alpha, true, always});
     trainer.run(method.evaluation(), sources.evaluation->next());
   }
@@ -67,7 +84,8 @@ void run_steps(const MemoryQuestion& q) {
   const auto method =
       q.method->make(q.method_options.value_or(MethodOptions{edges, operations, 0, q.device}));
   if (!q.supernet.kept.empty()) method->prune(q.supernet.kept);
-  SupernetTrainer trainer(*supernet, method->law(), &method->alpha_update(), q.trainer);
+  std::optional<SupernetTrainer> trainer(std::in_place, *supernet, method->law(),
+                                         &method->alpha_update(), q.trainer);
   std::list<DeviceBatch> batches;  // all stay, as in a search
   if (!q.sources)
     for (const int size : q.batch_sizes) batches.emplace_back(size, q.image_size, q.device);
@@ -76,10 +94,15 @@ void run_steps(const MemoryQuestion& q) {
   std::vector<std::int64_t> positions{0, -1};
   if (!q.sources) positions.resize(batches.size());
   if (!q.sources) std::iota(positions.begin(), positions.end(), 0);
-  run_epoch(sources, positions, *method, trainer);
-  if (!q.probes) return;
-  sources.evaluation->seek(0);
-  run_probes(sources.evaluation->next(), theta_shape(q.supernet), trainer);
+  run_epoch(sources, positions, *method, *trainer);
+  if (q.probes) {
+    sources.evaluation->seek(0);
+    run_probes(sources.evaluation->next(), theta_shape(q.supernet), *trainer);
+  }
+  if (!q.selects) return;
+  trainer.reset();
+  trainer.emplace(*supernet, method->law(), nullptr, SelectionRun::trainer_options(q.trainer));
+  run_selection(sources, positions, theta_shape(q.supernet), *trainer);
 }
 
 std::string row_text(const std::string& mode, int partial_channels,

@@ -25,7 +25,8 @@ struct MemoryQuestion {
   std::function<BatchSources()> sources;
   Device device = Device::cpu;
   TrainerOptions trainer;
-  bool probes = false;  ///< the search takes Hessians
+  bool probes = false;   ///< the search takes Hessians
+  bool selects = false;  ///< it ends with a selection
 };
 
 /// The counters that the device's pool will show after steps of all kinds: bytes by tag at the

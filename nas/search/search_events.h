@@ -66,13 +66,18 @@ struct CellCost {
   std::string unit;
 };
 
-/// How a search ended.
-struct SearchResult {
+/// A cell, and what is known of it.
+struct FoundCell {
   std::string genotype;
   std::optional<TableAccuracy> table;
   std::optional<TablePlace> place;  ///< with `table`; on the data set of the search where the table
                                     ///< has it, else on CIFAR-10
   std::optional<CellCost> cost;     ///< with --cost
+};
+
+/// How a search ended.
+struct SearchResult : FoundCell {
+  std::optional<FoundCell> argmax;  ///< with --select: what alpha alone would have given
   int epochs_done = 0;
   std::string stopped_on;         ///< alarm of --stop-on that ended it, or empty
   int genotype_epoch = 0;         ///< the epoch whose mean gave the genotype

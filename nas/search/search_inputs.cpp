@@ -157,6 +157,7 @@ MemoryQuestion SearchInputs::memory_question(const SearchOptions& o, Device devi
   q.device = device;
   q.trainer = trainer(o);
   q.probes = !o.hessian.empty();
+  q.selects = o.select != "argmax" && o.stage_epochs.size() <= 1;
   if (images == ImagePlace::device)
     q.sources = [this, o, device] {
       return gathered(o, ImageBytes::resident(dataset.train, device));
@@ -237,6 +238,7 @@ SearchMemory SearchInputs::plan_stage(const SearchOptions& o, Device device,
                                       const std::vector<std::uint8_t>& kept) const {
   SearchMemory memory = first;
   MemoryQuestion question = memory_question(o, device, first.images.place);
+  question.selects = o.select != "argmax" && stage.end_epoch() == o.epochs;
   question.supernet = first.network;
   question.supernet.partial_channels = stage.partial_channels;
   question.supernet.kept = kept;

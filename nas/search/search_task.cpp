@@ -55,13 +55,14 @@ std::optional<TableAccuracy> SearchTask::table_entry(const Architecture& archite
 }
 
 void SearchTask::begin() {
-  build(first_memory_.network);
+  build(first_memory_);
   if (options_.method != "drnas" || options_.base != "drnas")
     observer_.on_message("method " + options_.method + ", base " + options_.base);
 }
 
-void SearchTask::build(const SupernetOptions& network) {
-  supernet_ = make_supernet(network, options_.seed, device_);
+void SearchTask::build(const SearchMemory& memory) {
+  extents_ = memory.extents;
+  supernet_ = make_supernet(memory.network, options_.seed, device_);
   trainer_ = std::make_unique<SupernetTrainer>(*supernet_, method_->law(), &method_->alpha_update(),
                                                inputs_.trainer(options_));
 }
@@ -185,6 +186,38 @@ void SearchTask::archive(StateArchive& a, RunProgress& progress) {
   a.parameters(supernet_->parameters());
   method_->archive(a);
   if (a.loading()) trainer_->set_draws(draws);
+  if (a.loading() ? a.has("select.done") : selection_.has_value()) archive_selection(a);
+}
+
+Selection SearchTask::make_selection() const {
+  return {space(), options_.none_op, method_->law().mean(), supernet_->options().kept,
+          options_.seed};
+}
+
+void SearchTask::archive_selection(StateArchive& a) {
+  int tune = options_.select_tune;
+  if (a.loading() && options_.select == "argmax")
+    throw Error(a.path().string() + ": holds a selection, expected --select perturbation");
+  a.value("select.tune", tune);
+  if (tune != options_.select_tune)
+    throw Error(a.path().string() + ": its selection was begun with --select-tune " +
+                std::to_string(tune) + ", expected the same");
+  if (!selection_) selection_.emplace(make_selection());
+  selection_->archive(a);
+}
+
+bool SearchTask::conclude(RunLoop& loop) {
+  if (options_.select == "argmax" || (selection_ && selection_->complete())) return true;
+  trainer_.reset();
+  Allocator::of(device_).prepare(extents_);
+  trainer_ =
+      std::make_unique<SupernetTrainer>(*supernet_, method_->law(), nullptr,
+                                        SelectionRun::trainer_options(inputs_.trainer(options_)));
+  if (!selection_) {
+    selection_.emplace(make_selection());
+    supernet_->parameters().velocity().clear();
+  }
+  return SelectionRun(*selection_, {options_, *trainer_, batches_, folder_, observer_}).run(loop);
 }
 
 /// The costs of a resumed search may lie elsewhere, but have to be the same.
@@ -207,7 +240,7 @@ void SearchTask::rebuild(const std::filesystem::path& file, std::int64_t epoch,
   std::vector<std::uint8_t> now_kept;
   for (const std::int64_t k : kept) now_kept.push_back(k != 0 ? 1 : 0);
   method_->prune(now_kept);
-  build(inputs_.plan_stage(options_, device_, first_memory_, stage(), now_kept).network);
+  build(inputs_.plan_stage(options_, device_, first_memory_, stage(), now_kept));
 }
 
 /// Prunes each edge to the operations with the largest alpha and widens what they see.
@@ -223,7 +256,7 @@ void SearchTask::enter_next_stage(RunProgress& progress) {
   Allocator::of(device_).reset_peak();
   Allocator::of(device_).prepare(memory.extents);
   method_->prune(kept);
-  build(memory.network);
+  build(memory);
   widen(old, supernet_->parameters(), options_.seed, static_cast<std::uint32_t>(stage_));
   trainer_->set_draws(draws);
   progress.memory = {};
@@ -241,17 +274,28 @@ void SearchTask::tell_stage(const MemoryPeak& ended, const SearchMemory& memory)
       (cells ? ", raw outputs of " + std::to_string(cells) + " cells rebuilt" : ""));
 }
 
-SearchResult SearchTask::result(const RunLoop& loop) const {
-  SearchResult result;
-  const Architecture found = ending_ ? space().parse(ending_->good_genotype, "genotype") : chosen();
-  result.genotype = found.genotype;
-  folder_.write_genotype(result.genotype);
-  result.table = table_entry(found);
-  if (result.table) result.place = place_of(*inputs_.table, *found.number, options_.dataset);
+FoundCell SearchTask::cell(const Architecture& found) const {
+  FoundCell cell;
+  cell.genotype = found.genotype;
+  cell.table = table_entry(found);
+  if (cell.table) cell.place = place_of(*inputs_.table, *found.number, options_.dataset);
   if (inputs_.cost) {
     const double cost = inputs_.cost->of(found, space(), options_.none_op);
-    result.cost = {cost, cost / inputs_.cost->mean, inputs_.cost->unit};
+    cell.cost = {cost, cost / inputs_.cost->mean, inputs_.cost->unit};
   }
+  return cell;
+}
+
+SearchResult SearchTask::result(const RunLoop& loop) const {
+  SearchResult result;
+  const Architecture argmax =
+      ending_ ? space().parse(ending_->good_genotype, "genotype") : chosen();
+  static_cast<FoundCell&>(result) = cell(argmax);
+  if (selection_ && selection_->complete()) {
+    result.argmax = cell(argmax);
+    static_cast<FoundCell&>(result) = cell(space().derive(selection_->theta(), options_.none_op));
+  }
+  folder_.write_genotype(result.genotype);
   result.epochs_done = loop.epochs_done();
   result.genotype_epoch = ending_ ? ending_->good_epoch : result.epochs_done;
   if (ending_) result.stopped_on = to_string(ending_->alarm);

@@ -10,6 +10,7 @@
 #include "nas/run/run_loop.h"
 #include "nas/search/search_events.h"
 #include "nas/search/search_inputs.h"
+#include "nas/search/selection_run.h"
 #include "nas/search/stages.h"
 
 namespace drnas {
@@ -51,6 +52,7 @@ class SearchTask final : public RunTask {
   bool evaluate(RunLoop& loop, const RunProgress& progress) override;
   void log_epoch(RunLoop& loop, const EpochBasics& basics) override;
   bool ended() const override { return ending_.has_value(); }
+  bool conclude(RunLoop& loop) override;
   bool untouched() const override { return trainer_->draws() == 0; }
   std::uint32_t data_checksum() const override { return inputs_.data_checksum(); }
   void archive(StateArchive& archive, RunProgress& progress) override;
@@ -58,17 +60,21 @@ class SearchTask final : public RunTask {
   SearchResult result(const RunLoop& loop) const;
 
  private:
+  FoundCell cell(const Architecture& found) const;
   const Stage& stage() const { return stages_[static_cast<std::size_t>(stage_ - 1)]; }
   const SearchSpace& space() const { return *first_memory_.network.space; }
   Architecture chosen() const { return method_->choose(space(), options_.none_op); }
   std::optional<TableAccuracy> table_entry(const Architecture& architecture) const;
   /// A network of the stage, with a trainer for it.
-  void build(const SupernetOptions& network);
+  void build(const SearchMemory& memory);
   /// The network of a stored stage, whose kept operations are given.
   void rebuild(const std::filesystem::path& file, std::int64_t epoch,
                const std::vector<std::int64_t>& kept);
   void enter_next_stage(RunProgress& progress);
   void archive_cost(StateArchive& archive) const;
+  void archive_selection(StateArchive& archive);
+  /// From the mixing weights that the method ended with.
+  Selection make_selection() const;
   void tell_stage(const MemoryPeak& ended, const SearchMemory& memory);
   bool measure(RunLoop& loop, const RunProgress& progress);
   /// Evidence, warnings, and whether they end the search.
@@ -95,7 +101,9 @@ class SearchTask final : public RunTask {
   EpochTotals evaluated_;
   EvidenceRecord evidence_record_;  // of the epoch that is being finished
   double evaluation_seconds_ = 0;
-  std::optional<Warning> ending_;  // that --stop-on acts on
+  std::optional<Warning> ending_;       // that --stop-on acts on
+  std::optional<Selection> selection_;  // of --select, once it has begun
+  MemoryExtents extents_;               // of the stage's plan
 };
 
 }  // namespace drnas

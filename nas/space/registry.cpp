@@ -41,6 +41,13 @@ const SearchSpace& search_space(std::string_view name) {
   throw Error("search space '" + std::string(name) + "': expected " + search_space_names());
 }
 
+std::vector<CellDecisions> SearchSpace::decisions() const {
+  CellDecisions cell;
+  for (std::size_t edge = 0; edge < edges().size(); ++edge)
+    cell.edges.push_back(static_cast<int>(edge));
+  return {cell};
+}
+
 ThetaShape theta_shape(const SearchSpace& space, bool none) {
   return {static_cast<int>(space.edges().size()), static_cast<int>(space.operations(none).size())};
 }

@@ -36,6 +36,14 @@ struct SpaceFacts {
 /// Weights of operations, [edges][operations]: theta, or what an architecture is read off by.
 using EdgeWeights = std::vector<std::vector<double>>;
 
+/// What a selection decides in one kind of cell (SearchSpace::decisions): the operations of some
+/// rows of theta, and which `inputs` of the rows that lead to a node stay.
+struct CellDecisions {
+  std::vector<int> edges;
+  std::vector<std::vector<int>> nodes = {};
+  int inputs = 0;
+};
+
 /// A search space: edges that each mix candidate operations. Immutable, one object a space.
 class SearchSpace {
  public:
@@ -83,6 +91,9 @@ class SearchSpace {
   /// The architecture that weights stand for. Throws Error for another shape or a value that is not
   /// a number.
   virtual Architecture derive(const EdgeWeights& weights, bool none) const = 0;
+  /// The choices that a found cell stands for, kind by kind of cell: a node that keeps all of its
+  /// inputs has none.
+  virtual std::vector<CellDecisions> decisions() const;
   /// Reads a genotype in any form that the field uses. Throws Error, beginning with `what`, that
   /// says where it goes wrong and what was expected.
   virtual Architecture parse(std::string_view text, const std::string& what) const = 0;

@@ -72,6 +72,11 @@ inline constexpr PassSetting probe_gradient{.name = "probe with gradient",
                                             .theta = PassTheta::given,
                                             .norm = PassNorm::batch_only,
                                             .theta_gradient = true};
+/// Weights learn at mixing weights that stay.
+inline constexpr PassSetting tuning{.name = "fine-tuning step",
+                                    .theta = PassTheta::given,
+                                    .weight_gradients = true,
+                                    .update = PassUpdate::weights};
 }  // namespace passes
 
 /// Gives mixing weights to passes and takes their gradient back: what a pass knows of a law.

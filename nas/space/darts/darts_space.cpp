@@ -144,6 +144,20 @@ class DartsSpace final : public SearchSpace {
     return architecture_of(derive_darts_genotype({weights.begin(), half}, {half, weights.end()},
                                                  darts_search_ops(none)));
   }
+  std::vector<CellDecisions> decisions() const override {
+    std::vector<CellDecisions> cells(2);
+    int row = 0;
+    for (CellDecisions& cell : cells) {
+      cell.inputs = 2;
+      for (int to = 2; to < 2 + darts_nodes; ++to) {
+        std::vector<int> inputs(static_cast<std::size_t>(to));
+        for (int& input : inputs) input = row++;
+        cell.edges.insert(cell.edges.end(), inputs.begin(), inputs.end());
+        if (to > cell.inputs) cell.nodes.push_back(inputs);
+      }
+    }
+    return cells;
+  }
   Architecture parse(std::string_view text, const std::string& what) const override {
     return architecture_of(parse_darts_genotype(text, what));
   }

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: MIT
+// Searches that end with a selection by perturbation: what is decided, against the algorithm
+// written out by hand on the same supernet; stopped, killed and resumed.
+#include <algorithm>
+
+#include "engine/gpu.h"
+#include "engine/parameters/checkpoint.h"
+#include "nas/search/search_inputs.h"
+#include "nas/search/selection_run.h"
+#include "tests/nas/search/search_runs.h"
+
+using namespace drnas;
+using namespace drnas::test;
+
+namespace {
+
+SearchOptions selecting(const fs::path& out, int tune = 1) {
+  SearchOptions o = small_search(out);
+  o.epochs = 1;
+  o.select = "perturbation";
+  o.select_tune = tune;
+  return o;
+}
+
+std::vector<nlohmann::json> decisions_of(const fs::path& run) {
+  std::vector<nlohmann::json> lines;
+  std::ifstream in(run / "selection.jsonl");
+  for (std::string line; std::getline(in, line);) lines.push_back(nlohmann::json::parse(line));
+  return lines;
+}
+
+void check_same_selection(const fs::path& a, const fs::path& b) {
+  check_same_run(a, b);
+  CHECK(read_text_file(a / "selection.jsonl") == read_text_file(b / "selection.jsonl"));
+}
+
+/// A supernet as a search has left it, and what a selection needs beside it.
+struct Ended {
+  SearchOptions options;
+  Device device;
+  SearchInputs inputs;
+  SearchMemory memory;
+  BatchSources batches;
+  std::unique_ptr<SearchMethod> method;
+  std::unique_ptr<Supernet> supernet;
+  std::unique_ptr<SupernetTrainer> trainer;
+
+  static Device device_of(const SearchOptions& o) {
+    std::string note;
+    return choose_device(o.device, note);
+  }
+
+  explicit Ended(const SearchOptions& o)
+      : options(o),
+        device(device_of(o)),
+        inputs(o, false),
+        memory(inputs.plan(o, device)),
+        batches(inputs.batch_sources(o, device, memory)),
+        method(search_method(o.method).make(method_options(o, device))),
+        supernet(make_supernet(memory.network, o.seed, device)) {
+    const SafetensorsFile file(o.out / "checkpoint.safetensors");
+    load_parameters(file, supernet->parameters());
+    supernet->parameters().velocity().clear();
+    load_table(file, "alpha", method->law().alpha().values);
+    TrainerOptions t = trainer_options(o);
+    t.clip_with_alpha = false;
+    trainer = std::make_unique<SupernetTrainer>(*supernet, method->law(), nullptr, t);
+    trainer->set_learning_rate(o.learning_rate / 10);
+  }
+
+  /// Accuracy and loss of the evaluation's images, as decision `number` (from 0) sees them.
+  EpochTotals evaluate(const std::vector<double>& theta, int number) {
+    trainer->give_theta(theta);
+    EpochTotals totals;
+    batches.evaluation->seek((options.epochs + number) * batches.evaluation->batches());
+    for (std::int64_t i = 0; i < batches.evaluation->batches(); ++i)
+      totals.add(trainer->run(passes::probe, batches.evaluation->next()));
+    return totals;
+  }
+
+  void tune(const std::vector<double>& theta, int round) {
+    const std::int64_t steps = options.select_tune * batches.train->batches();
+    trainer->give_theta(theta);
+    batches.train->seek(options.epochs * batches.train->batches() + round * steps);
+    for (std::int64_t i = 0; i < steps; ++i) trainer->run(passes::tuning, batches.train->next());
+  }
+};
+
+/// Copies the run's folder, as a kill would leave it, once `at` steps of the selection are done.
+struct Snapshot : SearchObserver {
+  fs::path from, to;
+  int at, seen = 0;
+  Snapshot(fs::path run, fs::path copy, int steps)
+      : from(std::move(run)), to(std::move(copy)), at(steps) {}
+  void on_step(const StepProgress& p) override {
+    CHECK(p.epoch <= p.epochs);
+    CHECK(p.step <= p.steps);
+    if (p.phase == "selection" && ++seen == at) fs::copy(from, to, fs::copy_options::recursive);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("selection: decisions are those of the algorithm written out on the same supernet") {
+  const ScratchFolder scratch;
+  SearchOptions o = selecting(scratch / "selected");
+  const SearchResult result = search(o);
+  SearchOptions plain = o;
+  plain.out = scratch / "plain";
+  plain.select = "argmax";
+  plain.select_tune = SearchOptions{}.select_tune;
+  const SearchResult argmax = search(plain);
+  CHECK(comparable_log(o.out) == comparable_log(plain.out));
+  REQUIRE(result.argmax);
+  CHECK(result.argmax->genotype == argmax.genotype);
+  CHECK_FALSE(argmax.argmax);
+  plain.select_tune = o.select_tune;
+  Ended ended(plain);
+  std::vector<double> theta;
+  for (const auto& row : ended.method->law().mean())
+    theta.insert(theta.end(), row.begin(), row.end());
+  const SearchSpace& space = search_space(o.space);
+  const std::vector<std::string> edges = space.edges(), operations = space.operations(false);
+  const std::vector<nlohmann::json> decisions = decisions_of(o.out);
+  REQUIRE(decisions.size() == 6);
+  for (int number = 0; number < 6; ++number) {
+    CAPTURE(number);
+    const nlohmann::json& decision = decisions[static_cast<std::size_t>(number)];
+    const auto edge = static_cast<std::size_t>(
+        std::find(edges.begin(), edges.end(), decision["place"]) - edges.begin());
+    REQUIRE(edge < edges.size());
+    if (number > 0) ended.tune(theta, number - 1);
+    std::size_t kept = 0;
+    double least = 0, most = 0;
+    for (std::size_t op = 0; op < 5; ++op) {
+      std::vector<double> without = theta;
+      without[5 * edge + op] = 0;
+      const EpochTotals totals = ended.evaluate(without, number);
+      CHECK(decision["without"][op]["val_top1"].get<double>() == totals.top1_percent());
+      CHECK(decision["without"][op]["val_loss"].get<double>() == totals.mean_loss());
+      const bool worse = totals.top1_percent() < least ||
+                         (totals.top1_percent() == least && totals.mean_loss() > most);
+      if (op > 0 && !worse) continue;
+      kept = op;
+      least = totals.top1_percent();
+      most = totals.mean_loss();
+    }
+    CHECK(decision["kept"] == nlohmann::json::array({operations[kept]}));
+    for (std::size_t op = 0; op < 5; ++op) theta[5 * edge + op] = op == kept ? 1 : 0;
+  }
+  EdgeWeights rows;
+  for (auto row = theta.begin(); row != theta.end(); row += 5) rows.emplace_back(row, row + 5);
+  CHECK(result.genotype == space.derive(rows, false).genotype);
+  CHECK(read_text_file(o.out / "genotype.txt") == result.genotype + "\n");
+}
+
+TEST_CASE("selection: stopped anywhere and resumed, it ends bit-equal to an uninterrupted one") {
+  const ScratchFolder scratch;
+  const SearchOptions whole = selecting(scratch / "whole");
+  search(whole);
+  // Of a decision 15 batches, of a round's fine-tuning 3.
+  for (const int steps : {1, 7, 15, 16, 17, 19, 53, 104}) {
+    CAPTURE(steps);
+    SearchOptions part = whole;
+    part.out = scratch / ("part-" + std::to_string(steps)).c_str();
+    const SearchResult stopped = search(part, Interrupter(steps, "selection"));
+    CHECK(stopped.interrupted_by_signal == SIGINT);
+    CHECK(stopped.epochs_done == 1);
+    part.resume = true;
+    CHECK(search(part).interrupted_by_signal == 0);
+    check_same_selection(whole.out, part.out);
+    CHECK(search(part).genotype ==
+          read_text_file(whole.out / "genotype.txt")
+              .substr(0, read_text_file(whole.out / "genotype.txt").size() - 1));
+  }
+}
+
+TEST_CASE("selection: killed, it goes on after its last decision") {
+  const ScratchFolder scratch;
+  SearchOptions whole = selecting(scratch / "whole");
+  for (const int steps : {10, 17, 40, 100}) {
+    CAPTURE(steps);
+    fs::remove_all(whole.out);
+    SearchOptions killed = whole;
+    killed.out = scratch / ("killed-" + std::to_string(steps)).c_str();
+    search(whole, Snapshot(whole.out, killed.out, steps));
+    const std::size_t before = decisions_of(killed.out).size();
+    CHECK(before < 6);
+    killed.resume = true;
+    search(killed);
+    check_same_selection(whole.out, killed.out);
+  }
+}
+
+TEST_CASE("selection: a search that has ended can be selected from afterwards") {
+  const ScratchFolder scratch;
+  const SearchOptions whole = selecting(scratch / "whole", 0);
+  const SearchResult expected = search(whole);
+  SearchOptions o = whole;
+  o.out = scratch / "later";
+  o.select = "argmax";
+  o.select_tune = SearchOptions{}.select_tune;
+  CHECK(search(o).genotype == expected.argmax->genotype);
+  o.resume = true;
+  o.select = "perturbation";
+  o.select_tune = 0;
+  CHECK(search(o).genotype == expected.genotype);
+  CHECK(read_text_file(o.out / "selection.jsonl") == read_text_file(whole.out / "selection.jsonl"));
+  o.select_tune = 2;
+  CHECK(contains(failure_of(o), "begun with --select-tune 0"));
+  o.select = "argmax";
+  o.select_tune = SearchOptions{}.select_tune;
+  CHECK(contains(failure_of(o), "holds a selection, expected --select perturbation"));
+  o.select = "perturbation";
+  o.select_tune = 0;
+  write_file_atomically(o.out / "selection.jsonl", "{}\n");
+  CHECK(search(o).genotype == expected.genotype);  // all is decided: the file is not needed
+}
+
+TEST_CASE("selection: lines that the checkpoint has decisions for must be there") {
+  const ScratchFolder scratch;
+  SearchOptions o = selecting(scratch / "run");
+  search(o, Interrupter(60, "selection"));
+  write_file_atomically(o.out / "selection.jsonl", "{}\n");
+  o.resume = true;
+  CHECK(contains(failure_of(o), "selection.jsonl: 1 whole lines, expected 3"));
+}
+
+TEST_CASE("selection: in the DARTS space, after stages too, its cell is what the decisions keep") {
+  const ScratchFolder scratch;
+  SearchOptions o = selecting(scratch / "darts", 0);
+  o.space = "darts";
+  o.cells = 3;
+  o.limit_train = 16;
+  o.batch_size = 8;
+  o.epochs = 2;
+  o.stage_epochs = {1, 1};
+  o.partial_channels = {4, 4};
+  o.keep_ops = {7, 2};
+  const SearchResult result = search(o);
+  const std::vector<nlohmann::json> decisions = decisions_of(o.out);
+  REQUIRE(decisions.size() == 34);
+  const Architecture found = search_space("darts").parse(result.genotype, "genotype");
+  for (const nlohmann::json& d : decisions) {
+    if (d["kind"] == "operation") CHECK(d["without"].size() == 2);
+    if (d["kind"] != "inputs") continue;
+    CHECK(d["kept"].size() == 2);
+    for (const nlohmann::json& edge : d["kept"])
+      CHECK(std::any_of(found.choices.begin(), found.choices.end(), [&](const std::string& choice) {
+        return choice.starts_with(edge.get<std::string>() + " ");
+      }));
+  }
+}
+
+TEST_CASE("selection: tensors peak where the plan says") {
+  const ScratchFolder scratch;
+  const SearchOptions o = selecting(scratch / "planned");
+  const Device device = Ended::device_of(o);
+  const SearchInputs inputs(o, false);
+  const std::int64_t planned = inputs.plan(o, device).peak_bytes;
+  const bool checks = Allocator::of(device).set_checks(false);
+  search(o);
+  Allocator::of(device).set_checks(checks);
+  CHECK(Allocator::of(device).counters().peak == planned);
+}
+
+TEST_CASE("selection: options that make no sense are refused") {
+  const ScratchFolder scratch;
+  SearchOptions o = selecting(scratch / "bad");
+  o.select = "best";
+  CHECK(contains(failure_of(o), "--select best: expected one of argmax, perturbation"));
+  o.select = "argmax";
+  CHECK(contains(failure_of(o), "--select-tune 1: expected no value without --select"));
+  o.select = "perturbation";
+  o.select_tune = -1;
+  CHECK(contains(failure_of(o), "--select-tune -1: expected 0 to 100000"));
+  CHECK_FALSE(fs::exists(o.out));
+}
