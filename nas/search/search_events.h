@@ -75,6 +75,10 @@ struct FoundCell {
   std::optional<CellCost> cost;     ///< with --cost
 };
 
+/// The last line of selection.jsonl: the selected cell, what alpha alone would have given, and the
+/// accuracies of the former.
+std::string to_json(const FoundCell& selected, const FoundCell& argmax);
+
 /// How a search ended.
 struct SearchResult : FoundCell {
   std::optional<FoundCell> argmax;  ///< with --select: what alpha alone would have given

@@ -102,6 +102,12 @@ std::string to_json(const EpochRecord& record) {
   return json.dump();
 }
 
+std::string to_json(const FoundCell& selected, const FoundCell& argmax) {
+  Json json = {{"genotype", selected.genotype}, {"argmax", argmax.genotype}};
+  if (selected.table) json["table"] = to_json(*selected.table);
+  return json.dump();
+}
+
 std::vector<EpochSigns> logged_signs(const std::filesystem::path& log, const SearchSpace& space) {
   std::vector<EpochSigns> all;
   std::error_code ignored;

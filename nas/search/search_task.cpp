@@ -207,17 +207,22 @@ void SearchTask::archive_selection(StateArchive& a) {
 }
 
 bool SearchTask::conclude(RunLoop& loop) {
-  if (options_.select == "argmax" || (selection_ && selection_->complete())) return true;
-  trainer_.reset();
-  Allocator::of(device_).prepare(extents_);
-  trainer_ =
-      std::make_unique<SupernetTrainer>(*supernet_, method_->law(), nullptr,
-                                        SelectionRun::trainer_options(inputs_.trainer(options_)));
+  if (options_.select == "argmax") return true;
   if (!selection_) {
     selection_.emplace(make_selection());
     supernet_->parameters().velocity().clear();
   }
-  return SelectionRun(*selection_, {options_, *trainer_, batches_, folder_, observer_}).run(loop);
+  if (!selection_->complete()) {
+    trainer_.reset();
+    Allocator::of(device_).prepare(extents_);
+    trainer_ =
+        std::make_unique<SupernetTrainer>(*supernet_, method_->law(), nullptr,
+                                          SelectionRun::trainer_options(inputs_.trainer(options_)));
+  }
+  SelectionRun run(*selection_, {options_, *trainer_, batches_, folder_, observer_});
+  if (!run.run(loop)) return false;
+  run.end(to_json(selected_cell(), argmax_cell()));
+  return true;
 }
 
 /// The costs of a resumed search may lie elsewhere, but have to be the same.
@@ -286,14 +291,16 @@ FoundCell SearchTask::cell(const Architecture& found) const {
   return cell;
 }
 
+FoundCell SearchTask::argmax_cell() const {
+  return cell(ending_ ? space().parse(ending_->good_genotype, "genotype") : chosen());
+}
+
 SearchResult SearchTask::result(const RunLoop& loop) const {
   SearchResult result;
-  const Architecture argmax =
-      ending_ ? space().parse(ending_->good_genotype, "genotype") : chosen();
-  static_cast<FoundCell&>(result) = cell(argmax);
+  static_cast<FoundCell&>(result) = argmax_cell();
   if (selection_ && selection_->complete()) {
-    result.argmax = cell(argmax);
-    static_cast<FoundCell&>(result) = cell(space().derive(selection_->theta(), options_.none_op));
+    result.argmax = argmax_cell();
+    static_cast<FoundCell&>(result) = selected_cell();
   }
   folder_.write_genotype(result.genotype);
   result.epochs_done = loop.epochs_done();

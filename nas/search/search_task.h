@@ -61,6 +61,11 @@ class SearchTask final : public RunTask {
 
  private:
   FoundCell cell(const Architecture& found) const;
+  /// By alpha: of the last good epoch, where --stop-on has ended the search.
+  FoundCell argmax_cell() const;
+  FoundCell selected_cell() const {
+    return cell(space().derive(selection_->theta(), options_.none_op));
+  }
   const Stage& stage() const { return stages_[static_cast<std::size_t>(stage_ - 1)]; }
   const SearchSpace& space() const { return *first_memory_.network.space; }
   Architecture chosen() const { return method_->choose(space(), options_.none_op); }

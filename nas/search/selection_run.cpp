@@ -111,4 +111,8 @@ void SelectionRun::add_line(const SelectionDecision& decision) {
   write_file_atomically(parts_.folder.selection_path(), lines_);
 }
 
+void SelectionRun::end(const std::string& json) {
+  write_file_atomically(parts_.folder.selection_path(), lines_ + json + "\n");
+}
+
 }  // namespace drnas

@@ -30,6 +30,8 @@ class SelectionRun {
   SelectionRun(Selection& selection, const SelectionParts& parts);
   /// False where a signal came; the state is that of a checkpoint.
   bool run(RunLoop& loop);
+  /// The last line, of the cell that was selected.
+  void end(const std::string& json);
 
   /// Fine-tuning of the options, for the plan of memory too: without alpha, its cost and its part
   /// of the norm that clips.

@@ -154,6 +154,17 @@ class Runs(SweepCase):
         self.sweep(LISTED, "--set", "stop-on=skip")
         self.assertEqual(len(self.started()), 2)
 
+    def test_a_selected_cell_counts_and_a_selection_without_end_is_resumed(self):
+        arguments = ("--set", "select=perturbation", "--json", str(self.folder / "sweep.json"))
+        self.sweep(LISTED, *arguments)
+        result = json.loads((self.folder / "sweep.json").read_text())["runs"][0]
+        self.assertEqual((result["genotype"], result["cifar10"]), ("selected 1", 51))
+        (self.out / "good/seed1/selection.jsonl").write_text('{"decision":1}\n')  # as a kill leaves it
+        self.sweep(LISTED, *arguments)
+        self.assertEqual(self.started()[2:], ["good/seed1 resume"])
+        again = json.loads((self.folder / "sweep.json").read_text())["runs"][0]
+        self.assertEqual(again["genotype"], "selected 1")
+
 
 class Restart(SweepCase):
     def whole_logs(self):

@@ -57,9 +57,26 @@ class Run:
                 raise SweepError(f"{self.path / 'log.jsonl'}: no JSON object on each line: {failure}") from failure
         return []
 
+    def selection(self):
+        """What --select has ended with: the last line of selection.jsonl, None before there is one."""
+        with contextlib.suppress(FileNotFoundError):
+            lines = (self.path / "selection.jsonl").read_text(encoding="utf-8").splitlines()
+            try:
+                last = json.loads(lines[-1]) if lines else {}
+            except json.JSONDecodeError as failure:
+                raise SweepError(f"{self.path / 'selection.jsonl'}: no JSON object on each line: {failure}") from failure
+            return last if "genotype" in last else None
+        return None
+
+    def selects(self):
+        with contextlib.suppress(FileNotFoundError), open(self.path / "config.toml", "rb") as stream:
+            return tomllib.load(stream).get("select", "argmax") != "argmax"
+        return False
+
     def ended(self, log):
-        """The last epoch is there, or --stop-on has ended the search before it."""
-        return bool(log) and (log[-1]["epoch"] >= self.epochs or "stopped_on" in log[-1])
+        """The last epoch is there, or --stop-on has ended the search before it; and a selection, if one was wanted."""
+        last = bool(log) and (log[-1]["epoch"] >= self.epochs or "stopped_on" in log[-1])
+        return last and (not self.selects() or self.selection() is not None)
 
     def finished(self):
         return self.ended(self.log()) and self.settled()

@@ -26,10 +26,11 @@ def run_result(run: Run):
         return None
     last = log[-1]
     good = log[last["good_epoch"] - 1] if "stopped_on" in last else last
-    result = {"row": run.row.name, "seed": run.seed, "genotype": good["genotype"], "epochs": last["epoch"],
+    found = run.selection() or good
+    result = {"row": run.row.name, "seed": run.seed, "genotype": found["genotype"], "epochs": last["epoch"],
               "program": run.program(),
               "peak_bytes": last["peak_bytes"]["total"],
-              "seconds": round(sum(sum(epoch["seconds"].values()) for epoch in log), 3), **good.get("table", {})}
+              "seconds": round(sum(sum(epoch["seconds"].values()) for epoch in log), 3), **found.get("table", {})}
     return {**result, "stopped_on": last["stopped_on"]} if "stopped_on" in last else result
 
 
