@@ -73,7 +73,7 @@ class Parsec final : public SearchMethod {
     result.alpha->loss = 0;  // as weighed, like that of the weights
     for (int k = 0; k < cells; ++k)
       result.alpha->loss -= shares[k] * scores[k] / result.alpha->count;
-    learn_alpha(drawn, shares, *result.alpha);
+    learn_alpha(drawn, shares, trainer.theta_cost(), *result.alpha);
     return result;
   }
   std::int64_t alpha_batches_used() const override { return alpha_batches_; }
@@ -115,12 +115,19 @@ class Parsec final : public SearchMethod {
     result.gradient_norm = trainer.update_weights_by_gradients();
     return result;
   }
-  /// -sum of shares d/dalpha log p(cell): p - onehot, weighted.
+  /// -sum of shares d/dalpha log p(cell): p - onehot, weighted. A cost is a linear function of p,
+  /// whose gradient by alpha is p (cost - sum p cost) within an edge.
   void learn_alpha(const std::vector<std::vector<double>>& drawn, const std::vector<double>& shares,
-                   StepResult& result) {
+                   const std::vector<double>& cost, StepResult& result) {
     std::vector<double> dalpha;
-    for (const std::vector<double>& row : law_->ranked_by(Ranking::softmax))
-      dalpha.insert(dalpha.end(), row.begin(), row.end());
+    for (const std::vector<double>& row : law_->ranked_by(Ranking::softmax)) {
+      const std::size_t first = dalpha.size();
+      double mean = 0;
+      for (std::size_t op = 0; op < row.size() && !cost.empty(); ++op)
+        mean += row[op] * cost[first + op];
+      for (std::size_t op = 0; op < row.size(); ++op)
+        dalpha.push_back(row[op] * (cost.empty() ? 1 : 1 + cost[first + op] - mean));
+    }
     for (std::size_t k = 0; k < drawn.size(); ++k)
       for (std::size_t i = 0; i < dalpha.size(); ++i) dalpha[i] -= shares[k] * drawn[k][i];
     upload<double>(dalpha, law_->alpha().gradient);

@@ -134,7 +134,7 @@ SearchInputs::SearchInputs(const SearchOptions& o, bool write_cache) {
 
 TrainerOptions SearchInputs::trainer(const SearchOptions& o) const {
   TrainerOptions t = trainer_options(o);
-  if (cost) t.theta_cost = cost->gradient(o.cost_weight);
+  if (cost) t.theta_cost = cost->gradient(o.cost_weight, supernet_options(o, 1).edge_weights);
   return t;
 }
 

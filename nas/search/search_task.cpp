@@ -190,8 +190,10 @@ void SearchTask::archive(StateArchive& a, RunProgress& progress) {
 }
 
 Selection SearchTask::make_selection() const {
-  return {space(), options_.none_op, method_->law().mean(), supernet_->options().kept,
-          options_.seed};
+  EdgeWeights theta = method_->law().mean();
+  const std::vector<double> weights = method_->law().edge_weights();
+  for (std::size_t edge = 0; edge < weights.size(); ++edge) theta[edge].push_back(weights[edge]);
+  return {space(), options_.none_op, theta, supernet_->options().kept, options_.seed};
 }
 
 void SearchTask::archive_selection(StateArchive& a) {

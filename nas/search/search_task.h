@@ -64,7 +64,7 @@ class SearchTask final : public RunTask {
   /// By alpha: of the last good epoch, where --stop-on has ended the search.
   FoundCell argmax_cell() const;
   FoundCell selected_cell() const {
-    return cell(space().derive(selection_->theta(), options_.none_op));
+    return cell(space().derive(selection_->found(), options_.none_op));
   }
   const Stage& stage() const { return stages_[static_cast<std::size_t>(stage_ - 1)]; }
   const SearchSpace& space() const { return *first_memory_.network.space; }

@@ -126,10 +126,20 @@ EdgeWeights Selection::theta() const {
   EdgeWeights theta = start_;
   for (std::size_t edge = 0; edge < theta.size(); ++edge) {
     if (chosen_[edge] == 0) continue;
-    std::fill(theta[edge].begin(), theta[edge].end(), 0.0);
-    if (dropped_[edge] == 0) theta[edge].at(static_cast<std::size_t>(chosen_[edge] - 1)) = 1;
+    std::vector<double>& row = theta[edge];
+    const bool weighted = row.size() > operations_.size();
+    const double weight = dropped_[edge] ? 0 : weighted ? row.back() : 1;
+    std::fill(row.begin(), row.end(), 0.0);
+    row.at(static_cast<std::size_t>(chosen_[edge] - 1)) = weight;
+    if (weighted) row.back() = weight;
   }
   return theta;
+}
+
+EdgeWeights Selection::found() const {
+  EdgeWeights rows = theta();
+  for (std::vector<double>& row : rows) row.resize(operations_.size());
+  return rows;
 }
 
 std::optional<SelectionDecision> Selection::decide(const Evaluate& evaluate) {

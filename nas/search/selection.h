@@ -41,7 +41,8 @@ class Selection {
   /// Validation of the supernet at these mixing weights; nothing where it was interrupted.
   using Evaluate = std::function<std::optional<SelectionProbe>(const EdgeWeights& theta)>;
 
-  /// `theta`: the mixing weights that it starts from, 0 for pruned operations. `space` outlives it.
+  /// `theta`: the mixing weights that it starts from, 0 for pruned operations; where edges have
+  /// weights, each row ends with its edge's. `space` outlives it.
   Selection(const SearchSpace& space, bool none, EdgeWeights theta,
             const std::vector<std::uint8_t>& kept, std::uint64_t seed);
 
@@ -58,8 +59,11 @@ class Selection {
   /// Evaluations that a decision takes.
   int evaluations(int decision) const;
 
-  /// Mixing weights with what is decided: 1 for an edge's operation, 0 where an input was dropped.
+  /// Mixing weights with what is decided: 1, or the weight of the edge, for its operation, 0 where
+  /// an input was dropped.
   EdgeWeights theta() const;
+  /// The same without weights of edges, to read a cell off.
+  EdgeWeights found() const;
   /// The next decision; nothing, and nothing changes, where an evaluation was interrupted.
   std::optional<SelectionDecision> decide(const Evaluate& evaluate);
 

@@ -72,10 +72,12 @@ double CostTable::expected(const EdgeWeights& theta) const {
   return sum / mean;
 }
 
-std::vector<double> CostTable::gradient(double weight) const {
+std::vector<double> CostTable::gradient(double weight, bool edge_weights) const {
   std::vector<double> entries;
-  for (const std::vector<double>& row : costs)
+  for (const std::vector<double>& row : costs) {
     for (const double cost : row) entries.push_back(weight * cost / mean);
+    if (edge_weights) entries.push_back(0);
+  }
   return entries;
 }
 

@@ -28,8 +28,9 @@ struct CostTable {
 
   /// sum over edges and operations of theta times cost, over `mean`: 1 where all of theta is alike.
   double expected(const EdgeWeights& theta) const;
-  /// d expected / d theta times `weight`, row-major.
-  std::vector<double> gradient(double weight) const;
+  /// d expected / d theta times `weight`, row-major; with a column of zeros for weights of edges,
+  /// where theta has one.
+  std::vector<double> gradient(double weight, bool edge_weights = false) const;
   /// Of what an architecture consists of, in units.
   double of(const Architecture& architecture, const SearchSpace& space, bool none) const;
   /// Of all costs: do two tables say the same?

@@ -179,6 +179,27 @@ TEST_CASE("selection: pruned operations are not tried, a single one is no questi
   CHECK(static_cast<int>(worth.seen.size()) == expected);
 }
 
+TEST_CASE("selection: weights of edges stay until an input is dropped") {
+  EdgeWeights start = alike(darts(), false);
+  for (auto& row : start) row.push_back(0.25);
+  Worth worth{random_weights(darts(), false, 8)};
+  for (auto& row : worth.worth) row.push_back(0);
+  Selection selection(darts(), false, start, {}, 5);
+  const std::vector<SelectionDecision> decisions = decide_all(selection, worth);
+  for (const EdgeWeights& theta : worth.seen)
+    for (const auto& row : theta) CHECK((row.back() == 0.25 || row.back() == 0));
+  for (const auto& row : worth.seen.front()) CHECK(row.back() == 0.25);
+  int kept = 0;
+  const EdgeWeights theta = selection.theta(), found = selection.found();
+  for (std::size_t edge = 0; edge < theta.size(); ++edge) {
+    CHECK(std::count(theta[edge].begin(), theta[edge].end(), 0.25) == (theta[edge][7] > 0 ? 2 : 0));
+    CHECK(found[edge].size() == 7);
+    kept += theta[edge][7] > 0;
+  }
+  CHECK(kept == 16);
+  CHECK(darts().derive(found, false).choices.size() == 16);
+}
+
 TEST_CASE("selection: of equal accuracies the larger loss decides, then the first") {
   for (const bool losses : {false, true}) {
     Selection selection(nb201(), false, alike(nb201(), false), {}, 5);

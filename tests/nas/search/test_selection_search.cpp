@@ -90,16 +90,22 @@ struct Ended {
   }
 };
 
-/// Copies the run's folder, as a kill would leave it, once `at` steps of the selection are done.
-struct Snapshot : SearchObserver {
-  fs::path from, to;
-  int at, seen = 0;
-  Snapshot(fs::path run, fs::path copy, int steps)
-      : from(std::move(run)), to(std::move(copy)), at(steps) {}
+/// Copies the run's folder, as a kill would leave it, to FOLDER-N where N steps of the selection
+/// are done.
+struct Snapshots : SearchObserver {
+  fs::path run;
+  std::vector<int> at;
+  int seen = 0;
+  Snapshots(fs::path folder, std::vector<int> steps)
+      : run(std::move(folder)), at(std::move(steps)) {}
+  static fs::path copy_of(const fs::path& run, int steps) {
+    return run.string() + "-" + std::to_string(steps);
+  }
   void on_step(const StepProgress& p) override {
     CHECK(p.epoch <= p.epochs);
     CHECK(p.step <= p.steps);
-    if (p.phase == "selection" && ++seen == at) fs::copy(from, to, fs::copy_options::recursive);
+    if (p.phase == "selection" && std::find(at.begin(), at.end(), ++seen) != at.end())
+      fs::copy(run, copy_of(run, seen), fs::copy_options::recursive);
   }
 };
 
@@ -183,18 +189,29 @@ TEST_CASE("selection: stopped anywhere and resumed, it ends bit-equal to an unin
 
 TEST_CASE("selection: killed, it goes on after its last decision") {
   const ScratchFolder scratch;
-  SearchOptions whole = selecting(scratch / "whole");
-  for (const int steps : {8, 11, 30}) {
-    CAPTURE(steps);
-    fs::remove_all(whole.out);
+  const SearchOptions whole = selecting(scratch / "whole");
+  const std::vector<int> steps{8, 11, 30};
+  search(whole, Snapshots(whole.out, steps));
+  for (const int step : steps) {
+    CAPTURE(step);
     SearchOptions killed = whole;
-    killed.out = scratch / ("killed-" + std::to_string(steps)).c_str();
-    search(whole, Snapshot(whole.out, killed.out, steps));
-    const std::size_t before = decisions_of(killed.out).size();
-    CHECK(before < 6);
+    killed.out = Snapshots::copy_of(whole.out, step);
+    CHECK(decisions_of(killed.out).size() == static_cast<std::size_t>((step + 2) / 12));
     killed.resume = true;
     search(killed);
     check_same_selection(whole.out, killed.out);
+  }
+}
+
+TEST_CASE("selection: where edges have weights they stay, and its cell is found") {
+  const ScratchFolder scratch;
+  for (const char* method : {"pc-darts", "gaea-pc-darts"}) {
+    CAPTURE(method);
+    SearchOptions o = selecting(scratch / method, 0);
+    o.method = method;
+    const SearchResult result = search(o);
+    CHECK(decisions_of(o.out).size() == 6);
+    CHECK(result.argmax);
   }
 }
 
