@@ -1,119 +1,25 @@
 // SPDX-License-Identifier: MIT
 // Searches that end with a selection by perturbation: what is decided, against the algorithm
 // written out by hand on the same supernet; stopped, killed and resumed.
-#include <algorithm>
-
-#include "engine/gpu.h"
-#include "engine/parameters/checkpoint.h"
-#include "nas/search/search_inputs.h"
-#include "nas/search/selection_run.h"
-#include "tests/nas/search/search_runs.h"
+#include "tests/nas/search/selection_runs.h"
 
 using namespace drnas;
 using namespace drnas::test;
 
 namespace {
 
-SearchOptions selecting(const fs::path& out, int tune = 1) {
-  SearchOptions o = small_search(out);
-  o.limit_train = 48;  // 24 images a half: batches of 16 and 8
-  o.epochs = 1;
+SearchOptions perturbing(const fs::path& out, int tune = 1) {
+  SearchOptions o = selecting(out);
   o.select = "perturbation";
   o.select_tune = tune;
   return o;
 }
 
-std::vector<nlohmann::json> decisions_of(const fs::path& run) {
-  std::vector<nlohmann::json> lines;
-  std::ifstream in(run / "selection.jsonl");
-  for (std::string line; std::getline(in, line);) {
-    const nlohmann::json json = nlohmann::json::parse(line);
-    if (json.contains("decision")) lines.push_back(json);
-  }
-  return lines;
-}
-
-void check_same_selection(const fs::path& a, const fs::path& b) {
-  check_same_run(a, b);
-  CHECK(read_text_file(a / "selection.jsonl") == read_text_file(b / "selection.jsonl"));
-}
-
-/// A supernet as a search has left it, and what a selection needs beside it.
-struct Ended {
-  SearchOptions options;
-  Device device;
-  SearchInputs inputs;
-  SearchMemory memory;
-  BatchSources batches;
-  std::unique_ptr<SearchMethod> method;
-  std::unique_ptr<Supernet> supernet;
-  std::unique_ptr<SupernetTrainer> trainer;
-
-  static Device device_of(const SearchOptions& o) {
-    std::string note;
-    return choose_device(o.device, note);
-  }
-
-  explicit Ended(const SearchOptions& o)
-      : options(o),
-        device(device_of(o)),
-        inputs(o, false),
-        memory(inputs.plan(o, device)),
-        batches(inputs.batch_sources(o, device, memory)),
-        method(search_method(o.method).make(method_options(o, device))),
-        supernet(make_supernet(memory.network, o.seed, device)) {
-    const SafetensorsFile file(o.out / "checkpoint.safetensors");
-    load_parameters(file, supernet->parameters());
-    supernet->parameters().velocity().clear();
-    load_table(file, "alpha", method->law().alpha().values);
-    TrainerOptions t = trainer_options(o);
-    t.clip_with_alpha = false;
-    trainer = std::make_unique<SupernetTrainer>(*supernet, method->law(), nullptr, t);
-    trainer->set_learning_rate(o.learning_rate / 10);
-  }
-
-  /// Accuracy and loss of the evaluation's images, as decision `number` (from 0) sees them.
-  EpochTotals evaluate(const std::vector<double>& theta, int number) {
-    trainer->give_theta(theta);
-    EpochTotals totals;
-    batches.evaluation->seek((options.epochs + number) * batches.evaluation->batches());
-    for (std::int64_t i = 0; i < batches.evaluation->batches(); ++i)
-      totals.add(trainer->run(passes::probe, batches.evaluation->next()));
-    return totals;
-  }
-
-  void tune(const std::vector<double>& theta, int round) {
-    const std::int64_t steps = options.select_tune * batches.train->batches();
-    trainer->give_theta(theta);
-    batches.train->seek(options.epochs * batches.train->batches() + round * steps);
-    for (std::int64_t i = 0; i < steps; ++i) trainer->run(passes::tuning, batches.train->next());
-  }
-};
-
-/// Copies the run's folder, as a kill would leave it, to FOLDER-N where N steps of the selection
-/// are done.
-struct Snapshots : SearchObserver {
-  fs::path run;
-  std::vector<int> at;
-  int seen = 0;
-  Snapshots(fs::path folder, std::vector<int> steps)
-      : run(std::move(folder)), at(std::move(steps)) {}
-  static fs::path copy_of(const fs::path& run, int steps) {
-    return run.string() + "-" + std::to_string(steps);
-  }
-  void on_step(const StepProgress& p) override {
-    CHECK(p.epoch <= p.epochs);
-    CHECK(p.step <= p.steps);
-    if (p.phase == "selection" && std::find(at.begin(), at.end(), ++seen) != at.end())
-      fs::copy(run, copy_of(run, seen), fs::copy_options::recursive);
-  }
-};
-
 }  // namespace
 
 TEST_CASE("selection: decisions are those of the algorithm written out on the same supernet") {
   const ScratchFolder scratch;
-  SearchOptions o = selecting(scratch / "selected");
+  SearchOptions o = perturbing(scratch / "selected");
   const SearchResult result = search(o);
   SearchOptions plain = o;
   plain.out = scratch / "plain";
@@ -171,7 +77,7 @@ TEST_CASE("selection: decisions are those of the algorithm written out on the sa
 
 TEST_CASE("selection: stopped anywhere and resumed, it ends bit-equal to an uninterrupted one") {
   const ScratchFolder scratch;
-  const SearchOptions whole = selecting(scratch / "whole");
+  const SearchOptions whole = perturbing(scratch / "whole");
   search(whole);
   // A decision takes 10 batches, the fine-tuning between two of them 2.
   for (const int steps : {1, 10, 11, 12, 69}) {
@@ -189,7 +95,7 @@ TEST_CASE("selection: stopped anywhere and resumed, it ends bit-equal to an unin
 
 TEST_CASE("selection: killed, it goes on after its last decision") {
   const ScratchFolder scratch;
-  const SearchOptions whole = selecting(scratch / "whole");
+  const SearchOptions whole = perturbing(scratch / "whole");
   const std::vector<int> steps{8, 11, 30};
   search(whole, Snapshots(whole.out, steps));
   for (const int step : steps) {
@@ -207,7 +113,7 @@ TEST_CASE("selection: where edges have weights they stay, and its cell is found"
   const ScratchFolder scratch;
   for (const char* method : {"pc-darts", "gaea-pc-darts"}) {
     CAPTURE(method);
-    SearchOptions o = selecting(scratch / method, 0);
+    SearchOptions o = perturbing(scratch / method, 0);
     o.method = method;
     const SearchResult result = search(o);
     CHECK(decisions_of(o.out).size() == 6);
@@ -217,7 +123,7 @@ TEST_CASE("selection: where edges have weights they stay, and its cell is found"
 
 TEST_CASE("selection: a search that has ended can be selected from afterwards") {
   const ScratchFolder scratch;
-  const SearchOptions whole = selecting(scratch / "whole", 0);
+  const SearchOptions whole = perturbing(scratch / "whole", 0);
   const SearchResult expected = search(whole);
   SearchOptions o = whole;
   o.out = scratch / "later";
@@ -241,7 +147,7 @@ TEST_CASE("selection: a search that has ended can be selected from afterwards") 
 
 TEST_CASE("selection: lines that the checkpoint has decisions for must be there") {
   const ScratchFolder scratch;
-  SearchOptions o = selecting(scratch / "run");
+  SearchOptions o = perturbing(scratch / "run");
   search(o, Interrupter(40, "selection"));
   write_file_atomically(o.out / "selection.jsonl", "{}\n");
   o.resume = true;
@@ -250,7 +156,7 @@ TEST_CASE("selection: lines that the checkpoint has decisions for must be there"
 
 TEST_CASE("selection: in the DARTS space, after stages too, its cell is what the decisions keep") {
   const ScratchFolder scratch;
-  SearchOptions o = selecting(scratch / "darts", 0);
+  SearchOptions o = perturbing(scratch / "darts", 0);
   o.space = "darts";
   o.cells = 3;
   o.limit_train = 16;
@@ -276,7 +182,7 @@ TEST_CASE("selection: in the DARTS space, after stages too, its cell is what the
 
 TEST_CASE("selection: tensors peak where the plan says") {
   const ScratchFolder scratch;
-  const SearchOptions o = selecting(scratch / "planned");
+  const SearchOptions o = perturbing(scratch / "planned");
   const Device device = Ended::device_of(o);
   const SearchInputs inputs(o, false);
   const std::int64_t planned = inputs.plan(o, device).peak_bytes;
@@ -288,7 +194,7 @@ TEST_CASE("selection: tensors peak where the plan says") {
 
 TEST_CASE("selection: options that make no sense are refused") {
   const ScratchFolder scratch;
-  SearchOptions o = selecting(scratch / "bad");
+  SearchOptions o = perturbing(scratch / "bad");
   o.select = "best";
   CHECK(contains(failure_of(o), "--select best: expected one of argmax, perturbation"));
   o.select = "argmax";
