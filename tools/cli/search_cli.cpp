@@ -19,7 +19,8 @@ constexpr const char* description =
 constexpr const char* examples = R"(
 An option is taken from the command line, else from --config, else from --preset, else from its default (shown above:
 the preset nb201). A run directory holds config.toml (repeats the run), log.jsonl (one object an epoch), genotype.txt
-(the cell), run.json (what ran it) and checkpoint.safetensors. Ctrl-C writes a checkpoint and ends; --resume goes on from there.
+(the cell), run.json (what ran it) and checkpoint.safetensors; with --select selection.jsonl (one object a decision).
+Ctrl-C writes a checkpoint and ends; --resume goes on from there.
 
 Examples:
   a first search, a few minutes on two cores
@@ -36,6 +37,11 @@ Examples:
     drnas_search --out runs/cifar10 --resume
   repeat a run
     drnas_search --config runs/cifar10/config.toml --out runs/again
+  read the cell of a search that has ended off by what the supernet loses without each operation
+    drnas_search --out runs/cifar10 --resume --select perturbation
+  time each operation on this machine, then search for a cell that is fast on it
+    drnas_search --measure-latency times.json
+    drnas_search --data cifar-10-batches-bin --cost latency:times.json --cost-weight 0.1 --out runs/fast
   images of one's own: DIR/train/<class>/* and DIR/test/<class>/*
     drnas_search --dataset image-folder --data DIR --image-size 32
 )";
