@@ -48,7 +48,10 @@ void print_result(const SearchResult& result, const SearchOptions& options) {
   print_cell(result);
   if (result.argmax) {
     const bool same = result.argmax->genotype == result.genotype;
-    std::cout << "selected by perturbation; argmax gives" << (same ? " the same cell\n" : "\n");
+    std::cout << (options.select == "sampled"
+                      ? "the best of " + std::to_string(options.select_cells) + " sampled cells"
+                      : "selected by " + options.select)
+              << "; argmax gives" << (same ? " the same cell\n" : "\n");
     if (!same) print_cell(*result.argmax);
   }
   if (options.quiet) return;

@@ -99,6 +99,18 @@ class ProxylessTwo(Proxyless):
             self.alpha.sub_(torch.where(taken, now - then, 0.0))
 
 
+class Setn(Method):
+    """Dong and Yang, ICCV 2019: alpha by the mixture of all operations, weights by one sampled
+    cell."""
+
+    def architecture_mix(self):
+        self.next_draw()
+        return all_run(functional.softmax(self.alpha, -1))
+
+    def weight_mix(self):
+        return one_hot_mix(self.sample(self.next_draw()), IDLE)
+
+
 class Gaea(Method):
     """Li et al., ICLR 2021: alpha is theta and moves by exponentiated gradients."""
 

@@ -36,6 +36,7 @@ METHODS = {
     "proxyless": method_sampled.Proxyless,
     "proxyless-two": method_sampled.ProxylessTwo,
     "parsec": method_sampled.Parsec,
+    "setn": method_sampled.Setn,
     "gaea": method_sampled.GaeaJoint,
     "gaea-bilevel": method_sampled.GaeaBilevel,
     "gaea-pc-darts": method_sampled.GaeaPcDarts,
@@ -64,6 +65,7 @@ OWN_OPTIONS = {
     "gdas": {"schedule_first": 10, "schedule_last": 0.1, "weights_first": 1, "nesterov": 1},
     "proxyless": {"batch": 2},
     "proxyless-two": {"batch": 2},
+    "setn": {"weights_first": 1, "nesterov": 1, "clip": 0, "weight_decay": 5e-4},
     "gdas-v1": {"schedule_first": 10, "schedule_last": 0.1, "clip": 0, "weight_decay": 5e-4},
 }
 STEPS = {"proxyless": 6, "proxyless-two": 6}  # alpha learns in the first and the last

@@ -22,8 +22,9 @@ struct BilevelParts {
   bool alpha_step_takes_weight_batch = false;
   /// Before the pass of the weights, with its batch.
   std::function<void(SupernetTrainer&, const DeviceBatch&)> before_weights = {};
-  int alpha_every = 1;                           ///< steps
-  std::unique_ptr<ThetaSource> of_weights = {};  ///< where `weights` names a source of its own
+  int alpha_every = 1;  ///< steps
+  /// Where `architecture` or `weights` names a source of its own.
+  std::unique_ptr<ThetaSource> of_alpha = {}, of_weights = {};
   /// Before the first step of an epoch.
   std::function<void(std::int64_t epoch)> begin_epoch = {};
 };

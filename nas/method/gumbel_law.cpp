@@ -63,6 +63,22 @@ class SampledOrSoft final : public GumbelLaw {
   GumbelTables tables_;
 };
 
+class OneOf final : public ThetaSource {
+ public:
+  OneOf(GumbelLaw& law, std::uint64_t seed) : law_(law), seed_(seed), tables_(law.alpha()) {}
+  const Tensor& draw(const std::uint32_t* step) override {
+    return tables_.draw(law_.alpha(), seed_, step, 1);
+  }
+  /// A step of the weights knows no gates: alpha has no gradient then.
+  void backward(const Tensor&) override { law_.alpha().gradient.clear(); }
+  const Tensor& alpha_gradient() const override { return law_.alpha_gradient(); }
+
+ private:
+  GumbelLaw& law_;
+  std::uint64_t seed_;
+  GumbelTables tables_;
+};
+
 }  // namespace
 
 GumbelTables::GumbelTables(const Alpha& alpha)
@@ -92,6 +108,10 @@ const Tensor& GumbelTables::draw(const Alpha& alpha, std::uint64_t seed, const s
 std::unique_ptr<GumbelLaw> make_gumbel_law(Alpha alpha, std::uint64_t seed, int samples,
                                            GumbelLaw::Gradient gradient) {
   return std::make_unique<SampledOrSoft>(std::move(alpha), seed, samples, gradient);
+}
+
+std::unique_ptr<ThetaSource> make_one_of(GumbelLaw& law, std::uint64_t seed) {
+  return std::make_unique<OneOf>(law, seed);
 }
 
 }  // namespace drnas

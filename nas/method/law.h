@@ -43,6 +43,9 @@ class Law : public ThetaSource {
   /// kernel needs for computing it.
   virtual void enter_gradient(const Tensor& dtheta, kernels::AlphaStep& step);
 
+  /// theta = softmax(alpha) over the operations that are kept.
+  void softmax_of_alpha(const Tensor& theta) const;
+
   Alpha& alpha() { return alpha_; }
   const Alpha& alpha() const { return alpha_; }
 
@@ -52,8 +55,6 @@ class Law : public ThetaSource {
   virtual int operations() const { return alpha_.ops; }
   /// Their entries, row-major [edges][operations].
   std::vector<std::vector<double>> operation_rows(const Tensor& table) const;
-  /// theta = softmax(alpha) over the operations that are kept.
-  void softmax_of_alpha(const Tensor& theta) const;
 
   Alpha alpha_;
 
@@ -99,6 +100,9 @@ class GumbelLaw : public Law {
 /// `samples` so many operations of each edge. The temperature starts at 1.
 std::unique_ptr<GumbelLaw> make_gumbel_law(Alpha alpha, std::uint64_t seed, int samples,
                                            GumbelLaw::Gradient gradient);
+/// One operation of each edge, drawn from the law's alpha, for passes that alpha does not learn
+/// from. The law outlives it.
+std::unique_ptr<ThetaSource> make_one_of(GumbelLaw& law, std::uint64_t seed);
 /// theta = alpha, which lies on the simplex and starts uniform (GAEA, Li et al., ICLR 2021).
 std::unique_ptr<Law> make_simplex_law(Alpha alpha);
 /// Operations and, in the last column of alpha and theta, whole edges: each row's operations and

@@ -42,30 +42,13 @@ class PairRule final : public AlphaRule {
   Tensor before_;
 };
 
-/// One operation of each edge, drawn from a law's alpha for a pass that alpha does not learn from.
-class OneOf final : public ThetaSource {
- public:
-  OneOf(GumbelLaw& law, std::uint64_t seed) : law_(law), seed_(seed), tables_(law.alpha()) {}
-  const Tensor& draw(const std::uint32_t* step) override {
-    return tables_.draw(law_.alpha(), seed_, step, 1);
-  }
-  /// A step of the weights knows no gates: alpha has no gradient then.
-  void backward(const Tensor&) override { law_.alpha().gradient.clear(); }
-  const Tensor& alpha_gradient() const override { return law_.alpha_gradient(); }
-
- private:
-  GumbelLaw& law_;
-  std::uint64_t seed_;
-  GumbelTables tables_;
-};
-
 std::unique_ptr<SearchMethod> make_proxyless(const MethodOptions& o, bool pair) {
   auto law = make_gumbel_law({o.edges, o.ops, o.seed, o.device}, o.seed, pair ? 2 : 1,
                              pair ? GumbelLaw::Gradient::pair : GumbelLaw::Gradient::softmax);
   BilevelParts parts;
   parts.weights = passes::weights.running(OperationsRun::weighted);
   parts.evaluation = passes::evaluation.running(OperationsRun::weighted);
-  parts.of_weights = std::make_unique<OneOf>(*law, o.seed);
+  parts.of_weights = make_one_of(*law, o.seed);
   parts.weights.source = parts.evaluation.source = parts.of_weights.get();
   if (pair) {
     parts.rule = std::make_unique<PairRule>(*law, o.adam);

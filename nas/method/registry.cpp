@@ -12,12 +12,12 @@ namespace {
 
 std::vector<const MethodInfo*>& methods() {
   static std::vector<const MethodInfo*> all{
-      &drnas_method,        &darts_method,     &darts_second_order_method,
-      &pc_darts_method,     &sdarts_rs_method, &sdarts_adv_method,
-      &snas_method,         &gdas_method,      &gdas_v1_method,
-      &dsnas_method,        &proxyless_method, &proxyless_two_method,
-      &parsec_method,       &gaea_method,      &gaea_bilevel_method,
-      &gaea_pc_darts_method};
+      &drnas_method,         &darts_method,     &darts_second_order_method,
+      &pc_darts_method,      &sdarts_rs_method, &sdarts_adv_method,
+      &snas_method,          &gdas_method,      &gdas_v1_method,
+      &dsnas_method,         &proxyless_method, &proxyless_two_method,
+      &parsec_method,        &gaea_method,      &gaea_bilevel_method,
+      &gaea_pc_darts_method, &setn_method};
   return all;
 }
 

@@ -17,7 +17,7 @@ constexpr std::string_view nb201 = "nas-bench-201", darts_space = "darts";
 
 // Sources: AD AutoDL-Projects (configs/nas-benchmark/algos), DA darts, GA gaea_release, PC
 // PC-DARTS, SD SmoothDARTS, SN SNAS-Series, PX proxylessnas, DrN the code of DrNAS.
-constexpr std::array<Defaults, 25> all_defaults{{
+constexpr std::array<Defaults, 27> all_defaults{{
     // What a method needs in any base.
     {"snas", "", "", "schedule-first=10 schedule-last=1", "DrN 201-space/train_search.py"},
     {"gdas", "", "", "schedule-first=10 schedule-last=1", "DrN, the same"},
@@ -35,6 +35,7 @@ constexpr std::array<Defaults, 25> all_defaults{{
     {"proxyless-two", "", "", "alpha-learning-rate=1e-3 alpha-beta1=0 regulariser=none",
      "PX, the same"},
     {"parsec", "", "", "alpha-learning-rate=1e-2 regulariser=none", "a reimplementation"},
+    {"setn", "", "", "select=sampled", "AD SETN.py"},
     // NAS-Bench-201's own baselines.
     {"", "authors", nb201,
      "nesterov=true weight-decay=5e-4 rate-moves=step order=weights-first epochs=50",
@@ -42,6 +43,7 @@ constexpr std::array<Defaults, 25> all_defaults{{
     {"darts-2nd", "authors", nb201, "order=alpha-first", "AD DARTS-V2.py"},
     {"gdas", "authors", nb201, "epochs=250 schedule-last=0.1", "AD GDAS.config"},
     {"gdas-v1", "authors", nb201, "epochs=250 schedule-last=0.1", "AD GDAS.config"},
+    {"setn", "authors", nb201, "epochs=250 grad-clip=0", "AD SETN.config, SETN.py"},
     {"gaea", "authors", nb201, "epochs=25 channels=24 order=alpha-first", "GA, NAS-Bench-201"},
     {"gaea-bilevel", "authors", nb201, "epochs=25 channels=24 order=alpha-first", "GA, the same"},
     {"", "nats", nb201,
@@ -79,7 +81,7 @@ struct Published {
 constexpr std::array<Published, 2> published_settings{{
     {nb201,
      {"drnas", "darts", "darts-2nd", "gdas", "gdas-v1", "gaea", "gaea-bilevel", "sdarts-rs",
-      "sdarts-adv"}},
+      "sdarts-adv", "setn"}},
     {darts_space,
      {"drnas", "darts", "darts-2nd", "pc-darts", "snas", "dsnas", "gdas", "sdarts-rs", "sdarts-adv",
       "gaea-pc-darts"}},

@@ -27,11 +27,12 @@ OptionRows<O> run_rows() {
       {"nb201-table", &O::nb201_table, run, "FILE", reporting,
        "CSV of test accuracies in place of the built-in table of NAS-Bench-201"},
       {"select", &O::select, run, "NAME", reporting,
-       "how the cell is read off at the end: argmax, or perturbation (DARTS-PT: the operation "
-       "stays "
-       "whose removal hurts the validation accuracy most)"},
+       "how the cell is read off at the end: argmax (of alpha), perturbation (DARTS-PT: the "
+       "operation stays whose removal hurts the validation accuracy most) or sampled (of cells "
+       "drawn from the distribution the one of the best validation accuracy, as SETN does)"},
       {"select-tune", &O::select_tune, run, "N", reporting,
        "epochs of weight steps between two rounds of --select perturbation"},
+      {"select-cells", &O::select_cells, run, "N", reporting, "cells that --select sampled draws"},
       {"then-train", &O::then_train, run, "", reporting,
        "when the search has ended, train the cell it found into OUT/train (see drnas_train)"},
       {"train-epochs", &O::train_epochs, run, "N", reporting,

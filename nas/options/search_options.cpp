@@ -239,10 +239,13 @@ void check_evidence(const SearchOptions& o, const Checker& check) {
 }
 
 void check_selection(const SearchOptions& o, const Checker& check) {
-  check.one_of("select", o.select, Names{"argmax", "perturbation"});
+  check.one_of("select", o.select, Names{"argmax", "perturbation", "sampled"});
   check.integer("select-tune", o.select_tune, 0, 100000);
-  check.require(o.select != "argmax" || o.select_tune == SearchOptions{}.select_tune, "select-tune",
-                "no value without --select perturbation");
+  check.require(o.select == "perturbation" || o.select_tune == SearchOptions{}.select_tune,
+                "select-tune", "no value without --select perturbation");
+  check.integer("select-cells", o.select_cells, 1, 100000);
+  check.require(o.select == "sampled" || o.select_cells == SearchOptions{}.select_cells,
+                "select-cells", "no value without --select sampled");
 }
 
 void check_run(const SearchOptions& o, const Checker& check) {

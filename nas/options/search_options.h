@@ -82,8 +82,9 @@ struct SearchOptions {
   int trajectory = 0;             ///< cells sampled from the distribution each epoch
   std::string hessian;            ///< see parse_hessian(); empty: none
   std::string stop_on;            ///< see parse_alarms(); empty: nothing
-  std::string select = "argmax";  ///< argmax | perturbation: how the cell is read off at the end
+  std::string select = "argmax";  ///< argmax | perturbation | sampled: how the cell is read off
   int select_tune = 5;            ///< epochs of weight steps between rounds of a selection
+  int select_cells = 100;         ///< drawn by --select sampled
   double log_every = 5;           ///< least seconds between plain progress lines
   bool tensorboard = false;       ///< write event files into OUT/tensorboard
   bool quiet = false;

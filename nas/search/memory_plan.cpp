@@ -31,13 +31,14 @@ void seek(std::initializer_list<BatchSource*> sources, std::int64_t position) {
 }
 
 /// The passes of a selection.
-void run_selection(const BatchSources& sources, std::span<const std::int64_t> positions,
-                   const ThetaShape& shape, SupernetTrainer& trainer) {
+void run_selection(const SelectionPasses& selection, const BatchSources& sources,
+                   std::span<const std::int64_t> positions, const ThetaShape& shape,
+                   SupernetTrainer& trainer) {
   trainer.give_theta(std::vector<double>(static_cast<std::size_t>(shape.edges * shape.operations)));
   for (const std::int64_t position : positions) {
     seek({sources.train.get(), sources.evaluation.get()}, position);
-    trainer.run(passes::probe, sources.evaluation->next());
-    trainer.run(passes::tuning, sources.train->next());
+    trainer.run(selection.judging, sources.evaluation->next());
+    if (selection.tuning) trainer.run(passes::tuning, sources.train->next());
   }
 }
 
@@ -99,10 +100,10 @@ void run_steps(const MemoryQuestion& q) {
     sources.evaluation->seek(0);
     run_probes(sources.evaluation->next(), theta_shape(q.supernet), *trainer);
   }
-  if (!q.selects) return;
+  if (!q.selection) return;
   trainer.reset();
   trainer.emplace(*supernet, method->law(), nullptr, SelectionRun::trainer_options(q.trainer));
-  run_selection(sources, positions, theta_shape(q.supernet), *trainer);
+  run_selection(*q.selection, sources, positions, theta_shape(q.supernet), *trainer);
 }
 
 std::string row_text(const std::string& mode, int partial_channels,

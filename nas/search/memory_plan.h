@@ -8,6 +8,7 @@
 #include "data/batch_source.h"
 #include "engine/memory/allocator.h"
 #include "nas/method/search_method.h"
+#include "nas/search/selection.h"
 
 namespace drnas {
 
@@ -25,8 +26,8 @@ struct MemoryQuestion {
   std::function<BatchSources()> sources;
   Device device = Device::cpu;
   TrainerOptions trainer;
-  bool probes = false;   ///< the search takes Hessians
-  bool selects = false;  ///< it ends with a selection
+  bool probes = false;                            ///< the search takes Hessians
+  std::optional<SelectionPasses> selection = {};  ///< it ends with one
 };
 
 /// The counters that the device's pool will show after steps of all kinds: bytes by tag at the

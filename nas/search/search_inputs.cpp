@@ -7,6 +7,7 @@
 #include "engine/files.h"
 #include "nas/options/hessian_option.h"
 #include "nas/options/image_options.h"
+#include "nas/search/selection_run.h"
 #include "nas/space/search_space.h"
 
 namespace drnas {
@@ -54,12 +55,16 @@ MethodOptions method_options(const SearchOptions& o, Device device) {
   m.ranking = o.recipe == "published" ? Ranking::softmax : Ranking::mean;
   m.one_batch = o.one_batch;
   m.weights_first = o.order == "weights-first";
-  m.evaluation_norm = o.evaluation_norm == "batch" ? PassNorm::batch_only : PassNorm::running;
+  m.evaluation_norm = evaluation_norm(o);
   m.epochs = o.epochs;
   m.schedule_first = o.schedule_first;
   m.schedule_last = o.schedule_last;
   m.node_of_edge = node_of_edge(search_space(o.space));
   return m;
+}
+
+PassNorm evaluation_norm(const SearchOptions& o) {
+  return o.evaluation_norm == "batch" ? PassNorm::batch_only : PassNorm::running;
 }
 
 EvidenceOptions evidence_options(const SearchOptions& o) {
@@ -157,7 +162,7 @@ MemoryQuestion SearchInputs::memory_question(const SearchOptions& o, Device devi
   q.device = device;
   q.trainer = trainer(o);
   q.probes = !o.hessian.empty();
-  q.selects = o.select != "argmax" && o.stage_epochs.size() <= 1;
+  if (o.select != "argmax" && o.stage_epochs.size() <= 1) q.selection = SelectionRun::passes_of(o);
   if (images == ImagePlace::device)
     q.sources = [this, o, device] {
       return gathered(o, ImageBytes::resident(dataset.train, device));
@@ -238,7 +243,8 @@ SearchMemory SearchInputs::plan_stage(const SearchOptions& o, Device device,
                                       const std::vector<std::uint8_t>& kept) const {
   SearchMemory memory = first;
   MemoryQuestion question = memory_question(o, device, first.images.place);
-  question.selects = o.select != "argmax" && stage.end_epoch() == o.epochs;
+  if (o.select != "argmax" && stage.end_epoch() == o.epochs)
+    question.selection = SelectionRun::passes_of(o);
   question.supernet = first.network;
   question.supernet.partial_channels = stage.partial_channels;
   question.supernet.kept = kept;

@@ -18,6 +18,7 @@ namespace drnas {
 /// What the options mean for the parts of a search.
 TrainerOptions trainer_options(const SearchOptions& options);
 MethodOptions method_options(const SearchOptions& options, Device device);
+PassNorm evaluation_norm(const SearchOptions& options);
 EvidenceOptions evidence_options(const SearchOptions& options);
 LoaderOptions train_loader_options(const SearchOptions& options);
 /// Alpha's batches: fresh draws from the second half.

@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "engine/parameters/widening.h"
+#include "nas/search/perturbation_selection.h"
+#include "nas/search/sampled_selection.h"
 
 namespace drnas {
 namespace {
@@ -186,33 +188,44 @@ void SearchTask::archive(StateArchive& a, RunProgress& progress) {
   a.parameters(supernet_->parameters());
   method_->archive(a);
   if (a.loading()) trainer_->set_draws(draws);
-  if (a.loading() ? a.has("select.done") : selection_.has_value()) archive_selection(a);
+  archive_selection(a);
 }
 
-Selection SearchTask::make_selection() const {
+std::unique_ptr<Selection> SearchTask::make_selection() const {
   EdgeWeights theta = method_->law().mean();
   const std::vector<double> weights = method_->law().edge_weights();
   for (std::size_t edge = 0; edge < weights.size(); ++edge) theta[edge].push_back(weights[edge]);
-  return {space(), options_.none_op, theta, supernet_->options().kept, options_.seed};
+  if (options_.select == "sampled")
+    return std::make_unique<SampledSelection>(space(), options_.none_op, theta,
+                                              options_.select_cells, options_.seed);
+  return std::make_unique<PerturbationSelection>(space(), options_.none_op, theta,
+                                                 supernet_->options().kept, options_.seed);
 }
 
 void SearchTask::archive_selection(StateArchive& a) {
+  if (a.loading()) {
+    const std::string held = a.has("select.done")    ? "perturbation"
+                             : a.has("sampled.done") ? "sampled"
+                                                     : "";
+    if (held.empty()) return;
+    if (options_.select != held)
+      throw Error(a.path().string() + ": holds a selection, expected --select " + held);
+    selection_ = make_selection();
+  }
+  if (!selection_) return;
   int tune = options_.select_tune;
-  if (a.loading() && options_.select == "argmax")
-    throw Error(a.path().string() + ": holds a selection, expected --select perturbation");
-  a.value("select.tune", tune);
+  if (options_.select == "perturbation") a.value("select.tune", tune);
   if (tune != options_.select_tune)
     throw Error(a.path().string() + ": its selection was begun with --select-tune " +
                 std::to_string(tune) + ", expected the same");
-  if (!selection_) selection_.emplace(make_selection());
   selection_->archive(a);
 }
 
 bool SearchTask::conclude(RunLoop& loop) {
   if (options_.select == "argmax") return true;
   if (!selection_) {
-    selection_.emplace(make_selection());
-    supernet_->parameters().velocity().clear();
+    selection_ = make_selection();
+    if (SelectionRun::passes_of(options_).tuning) supernet_->parameters().velocity().clear();
   }
   if (!selection_->complete()) {
     trainer_.reset();

@@ -79,7 +79,7 @@ class SearchTask final : public RunTask {
   void archive_cost(StateArchive& archive) const;
   void archive_selection(StateArchive& archive);
   /// From the mixing weights that the method ended with.
-  Selection make_selection() const;
+  std::unique_ptr<Selection> make_selection() const;
   void tell_stage(const MemoryPeak& ended, const SearchMemory& memory);
   bool measure(RunLoop& loop, const RunProgress& progress);
   /// Evidence, warnings, and whether they end the search.
@@ -106,9 +106,9 @@ class SearchTask final : public RunTask {
   EpochTotals evaluated_;
   EvidenceRecord evidence_record_;  // of the epoch that is being finished
   double evaluation_seconds_ = 0;
-  std::optional<Warning> ending_;       // that --stop-on acts on
-  std::optional<Selection> selection_;  // of --select, once it has begun
-  MemoryExtents extents_;               // of the stage's plan
+  std::optional<Warning> ending_;         // that --stop-on acts on
+  std::unique_ptr<Selection> selection_;  // of --select, once it has begun
+  MemoryExtents extents_;                 // of the stage's plan
 };
 
 }  // namespace drnas

@@ -2,6 +2,7 @@
 #include "nas/search/selection_run.h"
 
 #include "engine/files.h"
+#include "nas/search/search_inputs.h"
 
 namespace drnas {
 namespace {
@@ -15,7 +16,7 @@ std::vector<double> flat(const EdgeWeights& theta) {
 }  // namespace
 
 SelectionRun::SelectionRun(Selection& selection, const SelectionParts& parts)
-    : selection_(selection), parts_(parts) {
+    : selection_(selection), parts_(parts), judging_(passes_of(parts.options).judging) {
   parts_.trainer.set_learning_rate(parts_.options.learning_rate / 10);
   read_lines();
 }
@@ -24,6 +25,15 @@ TrainerOptions SelectionRun::trainer_options(TrainerOptions options) {
   options.clip_with_alpha = false;
   options.theta_cost.clear();
   return options;
+}
+
+SelectionPasses SelectionRun::passes_of(const SearchOptions& options) {
+  if (options.select == "perturbation") return {passes::probe, true};
+  PassSetting judging{
+      .name = "judgement of a cell", .theta = PassTheta::given, .norm = evaluation_norm(options)};
+  // An operation that does not run has no place for the weight of its edge.
+  if (!search_method(options.method).edge_weights) judging.run = OperationsRun::weighted;
+  return {judging, false};
 }
 
 std::int64_t SelectionRun::work_before(int decision) const {
@@ -43,13 +53,14 @@ bool SelectionRun::run(RunLoop& loop) {
   while (!selection_.complete()) {
     if (selection_.after_round() && !tune(loop, phase)) return false;
     const auto evaluation = [&](const EdgeWeights& theta) { return evaluate(theta, phase); };
-    const std::optional<SelectionDecision> decision = selection_.decide(evaluation);
-    if (!decision) return false;
+    const std::optional<SelectionLine> line = selection_.next(evaluation);
+    if (!line) return false;
     selection_.tuned = 0;
-    add_line(*decision);
+    add_line(line->json);
     loop.checkpoint();
-    parts_.observer.on_message("selection " + std::to_string(decision->number) + "/" +
-                               std::to_string(decision->of) + ": " + summary_of(*decision));
+    if (!line->summary.empty())
+      parts_.observer.on_message("selection " + std::to_string(selection_.done()) + "/" +
+                                 std::to_string(selection_.decisions()) + ": " + line->summary);
   }
   return true;
 }
@@ -79,13 +90,12 @@ bool SelectionRun::tune(RunLoop& loop, Phase& phase) {
 
 std::optional<SelectionProbe> SelectionRun::evaluate(const EdgeWeights& theta, Phase& phase) {
   BatchSource& source = *parts_.batches.evaluation;
-  // Each decision sees images as one evaluation of an epoch would.
-  source.seek((parts_.options.epochs + selection_.done()) * source.batches());
+  source.seek((parts_.options.epochs + selection_.view()) * source.batches());
   parts_.trainer.give_theta(flat(theta));
   EpochTotals totals;
   for (std::int64_t batch = 0; batch < source.batches(); ++batch) {
     if (!phase.next()) return {};
-    totals.add(parts_.trainer.run(passes::probe, source.next()));
+    totals.add(parts_.trainer.run(judging_, source.next()));
     phase.done();
   }
   return SelectionProbe{"", totals.top1_percent(), totals.mean_loss()};
@@ -106,8 +116,8 @@ void SelectionRun::read_lines() {
   lines_ = text.substr(0, end);
 }
 
-void SelectionRun::add_line(const SelectionDecision& decision) {
-  lines_ += to_json(decision) + "\n";
+void SelectionRun::add_line(const std::string& json) {
+  lines_ += json + "\n";
   write_file_atomically(parts_.folder.selection_path(), lines_);
 }
 

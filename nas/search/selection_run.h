@@ -36,6 +36,8 @@ class SelectionRun {
   /// Fine-tuning of the options, for the plan of memory too: without alpha, its cost and its part
   /// of the norm that clips.
   static TrainerOptions trainer_options(TrainerOptions options);
+  /// Of --select, for the plan too.
+  static SelectionPasses passes_of(const SearchOptions& options);
 
  private:
   std::int64_t tuning_steps() const {
@@ -47,10 +49,11 @@ class SelectionRun {
   std::optional<SelectionProbe> evaluate(const EdgeWeights& theta, Phase& phase);
   /// The lines of the decisions that are done.
   void read_lines();
-  void add_line(const SelectionDecision& decision);
+  void add_line(const std::string& json);
 
   Selection& selection_;
   SelectionParts parts_;
+  PassSetting judging_;
   std::string lines_;
 };
 

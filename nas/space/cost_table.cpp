@@ -82,12 +82,9 @@ std::vector<double> CostTable::gradient(double weight, bool edge_weights) const 
 }
 
 double CostTable::of(const Architecture& architecture, const SearchSpace& space, bool none) const {
-  const std::vector<std::string> edges = space.edges(), operations = space.operations(none);
   double sum = 0;
-  for (const std::string& choice : architecture.choices)
-    for (std::size_t edge = 0; edge < edges.size(); ++edge)
-      for (std::size_t op = 0; op < operations.size(); ++op)
-        if (choice.ends_with(edges[edge] + " " + operations[op])) sum += costs[edge][op];
+  for (const ThetaEntry& entry : entries_of(architecture, space, none))
+    sum += costs[entry.edge][entry.operation];
   return sum;
 }
 

@@ -58,6 +58,17 @@ ThetaShape theta_shape(const SupernetOptions& network) {
   return shape;
 }
 
+std::vector<ThetaEntry> entries_of(const Architecture& architecture, const SearchSpace& space,
+                                   bool none) {
+  const std::vector<std::string> edges = space.edges(), operations = space.operations(none);
+  std::vector<ThetaEntry> entries;
+  for (const std::string& choice : architecture.choices)
+    for (std::size_t edge = 0; edge < edges.size(); ++edge)
+      for (std::size_t op = 0; op < operations.size(); ++op)
+        if (choice.ends_with(edges[edge] + " " + operations[op])) entries.push_back({edge, op});
+  return entries;
+}
+
 std::vector<int> node_of_edge(const SearchSpace& space) {
   std::vector<int> nodes;
   std::string before;

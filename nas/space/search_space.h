@@ -122,6 +122,13 @@ struct ThetaShape {
 ThetaShape theta_shape(const SearchSpace& space, bool none = false);
 /// The same with the column of SupernetOptions::edge_weights.
 ThetaShape theta_shape(const SupernetOptions& network);
+/// A row and a column of theta.
+struct ThetaEntry {
+  std::size_t edge, operation;
+};
+/// Those of an architecture's choices, as far as theta has them.
+std::vector<ThetaEntry> entries_of(const Architecture& architecture, const SearchSpace& space,
+                                   bool none);
 /// The node that each edge enters, numbered over all kinds of cells; edges of one node are
 /// adjacent.
 std::vector<int> node_of_edge(const SearchSpace& space);

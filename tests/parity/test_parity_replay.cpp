@@ -160,6 +160,7 @@ TEST_CASE("parity: steps of a method hang on its options, its draws and every re
                                     {gdas, "weights_first", "0"},
                                     {gdas, "epoch", "0"},
                                     {gdas, "method", "gdas-v1"},
+                                    {"method_step_setn.safetensors", "seed", "9"},
                                     {"method_step_gaea.safetensors", "clip_with_alpha", "0"},
                                     {"method_step_sdarts-adv.safetensors", "seed", "1"}};
   for (const auto& [name, key, value] : changes) {

@@ -23,6 +23,7 @@ SearchOptions small_method(const std::string& method, const fs::path& out,
                            "cells", "epochs", "threads", "device", "out", "partial-channels"})
     for (const OptionOf<SearchOptions>& info : options_of<SearchOptions>())
       if (info.name == name) copy_option(o, small, info);
+  if (o.select == "sampled") o.select_cells = 4;
   return o;
 }
 
@@ -111,6 +112,7 @@ TEST_CASE("methods: bases change what their authors did differently, and nothing
   CHECK(small_method("darts-2nd", "run", "authors").order == "alpha-first");
   CHECK(small_method("darts", "run", "nats").evaluation_norm == "batch");
   CHECK(small_method("gdas", "run", "authors").schedule_last == 0.1);
+  CHECK(small_method("setn", "run", "authors").grad_clip == 0);
   // What the user gives wins.
   const SearchOptions given = resolve_options({}, {{"method", "darts", "--method"},
                                                    {"base", "authors", "--base"},
@@ -151,6 +153,10 @@ TEST_CASE("methods: combinations without a meaning are refused by name") {
   };
   refused("proxyless", "authors", "epochs", "3", {"--base authors", "proxyless", "nas-bench-201"});
   refused("snas", "authors", "epochs", "3", {"--base authors", "no settings"});
+  refused("setn", "authors", "space", "darts", {"--base authors", "setn", "darts"});
+  refused("setn", "nats", "space", "darts", {"--base nats", "darts"});
+  refused("setn", "drnas", "one-batch", "true", {"--one-batch", "setn"});
+  refused("setn", "drnas", "regulariser", "kl", {"--regulariser kl", "Dirichlet"});
   refused("darts", "nats", "space", "darts", {"--base nats", "darts"});
   refused("pc-darts", "drnas", "stage-epochs", "50,50", {"--stage-epochs", "pc-darts"});
   refused("gaea-pc-darts", "drnas", "hessian", "every=1", {"--hessian", "weights of edges"});

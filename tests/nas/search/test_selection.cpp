@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The decisions of a selection by themselves: on an accuracy that is known as a function of theta.
-#include "nas/search/selection.h"
+#include "nas/search/perturbation_selection.h"
 
 #include <doctest/doctest.h>
 
@@ -51,7 +51,7 @@ struct Worth {
   }
 };
 
-std::vector<SelectionDecision> decide_all(Selection& selection, Worth& worth) {
+std::vector<SelectionDecision> decide_all(PerturbationSelection& selection, Worth& worth) {
   std::vector<SelectionDecision> all;
   while (!selection.complete()) all.push_back(*selection.decide(std::ref(worth)));
   return all;
@@ -76,7 +76,7 @@ std::size_t largest(const std::vector<double>& row) {
 TEST_CASE("selection: in NAS-Bench-201 every edge keeps what is worth most, `none` included") {
   Worth worth{random_weights(nb201(), false, 1)};
   worth.worth[2][0] = 50;  // none
-  Selection selection(nb201(), false, alike(nb201(), false), {}, 5);
+  PerturbationSelection selection(nb201(), false, alike(nb201(), false), {}, 5);
   CHECK(selection.decisions() == 6);
   CHECK(selection.rounds() == 6);
   const std::vector<SelectionDecision> decisions = decide_all(selection, worth);
@@ -109,7 +109,7 @@ TEST_CASE("selection: in the DARTS space cells take turns, then nodes keep two i
     Worth worth{random_weights(darts(), none, 2)};
     if (none)
       for (auto& row : worth.worth) row[0] = 1000;  // worth most, and never found
-    Selection selection(darts(), none, alike(darts(), none), {}, 5);
+    PerturbationSelection selection(darts(), none, alike(darts(), none), {}, 5);
     CHECK(selection.decisions() == 34);
     CHECK(selection.rounds() == 17);
     const std::vector<SelectionDecision> decisions = decide_all(selection, worth);
@@ -161,7 +161,7 @@ TEST_CASE("selection: pruned operations are not tried, a single one is no questi
   std::vector<std::uint8_t> kept(30, 1);
   for (const int entry : {0, 2, 5, 6, 7, 8}) kept[static_cast<std::size_t>(entry)] = 0;
   Worth worth{random_weights(nb201(), false, 3)};
-  Selection selection(nb201(), false, alike(nb201(), false), kept, 5);
+  PerturbationSelection selection(nb201(), false, alike(nb201(), false), kept, 5);
   int expected = 0;
   for (int i = 0; i < 6; ++i) expected += selection.evaluations(i);
   CHECK(expected == 3 + 4 * 5);
@@ -184,7 +184,7 @@ TEST_CASE("selection: weights of edges stay until an input is dropped") {
   for (auto& row : start) row.push_back(0.25);
   Worth worth{random_weights(darts(), false, 8)};
   for (auto& row : worth.worth) row.push_back(0);
-  Selection selection(darts(), false, start, {}, 5);
+  PerturbationSelection selection(darts(), false, start, {}, 5);
   const std::vector<SelectionDecision> decisions = decide_all(selection, worth);
   for (const EdgeWeights& theta : worth.seen)
     for (const auto& row : theta) CHECK((row.back() == 0.25 || row.back() == 0));
@@ -202,7 +202,7 @@ TEST_CASE("selection: weights of edges stay until an input is dropped") {
 
 TEST_CASE("selection: of equal accuracies the larger loss decides, then the first") {
   for (const bool losses : {false, true}) {
-    Selection selection(nb201(), false, alike(nb201(), false), {}, 5);
+    PerturbationSelection selection(nb201(), false, alike(nb201(), false), {}, 5);
     int call = 0;
     const auto decision = selection.decide([&](const EdgeWeights&) {
       const int op = call++;
@@ -217,7 +217,7 @@ TEST_CASE("selection: the seed draws the order; an interrupted decision changes 
   std::set<std::vector<std::string>> orders;
   for (const std::uint64_t seed : {1, 2, 3, 4, 5}) {
     Worth worth{random_weights(nb201(), false, 4)};
-    Selection selection(nb201(), false, alike(nb201(), false), {}, seed);
+    PerturbationSelection selection(nb201(), false, alike(nb201(), false), {}, seed);
     int left = 3;
     const auto interrupted = [&](const EdgeWeights& theta) {
       return left-- > 0 ? worth(theta) : std::nullopt;
@@ -235,11 +235,11 @@ TEST_CASE("selection: goes on from an archive at every decision") {
   const std::filesystem::path file = folder.path / "state.safetensors";
   const EdgeWeights start = random_weights(darts(), false, 6);
   Worth worth{random_weights(darts(), false, 7)};
-  Selection whole(darts(), false, start, {}, 9);
+  PerturbationSelection whole(darts(), false, start, {}, 9);
   const std::vector<std::string> expected = places(decide_all(whole, worth));
   std::vector<std::string> order;
-  std::optional<Selection> part(std::in_place, darts(), false, start, std::vector<std::uint8_t>{},
-                                std::uint64_t{9});
+  std::optional<PerturbationSelection> part(std::in_place, darts(), false, start,
+                                            std::vector<std::uint8_t>{}, std::uint64_t{9});
   while (!part->complete()) {
     order.push_back(part->decide(std::ref(worth))->place);
     part->tuned = 3;
@@ -254,7 +254,7 @@ TEST_CASE("selection: goes on from an archive at every decision") {
   CHECK(order == expected);
   CHECK(part->theta() == whole.theta());
   // Of another space.
-  Selection other(nb201(), false, alike(nb201(), false), {}, 9);
+  PerturbationSelection other(nb201(), false, alike(nb201(), false), {}, 9);
   StateArchive loaded(file, {"search", ""});
   check_fails([&] { other.archive(loaded); }, {file.string(), "6 edges"});
 }

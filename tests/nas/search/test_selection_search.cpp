@@ -196,7 +196,7 @@ TEST_CASE("selection: options that make no sense are refused") {
   const ScratchFolder scratch;
   SearchOptions o = perturbing(scratch / "bad");
   o.select = "best";
-  CHECK(contains(failure_of(o), "--select best: expected one of argmax, perturbation"));
+  CHECK(contains(failure_of(o), "--select best: expected one of argmax, perturbation, sampled"));
   o.select = "argmax";
   CHECK(contains(failure_of(o), "--select-tune 1: expected no value without --select"));
   o.select = "perturbation";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "nas/search/selection.h"
+#include "nas/search/perturbation_selection.h"
 
 #include <algorithm>
 #include <cmath>
@@ -67,8 +67,9 @@ std::string summary_of(const SelectionDecision& d) {
   return text + ": " + range(true) + " without, " + range(false) + " without others";
 }
 
-Selection::Selection(const SearchSpace& space, bool none, EdgeWeights theta,
-                     const std::vector<std::uint8_t>& kept, std::uint64_t seed)
+PerturbationSelection::PerturbationSelection(const SearchSpace& space, bool none,
+                                             EdgeWeights theta,
+                                             const std::vector<std::uint8_t>& kept, std::uint64_t seed)
     : space_(space),
       edges_(space.edges()),
       operations_(space.operations(none)),
@@ -80,7 +81,7 @@ Selection::Selection(const SearchSpace& space, bool none, EdgeWeights theta,
   add_rounds(seed);
 }
 
-void Selection::add_rounds(std::uint64_t seed) {
+void PerturbationSelection::add_rounds(std::uint64_t seed) {
   const std::vector<CellDecisions> cells = space_.decisions();
   std::vector<std::vector<int>> edge_orders, node_orders;
   for (const CellDecisions& cell : cells) {
@@ -105,7 +106,7 @@ void Selection::add_rounds(std::uint64_t seed) {
   });
 }
 
-std::vector<int> Selection::candidates(int edge) const {
+std::vector<int> PerturbationSelection::candidates(int edge) const {
   std::vector<int> all;
   const auto columns = static_cast<int>(operations_.size());
   for (int op = 0; op < columns; ++op) {
@@ -116,13 +117,13 @@ std::vector<int> Selection::candidates(int edge) const {
   return all;
 }
 
-int Selection::evaluations(int decision) const {
+int PerturbationSelection::evaluations(int decision) const {
   const Step& step = plan_.at(static_cast<std::size_t>(decision));
   const std::size_t choices = step.edge < 0 ? step.inputs.size() : candidates(step.edge).size();
   return choices > 1 ? static_cast<int>(choices) : 0;
 }
 
-EdgeWeights Selection::theta() const {
+EdgeWeights PerturbationSelection::theta() const {
   EdgeWeights theta = start_;
   for (std::size_t edge = 0; edge < theta.size(); ++edge) {
     if (chosen_[edge] == 0) continue;
@@ -136,13 +137,19 @@ EdgeWeights Selection::theta() const {
   return theta;
 }
 
-EdgeWeights Selection::found() const {
+EdgeWeights PerturbationSelection::found() const {
   EdgeWeights rows = theta();
   for (std::vector<double>& row : rows) row.resize(operations_.size());
   return rows;
 }
 
-std::optional<SelectionDecision> Selection::decide(const Evaluate& evaluate) {
+std::optional<SelectionLine> PerturbationSelection::next(const Evaluate& evaluate) {
+  const std::optional<SelectionDecision> decision = decide(evaluate);
+  if (!decision) return {};
+  return SelectionLine{to_json(*decision), summary_of(*decision)};
+}
+
+std::optional<SelectionDecision> PerturbationSelection::decide(const Evaluate& evaluate) {
   const Step& step = plan_.at(static_cast<std::size_t>(done_));
   std::optional<SelectionDecision> decision =
       step.edge < 0 ? decide_inputs(step, evaluate) : decide_operation(step, evaluate);
@@ -152,7 +159,7 @@ std::optional<SelectionDecision> Selection::decide(const Evaluate& evaluate) {
   return decision;
 }
 
-std::optional<SelectionDecision> Selection::decide_operation(const Step& step,
+std::optional<SelectionDecision> PerturbationSelection::decide_operation(const Step& step,
                                                              const Evaluate& evaluate) {
   const auto edge = static_cast<std::size_t>(step.edge);
   const std::vector<int> ops = candidates(step.edge);
@@ -176,7 +183,7 @@ std::optional<SelectionDecision> Selection::decide_operation(const Step& step,
   return decision;
 }
 
-std::optional<SelectionDecision> Selection::decide_inputs(const Step& step,
+std::optional<SelectionDecision> PerturbationSelection::decide_inputs(const Step& step,
                                                           const Evaluate& evaluate) {
   SelectionDecision decision{.kind = "inputs",
                              .place = node_of(edges_[static_cast<std::size_t>(step.inputs[0])])};
@@ -202,7 +209,7 @@ std::optional<SelectionDecision> Selection::decide_inputs(const Step& step,
   return decision;
 }
 
-void Selection::archive(StateArchive& a) {
+void PerturbationSelection::archive(StateArchive& a) {
   a.value("select.done", done_);
   a.list("select.chosen", chosen_);
   a.list("select.dropped", dropped_);
