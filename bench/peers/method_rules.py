@@ -152,6 +152,11 @@ class Method:
     def weight_mix(self):
         return self.architecture_mix()
 
+    def finish(self, validation):
+        """The end of an epoch; returns what is compared, by name."""
+        del validation
+        return {}
+
     def step(self, number, train, validation):
         """Returns what is compared, by name."""
         del number

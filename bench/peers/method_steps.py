@@ -14,6 +14,7 @@ try:
     import measure
     import method_rules
     import method_sampled
+    import method_switches
     import philox
     import tensor_file
     from supernet_model import EDGE_NAMES, EDGES, OPS, Supernet
@@ -40,6 +41,7 @@ METHODS = {
     "gaea": method_sampled.GaeaJoint,
     "gaea-bilevel": method_sampled.GaeaBilevel,
     "gaea-pc-darts": method_sampled.GaeaPcDarts,
+    "bayesnas": method_switches.BayesNas,
 }
 
 # Rates are larger than those of a search, so that a step shows.
@@ -67,6 +69,7 @@ OWN_OPTIONS = {
     "proxyless-two": {"batch": 2},
     "setn": {"weights_first": 1, "nesterov": 1, "clip": 0, "weight_decay": 5e-4},
     "gdas-v1": {"schedule_first": 10, "schedule_last": 0.1, "clip": 0, "weight_decay": 5e-4},
+    "bayesnas": {"penalty": 0.01},
 }
 STEPS = {"proxyless": 6, "proxyless-two": 6}  # alpha learns in the first and the last
 
@@ -123,6 +126,8 @@ def run(kind, sizes, record, options, steps, dtype):
         for name, value in method.step(step, *given).items():
             result[f"trace.{step}.{name}"] = value.reshape(value.shape or (1,))
         result[f"trace.{step}.alpha_move"] = method.alpha.detach() - alpha0
+    for name, value in method.finish(batch_of(record, 0, "validation")).items():
+        result[f"trace.end.{name}"] = value
     for name, value in method.net.weights():
         start = torch.from_numpy(record["init." + name]).to(torch.float64)
         result["move." + name] = value.detach().double() - start

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -34,6 +35,15 @@ struct MethodResult {
   std::optional<StepResult> alpha;  ///< where alpha learnt
 };
 
+/// What a method may use at the end of an epoch.
+struct EpochEnd {
+  std::int64_t epoch;  ///< counted from 0
+  SupernetTrainer& trainer;
+  BatchSource& alpha_batches;
+  /// Told of passes done, and of how many; where it returns false the search is being stopped.
+  const std::function<bool(std::int64_t done, std::int64_t of)>& tick;
+};
+
 /// A method in the course of one search. Theta's shape is that of the space.
 class SearchMethod {
  public:
@@ -50,8 +60,9 @@ class SearchMethod {
   /// One step of the search. Throws Error where something is not finite; what had been done before
   /// is not repeated by the next call.
   virtual MethodResult step(const MethodStep& step) = 0;
-  /// After the last step of an epoch and its evaluation, once an epoch.
-  virtual void end_epoch(std::int64_t /*epoch*/) {}
+  /// After the last step of an epoch and its evaluation, once an epoch. False where `tick` has
+  /// ended it: then nothing has changed, and the evaluation and this come again.
+  virtual bool end_epoch(const EpochEnd& /*end*/) { return true; }
   /// Batches of alpha's half that have been used, from which a resumed search goes on.
   virtual std::int64_t alpha_batches_used() const = 0;
 
@@ -80,6 +91,7 @@ struct MethodOptions {
   /// First and last value of a temperature or radius that falls or rises linearly over the epochs.
   double schedule_first = 0, schedule_last = 0;
   std::vector<int> node_of_edge = {};  ///< the node that each edge enters, for weights of edges
+  double penalty = 0;                  ///< lambda of MethodInfo::switches
 
   /// Of epoch `epoch`, counted from 0: from the first value at the first epoch, by equal steps of
   /// (last - first) / epochs, as the published codes go.
@@ -101,6 +113,7 @@ struct MethodInfo {
   bool one_batch = false;     ///< takes MethodOptions::one_batch
   MethodSchedule schedule = MethodSchedule::none;
   bool edge_weights = false;  ///< theta has a column of edge weights
+  bool switches = false;      ///< alpha are switches under a penalty: --regulariser group
   std::unique_ptr<SearchMethod> (*make)(const MethodOptions&);
 };
 /// All methods.

@@ -16,8 +16,8 @@ struct Defaults {
 constexpr std::string_view nb201 = "nas-bench-201", darts_space = "darts";
 
 // Sources: AD AutoDL-Projects (configs/nas-benchmark/algos), DA darts, GA gaea_release, PC
-// PC-DARTS, SD SmoothDARTS, SN SNAS-Series, PX proxylessnas, DrN the code of DrNAS.
-constexpr std::array<Defaults, 27> all_defaults{{
+// PC-DARTS, BN BayesNAS, SD SmoothDARTS, SN SNAS-Series, PX proxylessnas, DrN the code of DrNAS.
+constexpr std::array<Defaults, 29> all_defaults{{
     // What a method needs in any base.
     {"snas", "", "", "schedule-first=10 schedule-last=1", "DrN 201-space/train_search.py"},
     {"gdas", "", "", "schedule-first=10 schedule-last=1", "DrN, the same"},
@@ -36,6 +36,8 @@ constexpr std::array<Defaults, 27> all_defaults{{
      "PX, the same"},
     {"parsec", "", "", "alpha-learning-rate=1e-2 regulariser=none", "a reimplementation"},
     {"setn", "", "", "select=sampled", "AD SETN.py"},
+    {"bayesnas", "", "", "alpha-learning-rate=0.1 regulariser=group lambda=0.01",
+     "BN search/main.py, README, a reimplementation"},
     // NAS-Bench-201's own baselines.
     {"", "authors", nb201,
      "nesterov=true weight-decay=5e-4 rate-moves=step order=weights-first epochs=50",
@@ -71,6 +73,10 @@ constexpr std::array<Defaults, 27> all_defaults{{
      "epochs=250 nesterov=true weight-decay=5e-4 rate-moves=step order=weights-first "
      "schedule-last=0.1",
      "AD exps/algos GDAS.py"},
+    {"bayesnas", "authors", darts_space,
+     "channels=36 epochs=2 batch-size=18 learning-rate=0.1 learning-rate-min=0.1 weight-decay=1e-4 "
+     "grad-clip=0 alpha-learning-rate=0.1 none-op=false",
+     "BN search/main.py, OneShot.py"},
 }};
 
 /// Methods whose authors published settings for a space.
@@ -84,7 +90,7 @@ constexpr std::array<Published, 2> published_settings{{
       "sdarts-adv", "setn"}},
     {darts_space,
      {"drnas", "darts", "darts-2nd", "pc-darts", "snas", "dsnas", "gdas", "sdarts-rs", "sdarts-adv",
-      "gaea-pc-darts"}},
+      "gaea-pc-darts", "bayesnas"}},
 }};
 
 bool fits(std::string_view pattern, std::string_view value) {

@@ -130,7 +130,7 @@ OptionRows<O> recipe_rows() {
        "published (what the released code does) or paper, where the two differ: see "
        "docs/methods.md"},
       {"alpha-learning-rate", &O::alpha_learning_rate, recipe, "X", result,
-       "of the architecture (Adam)"},
+       "of the architecture (Adam; gaea: exponentiated; bayesnas: proximal)"},
       {"alpha-beta1", &O::alpha_beta1, recipe, "X", result, "Adam's first decay rate"},
       {"alpha-beta2", &O::alpha_beta2, recipe, "X", result, "Adam's second decay rate"},
       {"alpha-grad-clip", &O::alpha_grad_clip, recipe, "X", result,
@@ -138,7 +138,8 @@ OptionRows<O> recipe_rows() {
       {"alpha-start-epoch", &O::alpha_start_epoch, recipe, "N", result,
        "epochs of each stage before the architecture learns"},
       {"regulariser", &O::regulariser, recipe, "NAME", result,
-       "what keeps concentrations near 1: l2, kl or none"},
+       "what keeps concentrations near 1: l2, kl or none; group: the penalty on switches "
+       "(bayesnas)"},
       {"lambda", &O::lambda, recipe, "X", result, "weight of the regulariser"},
       {"cost", &O::cost, recipe, "SPEC", input,
        "let alpha pay for what operations cost: flops, parameters or latency:FILE, a table that "

@@ -191,6 +191,18 @@ void check_base(const SearchOptions& o, const MethodInfo& method, const Checker&
   }
 }
 
+void check_regulariser(const SearchOptions& o, const MethodInfo& method, const Checker& check) {
+  check.one_of("regulariser", o.regulariser, Names{"l2", "kl", "none", "group"});
+  check.require(o.regulariser == "group" || !method.switches, "regulariser",
+                "group with --method " + o.method + ", whose switches a penalty draws to zero");
+  check.require(o.regulariser != "group" || method.switches, "regulariser",
+                "l2 or none with --method " + o.method + " (group needs switches)");
+  check.require(o.regulariser != "kl" || method.draws_from_dirichlet, "regulariser",
+                "l2 or none with --method " + o.method + " (kl needs a Dirichlet)");
+  check.not_negative("lambda", o.lambda);
+  if (method.switches) check.positive("lambda", o.lambda);
+}
+
 void check_recipe(const SearchOptions& o, const Checker& check) {
   const MethodInfo* const method = find_search_method(o.method);
   check.require(method != nullptr, "method", search_method_names());
@@ -213,10 +225,7 @@ void check_recipe(const SearchOptions& o, const Checker& check) {
   check.integer("warmup-epochs", o.warmup_epochs, 0, o.epochs - 1);
   check.one_of("recipe", o.recipe, Names{"published", "paper"});
   check_base(o, *method, check);
-  check.one_of("regulariser", o.regulariser, Names{"l2", "kl", "none"});
-  check.require(o.regulariser != "kl" || method->draws_from_dirichlet, "regulariser",
-                "l2 or none with --method " + o.method + " (kl needs a Dirichlet)");
-  check.not_negative("lambda", o.lambda);
+  check_regulariser(o, *method, check);
 }
 
 void check_cost(const SearchOptions& o, const Checker& check) {

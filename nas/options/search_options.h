@@ -64,7 +64,8 @@ struct SearchOptions {
   double alpha_beta1 = 0.5, alpha_beta2 = 0.999;
   double alpha_grad_clip = 0;      ///< L2 norm of alpha's gradient; 0: no clipping
   int alpha_start_epoch = 0;       ///< alpha rests for so many epochs of each stage
-  std::string regulariser = "l2";  ///< l2 | kl | none: what draws the concentrations towards 1
+  std::string regulariser = "l2";  ///< l2 | kl | none: what draws the concentrations towards 1;
+                                   ///< group: switches to 0
   double lambda = 1e-3;            ///< its weight
   std::string cost;                ///< see parse_cost(); empty: none
   double cost_weight = 0;          ///< of the expected cost in the loss that alpha follows

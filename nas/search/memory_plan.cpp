@@ -76,6 +76,7 @@ void run_epoch(const BatchSources& sources, std::span<const std::int64_t> positi
     seek({sources.train.get(), sources.alpha.get(), sources.evaluation.get()}, position);
     method.step({trainer, *sources.train, *sources.alpha, true, always});
     trainer.run(method.evaluation(), sources.evaluation->next());
+    method.end_epoch({0, trainer, *sources.alpha, [](auto...) { return false; }});
   }
 }
 

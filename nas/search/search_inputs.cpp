@@ -59,6 +59,7 @@ MethodOptions method_options(const SearchOptions& o, Device device) {
   m.epochs = o.epochs;
   m.schedule_first = o.schedule_first;
   m.schedule_last = o.schedule_last;
+  m.penalty = o.regulariser == "group" ? o.lambda : 0.0;
   m.node_of_edge = node_of_edge(search_space(o.space));
   return m;
 }

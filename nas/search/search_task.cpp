@@ -108,23 +108,31 @@ bool SearchTask::evaluate(RunLoop& loop, const RunProgress& progress) {
   }
   evidence_record_ = {};
   evaluation_seconds_ = phase.seconds();
-  if (phase.complete() && measure(loop, progress)) {
-    method_->end_epoch(progress.epoch);
-    return true;
-  }
+  if (phase.complete() && measure(loop, progress) && end_method_epoch(loop, progress)) return true;
   trainer_->set_draws(draws);  // the evaluation will start again
   return false;
 }
 
+std::function<bool(std::int64_t, std::int64_t)> SearchTask::ticks(
+    RunLoop& loop, const char* name, std::optional<Phase>& phase) const {
+  return
+      [&loop, name, &phase, images = options_.batch_size](std::int64_t done, std::int64_t passes) {
+        if (!phase) phase.emplace(loop, name, images, passes);
+        phase->reach(done);
+        return phase->next() || phase->complete();
+      };
+}
+
 bool SearchTask::measure(RunLoop& loop, const RunProgress& progress) {
   std::optional<Phase> phase;
-  const auto tick = [&](std::int64_t done, std::int64_t passes) {
-    if (!phase) phase.emplace(loop, "Hessian", options_.batch_size, passes);
-    phase->reach(done);
-    return phase->next() || phase->complete();
-  };
   return evidence_.measure(progress.epoch, *trainer_, method_->law(), chosen(),
-                           *batches_.evaluation, tick, evidence_record_);
+                           *batches_.evaluation, ticks(loop, "Hessian", phase), evidence_record_);
+}
+
+bool SearchTask::end_method_epoch(RunLoop& loop, const RunProgress& progress) {
+  std::optional<Phase> phase;
+  const auto tick = ticks(loop, "curvature", phase);
+  return method_->end_epoch({progress.epoch, *trainer_, *batches_.alpha, tick});
 }
 
 void SearchTask::log_epoch(RunLoop& loop, const EpochBasics& basics) {

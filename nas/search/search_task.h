@@ -82,6 +82,10 @@ class SearchTask final : public RunTask {
   std::unique_ptr<Selection> make_selection() const;
   void tell_stage(const MemoryPeak& ended, const SearchMemory& memory);
   bool measure(RunLoop& loop, const RunProgress& progress);
+  bool end_method_epoch(RunLoop& loop, const RunProgress& progress);
+  /// Shows passes after an evaluation as a phase of their own, which begins with the first.
+  std::function<bool(std::int64_t done, std::int64_t passes)> ticks(
+      RunLoop& loop, const char* name, std::optional<Phase>& phase) const;
   /// Evidence, warnings, and whether they end the search.
   void enter_evidence(const RunLoop& loop, const Architecture& found, EpochRecord& record);
 

@@ -54,6 +54,7 @@ MethodOptions method_options(const ReferenceFile& file, Device device) {
   o.schedule_first = file.number("schedule_first");
   o.schedule_last = file.number("schedule_last");
   o.node_of_edge = node_of_edge(nb201_space());
+  if (search_method(file.metadata("method")).switches) o.penalty = file.number("penalty");
   return o;
 }
 
@@ -94,12 +95,15 @@ class Steps : private Comparison {
     alpha0_.assign(alpha0.begin(), alpha0.end());
     upload<double>(alpha0_, alpha);
     trainer_.set_learning_rate(file().number("learning_rate"));
-    method_->begin_epoch(static_cast<std::int64_t>(file().number("epoch")));
+    const auto epoch = static_cast<std::int64_t>(file().number("epoch"));
+    method_->begin_epoch(epoch);
     GivenBatches training(batches("train_")), validation(batches("validation_"));
     for (int step = 0; step < file().steps(); ++step) {
       const MethodResult result = method_->step({trainer_, training, validation, true, step});
       compare_step("trace." + std::to_string(step) + ".", result);
     }
+    method_->end_epoch({epoch, trainer_, validation, [](auto...) { return true; }});
+    compare_end();
     compare_weights(store);
     compare_slices("after", "after.", store.statistics(), store.statistics_buffer());
     return errors();
@@ -127,6 +131,15 @@ class Steps : private Comparison {
       compare("alpha_loss", result.alpha.value().loss, prefix + "alpha_loss");
     compare("weight_loss", result.weights.loss, prefix + "weight_loss");
     compare("weight_norm", result.weights.gradient_norm, prefix + "weight_norm");
+  }
+
+  /// What the end of an epoch found.
+  void compare_end() {
+    if (!file().contains("trace.end.gamma")) return;
+    std::vector<double> gamma;
+    for (const std::vector<double>& row : method_->law().concentrations())
+      gamma.insert(gamma.end(), row.begin(), row.end());
+    compare("gamma", std::span<const double>(gamma), "trace.end.gamma");
   }
 
   /// What the steps did to the weights: a wrong step would hide behind the weights themselves.
