@@ -75,7 +75,7 @@ struct Candidate {
     trainer = std::make_unique<SupernetTrainer>(*supernet, method->law(), &method->alpha_update(),
                                                 question.trainer);
     trainer->set_learning_rate(0.025);
-    method->begin_epoch(0);
+    method->begin_epoch(1);  // of two kinds of epochs the one in which alpha learns
   }
   /// Alpha learns in each: 5040 steps lie between two of them.
   void step(const DeviceBatch& batch, bool timed) {
