@@ -165,16 +165,12 @@ class BayesNas final : public SearchMethod, private AlphaUpdate {
     upload<double>(omega, law_.omega);
   }
 
-  /// From dL/dtheta of the last pass. A cost is of the weights' sizes.
+  /// From dL/dtheta of the last pass.
   void learn_switches(const SupernetTrainer& trainer) {
     const Alpha& alpha = law_.alpha();
-    std::vector<double> switches = download<double>(alpha.values),
-                        dtheta = download<double>(trainer.theta_gradient());
-    const std::vector<double>& cost = trainer.theta_cost();
-    const std::vector<double> theta = switch_weights(alpha.ops, switches);
-    for (std::size_t i = 0; i < cost.size(); ++i)
-      if (theta[i] != 0) dtheta[i] += std::copysign(cost[i], theta[i]);
-    std::vector<double> gradient = switch_gradient(alpha.ops, switches, dtheta);
+    std::vector<double> switches = download<double>(alpha.values);
+    std::vector<double> gradient =
+        switch_gradient(alpha.ops, switches, download<double>(trainer.theta_gradient()));
     upload<double>(gradient, alpha.gradient);
     double squares = 0;
     for (const double g : gradient) squares += g * g;
@@ -183,8 +179,18 @@ class BayesNas final : public SearchMethod, private AlphaUpdate {
     const double norm = std::sqrt(squares);
     if (grad_clip_ > 0 && norm > grad_clip_)
       for (double& g : gradient) g *= grad_clip_ / norm;
-    proximal_step(switches, gradient, download<double>(law_.omega), rate_, lambda_);
+    proximal_step(switches, gradient, penalty(switches, trainer.theta_cost()), rate_);
     upload<double>(switches, alpha.values);
+  }
+  /// Of each switch's size. A cost that is linear in theta is one of the sizes |s_o| |s_edge|.
+  std::vector<double> penalty(std::vector<double> switches, const std::vector<double>& cost) const {
+    std::vector<double> weights = download<double>(law_.omega);
+    for (double& weight : weights) weight *= lambda_;
+    if (cost.empty()) return weights;
+    for (double& s : switches) s = std::abs(s);
+    const std::vector<double> costs = switch_gradient(law_.alpha().ops, switches, cost);
+    for (std::size_t i = 0; i < weights.size(); ++i) weights[i] += costs[i];
+    return weights;
   }
 
   SwitchLaw law_;

@@ -29,10 +29,10 @@ std::vector<double> switch_gradient(int columns, std::span<const double> switche
 }
 
 void proximal_step(std::span<double> switches, std::span<const double> gradient,
-                   std::span<const double> omega, double rate, double lambda) {
+                   std::span<const double> penalty, double rate) {
   for (std::size_t i = 0; i < switches.size(); ++i) {
     const double z = switches[i] - rate * gradient[i];
-    const double left = std::abs(z) - rate * lambda * omega[i];
+    const double left = std::abs(z) - rate * penalty[i];
     switches[i] = left > 0 ? std::copysign(left, z) : 0;
   }
 }

@@ -18,11 +18,10 @@ std::vector<double> switch_weights(int columns, std::span<const double> switches
 std::vector<double> switch_gradient(int columns, std::span<const double> switches,
                                     std::span<const double> dtheta);
 
-/// A step of gradient descent on the loss and the proximal step of the penalty
-/// lambda sum_i omega_i |s_i|: s_i <- sign(z) max(|z| - rate lambda omega_i, 0), z = s_i - rate
-/// g_i.
+/// A step of gradient descent on the loss and the proximal step of the penalty sum_i w_i |s_i|:
+/// s_i <- sign(z) max(|z| - rate w_i, 0), z = s_i - rate g_i.
 void proximal_step(std::span<double> switches, std::span<const double> gradient,
-                   std::span<const double> omega, double rate, double lambda);
+                   std::span<const double> penalty, double rate);
 
 /// dL/ds at given switches.
 using SwitchGradient = std::function<std::vector<double>(std::span<const double> switches)>;

@@ -67,15 +67,15 @@ TEST_CASE("switches: an operation's weight is its switch times its edge's, and s
 TEST_CASE("switches: the proximal step ends where gradient and penalty balance") {
   auto rng = generator(302);
   const Doubles before = normals(rng, 500, 0.1), gradient = normals(rng, 500);
-  Doubles omega = normals(rng, 500);
-  for (double& o : omega) o = std::abs(o);
-  const double rate = 0.1, lambda = 0.7;
+  Doubles penalty = normals(rng, 500, 0.7);
+  for (double& p : penalty) p = std::abs(p);
+  const double rate = 0.1;
   Doubles after = before;
-  proximal_step(after, gradient, omega, rate, lambda);
+  proximal_step(after, gradient, penalty, rate);
   int zeros = 0;
   for (std::size_t i = 0; i < after.size(); ++i) {
     // x minimises (x - z)^2 / 2 + t |x|: x + t sign(x) = z, or |z| <= t where x is zero.
-    const double z = before[i] - rate * gradient[i], t = rate * lambda * omega[i];
+    const double z = before[i] - rate * gradient[i], t = rate * penalty[i];
     if (after[i] == 0) {
       ++zeros;
       CHECK(std::abs(z) <= t);
@@ -89,7 +89,7 @@ TEST_CASE("switches: the proximal step ends where gradient and penalty balance")
 
 TEST_CASE("switches: without a penalty the step is plain descent") {
   Doubles s{1, -2, 0};
-  proximal_step(s, Doubles{0.5, 0.5, -1}, Doubles{1, 1, 1}, 0.25, 0);
+  proximal_step(s, Doubles{0.5, 0.5, -1}, Doubles{0, 0, 0}, 0.25);
   CHECK(s == Doubles{0.875, -2.125, 0.25});
 }
 
