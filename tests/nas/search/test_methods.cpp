@@ -50,11 +50,11 @@ TEST_CASE("methods: the peak is that of the plan, or below it where operations a
     CAPTURE(method->name);
     const std::string name(method->name);
     SearchOptions o = small_method(name, scratch / name.c_str());
-    o.epochs = 2;  // the second is another kind of epoch for some
+    o.epochs = method->switches ? 3 : 1;  // all memory is there after a round of two epochs
     const RunResources resources(Device::cpu, o.threads, 0);  // workspaces go by threads
     const std::int64_t planned = SearchInputs(o, false).plan(o, Device::cpu).peak_bytes;
     search(o);
-    const std::int64_t peak = comparable_log(o.out)[0]["peak_bytes"]["total"];
+    const std::int64_t peak = comparable_log(o.out).back()["peak_bytes"]["total"];
     CHECK(peak <= planned);
     const bool draws_always =
         name.starts_with("gdas") || name == "dsnas" || name == "proxyless-two" || name == "parsec";
