@@ -161,22 +161,30 @@ void add_conv1x1(KernelBenchmarks<D>& list, const NodeSize& node, int outputs, i
   list.add("conv1x1_planes", "backward" + suffix, node, make, backward);
 }
 
-/// The last node of a cell: six normalised operations and an identity on each of five edges.
+/// The last node of a cell: six normalised operations and an identity on each of five edges, also
+/// where values of identities are dropped.
 template <Device D>
 void add_plane_mix(KernelBenchmarks<D>& list, const NodeSize& node) {
   const test::PlaneShape mixed{node.batch, node.c(), node.pixels()};
-  const auto mix = [=](test::Rng& rng) {
-    test::PlaneMixCase c(rng, mixed, node.parts, 30, 5);
-    for (int s = 0; s < 5; ++s) c.sources[s].theta = s;
-    return c;
-  };
-  list.add("plane_mix", "forward", node, mix, forward);
-  list.add("plane_mix", "backward", node, mix, backward);
-  const auto sources = [=](test::Rng& rng) {
-    return test::SourceGradientCase(rng, mixed, node.parts, 4, true);
-  };
-  list.add("plane_mix", "source_gradient", node, sources,
-           [](auto& c, auto& b) { return c.gradient(b); });
+  for (const bool drops : {false, true}) {
+    const test::SkipDropoutCase dropout{drops ? 0.4f : -1.0f};
+    const auto mix = [=](test::Rng& rng) {
+      test::PlaneMixCase c(rng, mixed, node.parts, 30, 5);
+      for (int s = 0; s < 5; ++s) c.sources[s].theta = s;
+      c.dropout = dropout;
+      return c;
+    };
+    const std::string suffix = drops ? "_dropped" : "";
+    list.add("plane_mix", "forward" + suffix, node, mix, forward);
+    list.add("plane_mix", "backward" + suffix, node, mix, backward);
+    const auto sources = [=](test::Rng& rng) {
+      test::SourceGradientCase c(rng, mixed, node.parts, 4, true);
+      c.dropout = dropout;
+      return c;
+    };
+    list.add("plane_mix", "source_gradient" + suffix, node, sources,
+             [](auto& c, auto& b) { return c.gradient(b); });
+  }
 }
 
 /// Pools of a state's partial channels for four edges, norms and layouts of whole nodes.

@@ -164,6 +164,7 @@ kernels::PlaneMix describe(const std::string& name, const std::vector<PlaneNodeE
   mix.c = any.c();
   mix.channels = as_int(any.in().c);
   mix.theta = theta.data<double>();
+  mix.dropout = any.parameters.dropout;
   for (std::size_t i = 0; i < edges.size(); ++i) {
     const PlaneBundleState& state = *states[i];
     if (state.c() != mix.c || state.in().c != mix.channels ||
@@ -179,8 +180,10 @@ kernels::PlaneMix describe(const std::string& name, const std::vector<PlaneNodeE
     if (mix.sources == kernels::PlaneMix::max_sources) throw Error(name + ": too many edges");
     kernels::PlaneMixSource& source = mix.source[mix.sources++];
     source.x = const_planes_of(state.x.value());
-    source.skip_theta = state.parameters.edges[edges[i].edge].skip_theta;
-    source.bypass_theta = state.parameters.edges[edges[i].edge].bypass_theta;
+    const PlaneBundleEdge& edge = state.parameters.edges[edges[i].edge];
+    source.skip_theta = edge.skip_theta;
+    source.skip = edge.skip;
+    source.bypass_theta = edge.bypass_theta;
     if (state.parts() > 1)
       source.bypass =
           state.parameters.stride == 1

@@ -8,6 +8,7 @@
 
 #include "engine/ops/plane_ops.h"
 #include "kernels/core/gate_rows.h"
+#include "kernels/planes/skip_dropout.h"
 
 namespace drnas {
 
@@ -45,6 +46,7 @@ struct PlaneBundleEdge {
   std::vector<SeparableCandidate> separable;
   std::optional<FactorizedReduction> reduction;
   int skip_theta = -1;    ///< identity; stride 1 only
+  int skip = 0;           ///< number of the identity in the network, for dropout
   int bypass_theta = -1;  ///< of the weight of the bypassed channels; -1: they pass as they are
   int max_pool_theta = -1, average_pool_theta = -1;
 };
@@ -59,6 +61,7 @@ struct PlaneBundleParameters {
   /// The mixing weights, where operations of weight zero do not move their running statistics (on
   /// CUDA, whose steps are recorded for all draws); those of pools, which several edges share, do.
   Tensor gate_theta = {};
+  kernels::SkipDropout dropout = {};  ///< of identities
 };
 
 struct PlaneBundleState;

@@ -58,9 +58,11 @@ class PlaneBundleBackward {
     g.channels = as_int(state_.in().c);
     g.edges = as_int(state_.gradients.size());
     g.theta = state_.theta.value().data<double>();
+    g.dropout = state_.parameters.dropout;
     for (int e = 0; e < g.edges; ++e) {
       g.dy[e] = const_planes_of(state_.gradients[e].dy);
       g.skip_theta[e] = state_.parameters.edges[e].skip_theta;
+      g.skip[e] = state_.parameters.edges[e].skip;
       g.bypass_theta[e] = state_.parameters.edges[e].bypass_theta;
     }
     Tensor dbypass;

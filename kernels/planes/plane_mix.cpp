@@ -3,7 +3,7 @@
 
 #include <numeric>
 
-#include "kernels/planes/plane_loops.h"
+#include "kernels/planes/skip_dropout_loops.h"
 
 namespace drnas::kernels {
 namespace {
@@ -11,7 +11,7 @@ namespace {
 static_assert(PlaneMix::max_terms + PlaneMix::max_sources <= WeightedPlanes::capacity);
 
 /// One plane of mixed channels. Every term enters as scale z with scale rounded to float32, and the
-/// means are taken off with that same scale.
+/// means are taken off with that same scale. Identities that are dropped come last.
 void mix_plane(const PlaneMix& p, std::int64_t image, int ch, float* out) {
   WeightedPlanes sum;
   for (int t = 0; t < p.terms; ++t) {
@@ -22,10 +22,16 @@ void mix_plane(const PlaneMix& p, std::int64_t image, int ch, float* out) {
   }
   for (int s = 0; s < p.sources; ++s) {
     const PlaneMixSource& source = p.source[s];
-    if (source.skip_theta >= 0)
+    if (source.skip_theta >= 0 && !p.dropout.active())
       sum.add(plane_of(source.x, p.pixels, image, ch), p.theta[source.skip_theta]);
   }
   sum.write_plane(p.pixels, out, false);
+  if (!p.dropout.active()) return;
+  const SkipFactors factors(p.dropout);
+  for (int s = 0; s < p.sources; ++s)
+    if (const PlaneMixSource& source = p.source[s]; source.skip_theta >= 0)
+      add_dropped_plane(factors, source.skip, image * p.c + ch, p.pixels,
+                        p.theta[source.skip_theta], plane_of(source.x, p.pixels, image, ch), out);
 }
 
 void add_bypasses(const PlaneMix& p, std::int64_t image, int channel, float* out) {
@@ -84,13 +90,36 @@ struct Products {
   }
 };
 
+/// Products of a plane of dy with identities whose values are dropped.
+void reduce_dropped(const PlaneMixBackward& b, std::int64_t image, int ch, const float* dy,
+                    const Sums& sums) {
+  const PlaneMix& p = b.mix;
+  const SkipFactors factors(p.dropout);
+  for (int s = 0; s < p.sources; ++s) {
+    const PlaneMixSource& source = p.source[s];
+    if (source.skip_theta < 0) continue;
+    const float* x = plane_of(source.x, p.pixels, image, ch);
+    each_dropped_block(factors, source.skip, image * p.c + ch, p.pixels,
+                       [&](std::int64_t first, std::int64_t count, const float* factor) {
+                         sum_block<1>(
+                             count,
+                             [&]<int V>(std::int64_t i, int) {
+                               return load<V>(dy + first + i) *
+                                      (load<V>(factor + i) * load<V>(x + first + i));
+                             },
+                             sums.source(s) + ch);
+                       });
+  }
+}
+
 void reduce_plane(const PlaneMixBackward& b, std::int64_t image, int ch, const Sums& sums) {
   const PlaneMix& p = b.mix;
   Products products;
   products.dy = plane_of(b.dy, p.pixels, image, std::int64_t{ch} * p.parts());
   for (int t = 0; t < p.terms; ++t)
     products.add(plane_of(p.term[t].z, p.pixels, image, ch), p.term[t].mean[ch], sums.term(t) + ch);
-  for (int s = 0; s < p.sources && b.dtheta; ++s)
+  const bool drops = p.dropout.active();
+  for (int s = 0; s < p.sources && b.dtheta && !drops; ++s)
     if (p.source[s].skip_theta >= 0)
       products.add(plane_of(p.source[s].x, p.pixels, image, ch), 0.0f, sums.source(s) + ch);
   each_block(p.pixels, [&](std::int64_t first, std::int64_t pixels) {
@@ -101,6 +130,7 @@ void reduce_plane(const PlaneMixBackward& b, std::int64_t image, int ch, const S
     for (; k + 4 <= products.count; k += 4) products.add_block<4>(k, first, pixels);
     for (; k < products.count; ++k) products.add_block<1>(k, first, pixels);
   });
+  if (drops && b.dtheta) reduce_dropped(b, image, ch, products.dy, sums);
 }
 
 /// From complete sums: gradient of the mixing weights and coefficients of dz.
@@ -174,15 +204,22 @@ void plane_source_gradient<Device::cpu>(const PlaneSourceGradient& p, Stream) {
     const Planes& to = part == 0 ? p.dx : p.dbypass;
     if (!to.data) return;
     WeightedPlanes sum;
-    for (int e = 0; e < p.edges; ++e) {
+    const bool drops = part == 0 && p.dropout.active();
+    for (int e = 0; e < p.edges && !drops; ++e) {
       if (part == 0 && p.skip_theta[e] < 0) continue;
       sum.add(plane_of(p.dy[e], p.pixels, image, channel), part == 0 ? p.theta[p.skip_theta[e]]
                                                            : p.bypass_theta[e] < 0
                                                                ? 1.0
                                                                : p.theta[p.bypass_theta[e]]);
     }
-    sum.write_plane(p.pixels, plane_of(to, p.pixels, image, part == 0 ? ch : (part - 1) * p.c + ch),
-                    part == 0 ? p.accumulate_x : p.accumulate_bypass);
+    float* out = plane_of(to, p.pixels, image, part == 0 ? ch : (part - 1) * p.c + ch);
+    sum.write_plane(p.pixels, out, part == 0 ? p.accumulate_x : p.accumulate_bypass);
+    if (!drops) return;
+    const SkipFactors factors(p.dropout);
+    for (int e = 0; e < p.edges; ++e)
+      if (p.skip_theta[e] >= 0)
+        add_dropped_plane(factors, p.skip[e], image * p.c + ch, p.pixels, p.theta[p.skip_theta[e]],
+                          plane_of(p.dy[e], p.pixels, image, channel), out);
   });
 }
 

@@ -35,6 +35,17 @@ __device__ inline void add_weighted(float (&sum)[V], float weight, const float* 
   for (int v = 0; v < V; ++v) sum[v] = fmaf(weight, values[v], sum[v]);
 }
 
+/// sum += weight * factor * (values at `from`), which are those of a plane from `pixel` on.
+template <int V>
+__device__ inline void add_dropped(float (&sum)[V], float weight, const float* from,
+                                   const SkipFactors& factors, int skip, std::int64_t plane,
+                                   std::int64_t pixels, int pixel) {
+  float values[V], factor[V];
+  load_vector(from + pixel, values);
+  factors.vector(skip, plane, pixels, pixel, factor);
+  for (int v = 0; v < V; ++v) sum[v] = fmaf(weight * factor[v], values[v], sum[v]);
+}
+
 /// scales [terms, group] of the block's planes.
 __device__ inline void load_scales(const PlaneMix& p, const PlaneGrid& grid, int first,
                                    TermScale* scales) {
@@ -48,7 +59,7 @@ __device__ inline void load_scales(const PlaneMix& p, const PlaneGrid& grid, int
   }
 }
 
-template <int V>
+template <int V, bool drops>
 __global__ void __launch_bounds__(plane_threads, 4)
     forward_kernel(PlaneMix p, PlaneGrid grid, Planes y) {
   TermScale* scales = static_cast<TermScale*>(shared_memory());
@@ -68,9 +79,14 @@ __global__ void __launch_bounds__(plane_threads, 4)
     }
     for (int s = 0; s < p.sources; ++s) {
       const PlaneMixSource& source = p.source[s];
-      if (source.skip_theta >= 0)
-        add_weighted(sum, static_cast<float>(p.theta[source.skip_theta]),
-                     plane_of(source.x, p.pixels, at.image, at.ch) + q);
+      if (source.skip_theta < 0) continue;
+      const float weight = static_cast<float>(p.theta[source.skip_theta]);
+      const float* from = plane_of(source.x, p.pixels, at.image, at.ch);
+      if constexpr (drops)
+        add_dropped(sum, weight, from, SkipFactors(p.dropout), source.skip,
+                    std::int64_t{at.image} * p.c + at.ch, p.pixels, q);
+      else
+        add_weighted(sum, weight, from + q);
     }
   } else {
     const int from = (at.part - 1) * p.c + at.ch;
@@ -82,7 +98,7 @@ __global__ void __launch_bounds__(plane_threads, 4)
 }
 
 /// Planes in the order of dy's.
-template <int V>
+template <int V, bool drops>
 __global__ void __launch_bounds__(plane_threads)
     source_gradient_kernel(PlaneSourceGradient p, PlaneGrid grid) {
   const PlanePlace place(grid);
@@ -96,6 +112,12 @@ __global__ void __launch_bounds__(plane_threads)
   float sum[V] = {};
   for (int e = 0; e < p.edges; ++e) {
     if (part == 0 && p.skip_theta[e] < 0) continue;
+    if (drops && part == 0) {
+      add_dropped(sum, static_cast<float>(p.theta[p.skip_theta[e]]),
+                  plane_of(p.dy[e], p.pixels, image, channel), SkipFactors(p.dropout), p.skip[e],
+                  std::int64_t{image} * p.c + ch, p.pixels, q);
+      continue;
+    }
     add_weighted(sum, weight_or_one(p.theta, part == 0 ? p.skip_theta[e] : p.bypass_theta[e]),
                  plane_of(p.dy[e], p.pixels, image, channel) + q);
   }
@@ -119,7 +141,8 @@ void plane_mix_forward<Device::cuda>(const PlaneMix& p, Planes y, Stream stream)
   }
   width.dispatch([&]<int V>() {
     const PlaneGrid grid(std::int64_t{p.n} * p.channels, p.pixels, V);
-    launch("plane_mix_forward", forward_kernel<V>,
+    launch("plane_mix_forward",
+           p.dropout.active() ? forward_kernel<V, true> : forward_kernel<V, false>,
            grid.shape(sizeof(TermScale) * p.terms * grid.group), stream, p, grid, y);
   });
 }
@@ -131,7 +154,9 @@ void plane_source_gradient<Device::cuda>(const PlaneSourceGradient& p, Stream st
   for (int e = 0; e < p.edges; ++e) width.with(p.dy[e]);
   width.dispatch([&]<int V>() {
     const PlaneGrid grid(std::int64_t{p.n} * p.channels, p.pixels, V);
-    launch("plane_source_gradient", source_gradient_kernel<V>, grid.shape(), stream, p, grid);
+    launch("plane_source_gradient",
+           p.dropout.active() ? source_gradient_kernel<V, true> : source_gradient_kernel<V, false>,
+           grid.shape(), stream, p, grid);
   });
 }
 

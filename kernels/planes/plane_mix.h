@@ -5,6 +5,7 @@
 
 #include "kernels/core/gate_rows.h"
 #include "kernels/planes/planes.h"
+#include "kernels/planes/skip_dropout.h"
 
 namespace drnas::kernels {
 
@@ -14,7 +15,7 @@ namespace drnas::kernels {
 ///   y[ch*K + 0] = mixed[ch],   y[ch*K + g] = sum_s b_s bypass_s[(g - 1)*c + ch] for g = 1 .. K-1
 /// t over raw outputs, s over edges; b_s weighs what bypasses the operations (PC-DARTS; else 1); K
 /// = channels/c. Mixing weights are float64 in the device's memory, named by their index in theta;
-/// -1: the edge has no identity.
+/// -1: the edge has no identity. Where there is dropout, x_s stands for factor x_s (SkipFactors).
 struct PlaneMixTerm {
   ConstPlanes z;                ///< [n, c, pixels]
   const float *mean, *inv_std;  ///< [c]
@@ -25,6 +26,7 @@ struct PlaneMixSource {
   int skip_theta;
   ConstPlanes bypass;     ///< [n, (K-1)*c, pixels]; unused where K = 1
   int bypass_theta = -1;  ///< of the weight of `bypass`; -1: it passes as it is
+  int skip = 0;           ///< number of the identity, for dropout
 };
 struct PlaneMix {
   static constexpr int max_terms = 48;
@@ -38,6 +40,7 @@ struct PlaneMix {
   PlaneMixSource source[max_sources];
   const double* theta;
   GateRows gates = {};
+  SkipDropout dropout = {};
 
   DRNAS_HD int parts() const { return channels / c; }
 };
@@ -74,6 +77,7 @@ void plane_bypass_backward(const PlaneMixBackward& p, void* workspace, Stream);
 
 /// The share of a state's gradient that identities and bypasses of its outgoing edges give:
 ///   dx[ch] = sum_e theta_skip_e dy_e[ch*K],   dbypass[(g-1)*c + ch] = sum_e b_e dy_e[ch*K + g]
+/// where there is dropout, factor dy_e in place of the first dy_e.
 /// Edges without identity have skip_theta -1, those whose b is 1 bypass_theta -1. dx and dbypass
 /// (null: unwanted) are overwritten, or added to where accumulate_x, accumulate_bypass.
 struct PlaneSourceGradient {
@@ -85,6 +89,8 @@ struct PlaneSourceGradient {
   ConstPlanes dy[max_edges];
   int skip_theta[max_edges];
   int bypass_theta[max_edges] = {-1, -1, -1, -1, -1, -1, -1, -1};
+  int skip[max_edges] = {};  ///< numbers of the identities, for dropout
+  SkipDropout dropout = {};
   const double* theta;
   Planes dx, dbypass;
   bool accumulate_x, accumulate_bypass;

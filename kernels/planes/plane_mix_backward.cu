@@ -61,6 +61,19 @@ struct HeldGradient {
       for (int v = 0; v < V; ++v) total += dy[k][v];
     return total;
   }
+  /// Sum of dy factor x.
+  __device__ float dropped_product(const PlaneMix& p, const PlaneMixSource& source, int ch) const {
+    const SkipFactors factors(p.dropout);
+    float total = 0.0f;
+    for (int k = 0; k < held; ++k) {
+      if (image[k] < 0) continue;
+      float values[V], factor[V];
+      load_vector(plane_of(source.x, p.pixels, image[k], ch) + at[k], values);
+      factors.vector(source.skip, std::int64_t{image[k]} * p.c + ch, p.pixels, at[k], factor);
+      for (int v = 0; v < V; ++v) total = fmaf(dy[k][v], factor[v] * values[v], total);
+    }
+    return total;
+  }
   /// Sum of dy (z - middle).
   __device__ float product(const ConstPlanes& z, std::int64_t pixels, int ch, float middle) const {
     const float* plane = z.data + ch * pixels;
@@ -162,7 +175,7 @@ struct ReduceShared {
 };
 
 /// Blocks (x: rows, y: channels) leave their sums; thread k of a block keeps sum k.
-template <int V, int held>
+template <int V, int held, bool drops>
 __global__ void __launch_bounds__(plane_threads, 3)
     reduce_kernel(PlaneMixBackward b, ChannelPixels pixels, Partials out) {
   const PlaneMix& p = b.mix;
@@ -181,8 +194,12 @@ __global__ void __launch_bounds__(plane_threads, 3)
     for (int t = 0; t < p.terms; ++t)
       leave(t, own.product(p.term[t].z, p.pixels, ch, p.term[t].mean[ch]));
     for (int s = 0; s < sums - p.terms - 1; ++s) {
-      const bool wanted = p.source[s].skip_theta >= 0;
-      leave(p.terms + 1 + s, wanted ? own.product(p.source[s].x, p.pixels, ch, 0.0f) : 0.0f);
+      const PlaneMixSource& source = p.source[s];
+      float sum = 0.0f;
+      if (source.skip_theta >= 0)
+        sum =
+            drops ? own.dropped_product(p, source, ch) : own.product(source.x, p.pixels, ch, 0.0f);
+      leave(p.terms + 1 + s, sum);
     }
     __syncthreads();
     for (int warp = 0; warp < plane_warps && thread < sums; ++warp)
@@ -218,8 +235,9 @@ void plane_mix_backward<Device::cuda>(const PlaneMixBackward& b, void* workspace
   dispatch_channel(width, p.n, p.c, p.pixels, [&]<int V, int held>() {
     const ChannelPixels pixels(p.n, p.c, p.pixels, V, held);
     const Partials partials(p, pixels.rows, workspace);
-    launch("plane_mix_backward", reduce_kernel<V, held>, pixels.shape(p.c, ReduceShared::bytes),
-           stream, b, pixels, partials);
+    launch("plane_mix_backward",
+           p.dropout.active() ? reduce_kernel<V, held, true> : reduce_kernel<V, held, false>,
+           pixels.shape(p.c, ReduceShared::bytes), stream, b, pixels, partials);
   });
 }
 

@@ -24,7 +24,8 @@ enum class Purpose : std::uint32_t {
   synthetic,
   trajectory,
   widening,
-  perturbation
+  perturbation,
+  skip_dropout
 };
 
 struct PhiloxKey {

@@ -24,6 +24,7 @@ SelectionRun::SelectionRun(Selection& selection, const SelectionParts& parts)
 TrainerOptions SelectionRun::trainer_options(TrainerOptions options) {
   options.clip_with_alpha = false;
   options.theta_cost.clear();
+  options.skip_dropout_seed.reset();
   return options;
 }
 

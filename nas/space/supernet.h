@@ -8,6 +8,7 @@
 
 #include "engine/parameters/parameters.h"
 #include "kernels/core/gate_rows.h"
+#include "kernels/planes/skip_dropout.h"
 
 namespace drnas {
 
@@ -57,6 +58,7 @@ struct SupernetPass {
   /// On the CPU, where not all run: [rows, columns] like theta, 1 for those that do. They cost what
   /// they use. Null on CUDA, where the weights are read on the device.
   const std::vector<std::uint8_t>* active = nullptr;
+  kernels::SkipDropout dropout = {};  ///< of identities, in spaces that have it (SpaceFacts)
 
   // NOLINTNEXTLINE(google-explicit-constructor): most passes are only one or the other
   SupernetPass(bool training = true) : training(training) {}

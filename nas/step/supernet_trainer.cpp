@@ -37,6 +37,8 @@ SupernetTrainer::SupernetTrainer(Supernet& supernet, ThetaSource& theta, AlphaUp
   const Tensor& statistics = supernet.parameters().statistics_buffer();
   statistics_before_ = Tensor(statistics.shape(), MemoryTag::statistics, device);
   draw_counter_ = Tensor::zeros({1, 1, 1, 1}, MemoryTag::optimizer, device, DType::u32);
+  if (options_.skip_dropout_seed)
+    skip_dropout_ = Tensor::zeros({1, 1, 1, 1}, MemoryTag::optimizer, device);
 }
 
 void SupernetTrainer::set_draws(std::uint32_t draws) {
@@ -48,6 +50,10 @@ void SupernetTrainer::set_learning_rate(double learning_rate) {
   if (learning_rate != learning_rate_)
     upload_scalar(learning_rate, record_.slice(rate_word, {1, 1, 1, 1}));
   learning_rate_ = learning_rate;
+}
+
+void SupernetTrainer::set_skip_dropout(double probability) {
+  if (!skip_dropout_.empty()) upload_scalar(static_cast<float>(probability), skip_dropout_);
 }
 
 void SupernetTrainer::give_theta(std::span<const double> theta) {
@@ -63,6 +69,10 @@ ThetaSource& SupernetTrainer::source_of(const PassSetting& setting) const {
 SupernetPass SupernetTrainer::pass_of(const PassSetting& setting, const Tensor& theta) {
   SupernetPass pass(setting.norm != PassNorm::running);
   pass.run = setting.run;
+  if (!skip_dropout_.empty() && setting.norm == PassNorm::batch &&
+      setting.theta == PassTheta::drawn)
+    pass.dropout = {*options_.skip_dropout_seed, skip_dropout_.data(),
+                    draw_counter_.data<std::uint32_t>()};
   if (setting.run == OperationsRun::all || theta.device() == Device::cuda) return pass;
   active_.clear();
   // A plan counts all of them: which ones will be drawn is not known.

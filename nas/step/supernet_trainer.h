@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -26,6 +27,8 @@ struct TrainerOptions {
   /// [edges * operations], added to dL/dtheta before alpha moves: the gradient of a cost that is
   /// linear in theta. Empty: none.
   std::vector<double> theta_cost = {};
+  /// Keys the dropout of identities in training passes with drawn theta; none: nothing is dropped.
+  std::optional<std::uint64_t> skip_dropout_seed = {};
 };
 
 /// Runs passes of a supernet. Passes with drawn theta are numbered by a counter that a checkpoint
@@ -41,6 +44,8 @@ class SupernetTrainer {
   StepResult run(const PassSetting& setting, const DeviceBatch& batch);
   /// Of weight updates from now on.
   void set_learning_rate(double learning_rate);
+  /// Its probability from now on, also in recorded steps, where the options ask for dropout.
+  void set_skip_dropout(double probability);
   /// Mixing weights [edges * operations] of passes with given theta from now on.
   void give_theta(std::span<const double> theta);
 
@@ -109,7 +114,8 @@ class SupernetTrainer {
   Tensor statistics_before_;          // running statistics as they were before the pass
   Tensor draw_counter_;               // [1] uint32: draws_ in the device's memory
   Tensor given_theta_;                // of give_theta(); empty before the first
-  Tensor record_;  // [5] float64: loss and hits, squared norm, learning rate, alpha's norm
+  Tensor record_;        // [5] float64: loss and hits, squared norm, learning rate, alpha's norm
+  Tensor skip_dropout_;  // [1] float32: the probability; empty: none
   double learning_rate_ = 0;  // what the record holds: an upload waits for the device
   RecordedSteps steps_;
   std::map<std::string_view, PassSetting> settings_;  // by name, which tells recorded steps apart

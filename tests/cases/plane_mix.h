@@ -7,6 +7,23 @@
 
 namespace drnas::test {
 
+/// Dropout of identities; a probability of -1: none.
+struct SkipDropoutCase {
+  float probability = -1;
+  std::uint32_t step = 7;
+  std::uint64_t seed = 5;
+
+  bool active() const { return probability >= 0; }
+  /// Numbers of identities, as a network has them.
+  static int skip(std::size_t source) { return 14 * static_cast<int>(source) + 3; }
+  template <Device D>
+  kernels::SkipDropout place(Buffers<D>& b) const {
+    if (!active()) return {};
+    return {seed, b.input(std::vector{probability}),
+            b.template input<std::uint32_t>(std::vector{step})};
+  }
+};
+
 /// A random mix of terms and sources on planes [n, c, pixels] of `parts` c channels.
 struct PlaneMixCase {
   struct Term {
@@ -23,6 +40,7 @@ struct PlaneMixCase {
   Doubles theta, dy;
   std::vector<Term> terms;
   std::vector<Source> sources;
+  SkipDropoutCase dropout = {};
 
   PlaneMixCase(Rng& rng, const PlaneShape& shape, int parts, int term_count, int source_count)
       : s(shape), parts(parts) {
@@ -74,11 +92,13 @@ struct PlaneMixCase {
       p.term[p.terms++] = {b.images(s.n, t.z), b.input(t.mean), b.input(t.inv_std), t.theta};
     for (const Source& source : sources) {
       kernels::PlaneMixSource& out = p.source[p.sources++];
+      out.skip = SkipDropoutCase::skip(p.sources - 1);
       out.skip_theta = source.theta;
       if (source.theta >= 0) out.x = b.images(s.n, source.x);
       out.bypass = b.images(s.n, source.bypass);
     }
     p.theta = b.template input<double>(theta);
+    p.dropout = dropout.place(b);
     return p;
   }
 };
@@ -91,6 +111,7 @@ struct SourceGradientCase {
   Doubles theta, before_x, before_bypass;
   std::vector<Doubles> dy;
   std::vector<int> skip;
+  SkipDropoutCase dropout = {};
 
   SourceGradientCase(Rng& rng, const PlaneShape& shape, int parts, int edges, bool accumulate)
       : s(shape),
@@ -111,9 +132,11 @@ struct SourceGradientCase {
     p.n = s.n, p.pixels = s.pixels, p.c = s.c, p.channels = s.c * parts;
     for (std::size_t e = 0; e < dy.size(); ++e) {
       p.dy[p.edges] = b.images(s.n, dy[e]);
+      p.skip[p.edges] = SkipDropoutCase::skip(e);
       p.skip_theta[p.edges++] = skip[e];
     }
     p.theta = b.template input<double>(theta);
+    p.dropout = dropout.place(b);
     p.accumulate_x = p.accumulate_bypass = accumulate;
     p.dx = b.output_images("dx", s.n, before_x, accumulate);
     if (want_bypass) p.dbypass = b.output_images("dbypass", s.n, before_bypass, accumulate);

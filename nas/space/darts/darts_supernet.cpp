@@ -78,6 +78,7 @@ void DartsSupernet::build_bundles(Cell& cell, bool rebuild) {
       const int row = edge_row(node, source);
       bundle.edges.push_back(build_edge(cell.name + "._ops." + number(row) + "._ops.",
                                         row + (cell.reduction ? cell_edges : 0), c, bundle.stride));
+      bundle.edges.back().skip = cell_edges * static_cast<int>(cells_.size()) + row;
     }
     build_pools(cell, source, bundle);
   }
@@ -166,6 +167,7 @@ PlaneBundleParameters DartsSupernet::active_part(const Cell& cell, int source,
                                                  const Variable& theta,
                                                  const SupernetPass& pass) const {
   PlaneBundleParameters part = cell.bundles[source];
+  part.dropout = pass.dropout;
   if (pass.run != OperationsRun::all && !pass.active) part.gate_theta = theta.value();
   if (!pass.active) return part;
   const auto runs = [&](int index) {

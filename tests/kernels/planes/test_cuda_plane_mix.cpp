@@ -41,6 +41,15 @@ TEST_CASE("cuda: plane mix, terms and sources that share a mixing weight") {
   check_shared_weights<OnDevice>(rng);
 }
 
+TEST_CASE("cuda: plane mix, identities that are dropped, against float64 and the CPU twin") {
+  auto rng = generator(556);
+  check_dropped_mixes<OnDevice>(rng, {1, 2, 6, 9, 16, 49, 64, 90, 1024 + 36});
+  check_source_gradients<OnDevice>(rng, {0.7f, 3, rng()});
+  PlaneMixCase c(rng, {17, 16, 4096}, 1, 1, 2);
+  c.dropout = {0.4f, 5, 6};
+  check_mix(OnDevice{}, c);
+}
+
 TEST_CASE("cuda: the share of identities and bypasses in a state's gradient") {
   auto rng = generator(555);
   check_source_gradients<OnDevice>(rng);

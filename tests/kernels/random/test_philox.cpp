@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels/random/philox_lanes.h"
 #include "tests/cases/philox_fill.h"
 #include "tests/support/calls.h"
 #include "tests/support/reference.h"
@@ -52,6 +53,21 @@ template <class Place>
 test::Doubles filled(int count, const Place& place) {
   const test::Threads threads(count);
   return test::OnCpu{}(place)["out"];
+}
+
+TEST_CASE("philox: several blocks at once are the blocks one by one") {
+  auto rng = test::generator(31);
+  const auto word = [&] { return static_cast<std::uint32_t>(rng()); };
+  for (int i = 0; i < 50; ++i) {
+    const kernels::PhiloxCounter first{word(), word(), i == 0 ? 0xfffffff8u : word(), word()};
+    const kernels::PhiloxKey key{word(), word()};
+    const kernels::PhiloxLanes<16> lanes(first, key);
+    for (std::uint32_t lane = 0; lane < 16; ++lane) {
+      const kernels::PhiloxWords one =
+          kernels::philox({first.step, first.purpose, first.element + lane, first.attempt}, key);
+      for (int k = 0; k < 4; ++k) CHECK(lanes.word[k][lane] == one.word[k]);
+    }
+  }
 }
 
 TEST_CASE("philox: known answers of the Random123 distribution") {
