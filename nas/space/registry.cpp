@@ -48,6 +48,11 @@ std::vector<CellDecisions> SearchSpace::decisions() const {
   return {cell};
 }
 
+Architecture SearchSpace::derive_with_skips(const EdgeWeights&, bool, int) const {
+  throw Error("search space '" + std::string(facts().name) +
+              "': its cells have no limit on identities");
+}
+
 ThetaShape theta_shape(const SearchSpace& space, bool none) {
   return {static_cast<int>(space.edges().size()), static_cast<int>(space.operations(none).size())};
 }

@@ -91,6 +91,10 @@ class SearchSpace {
   /// The architecture that weights stand for. Throws Error for another shape or a value that is not
   /// a number.
   virtual Architecture derive(const EdgeWeights& weights, bool none) const = 0;
+  /// The same of at most `most` identities (P-DARTS, Chen et al., ICCV 2019): as long as the normal
+  /// cell has more, the weakest of them loses its weight and the cell is read off again. Throws
+  /// Error where the space has no such cell, or where an edge is left without operation.
+  virtual Architecture derive_with_skips(const EdgeWeights& weights, bool none, int most) const;
   /// The choices that a found cell stands for, kind by kind of cell: a node that keeps all of its
   /// inputs has none.
   virtual std::vector<CellDecisions> decisions() const;

@@ -74,6 +74,13 @@ DartsGenotype derive_darts_genotype(const std::vector<std::vector<double>>& norm
                                     const std::vector<std::vector<double>>& reduce,
                                     const std::vector<std::string>& ops);
 
+/// The same of at most `most` skip_connects in the normal cell: as long as there are more, the
+/// weight of the weakest that was chosen becomes 0 and the cell is read off again (P-DARTS, Chen et
+/// al., ICCV 2019). Throws Error too where that leaves an edge without operation.
+DartsGenotype derive_darts_genotype(std::vector<std::vector<double>> normal,
+                                    const std::vector<std::vector<double>>& reduce,
+                                    const std::vector<std::string>& ops, int most);
+
 /// Genotypes published under a name.
 std::span<const NamedGenotype> darts_named_genotypes();
 

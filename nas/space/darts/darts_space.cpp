@@ -73,6 +73,12 @@ double cell_multiply_adds(double inputs, double c, double pixels, double mixed, 
          (depthwise * darts_edges * mixed + products * mixed * mixed) * results;
 }
 
+/// Rows of the normal and of the reduction cell.
+std::pair<EdgeWeights, EdgeWeights> cells_of(const EdgeWeights& weights) {
+  const auto half = weights.begin() + std::min<std::ptrdiff_t>(darts_edges, std::ssize(weights));
+  return {{weights.begin(), half}, {half, weights.end()}};
+}
+
 class DartsSpace final : public SearchSpace {
  public:
   const SpaceFacts& facts() const override { return darts_facts; }
@@ -140,9 +146,12 @@ class DartsSpace final : public SearchSpace {
   }
 
   Architecture derive(const EdgeWeights& weights, bool none) const override {
-    const auto half = weights.begin() + std::min<std::ptrdiff_t>(darts_edges, std::ssize(weights));
-    return architecture_of(derive_darts_genotype({weights.begin(), half}, {half, weights.end()},
-                                                 darts_search_ops(none)));
+    const auto [normal, reduce] = cells_of(weights);
+    return architecture_of(derive_darts_genotype(normal, reduce, darts_search_ops(none)));
+  }
+  Architecture derive_with_skips(const EdgeWeights& weights, bool none, int most) const override {
+    const auto [normal, reduce] = cells_of(weights);
+    return architecture_of(derive_darts_genotype(normal, reduce, darts_search_ops(none), most));
   }
   std::vector<CellDecisions> decisions() const override {
     std::vector<CellDecisions> cells(2);
