@@ -7,7 +7,10 @@ namespace {
 class Bilevel final : public SearchMethod {
  public:
   Bilevel(BilevelParts parts, const MethodOptions& options)
-      : parts_(std::move(parts)), ranking_(options.ranking), weights_first_(options.weights_first) {
+      : parts_(std::move(parts)),
+        ranking_(options.ranking),
+        max_skips_(options.max_skips),
+        weights_first_(options.weights_first) {
     parts_.evaluation.norm = options.evaluation_norm;
   }
 
@@ -45,7 +48,9 @@ class Bilevel final : public SearchMethod {
   std::int64_t alpha_batches_used() const override { return alpha_steps_; }
 
   Architecture choose(const SearchSpace& space, bool none) const override {
-    return space.derive(parts_.law->ranked_by(ranking_), none);
+    const EdgeWeights weights = parts_.law->ranked_by(ranking_);
+    return max_skips_ ? space.derive_with_skips(weights, none, *max_skips_)
+                      : space.derive(weights, none);
   }
   std::vector<std::uint8_t> choose_kept(int keep) const override {
     const Alpha& alpha = parts_.law->alpha();
@@ -54,6 +59,12 @@ class Bilevel final : public SearchMethod {
   void prune(const std::vector<std::uint8_t>& kept) override {
     parts_.law->alpha().prune(kept);
     parts_.rule->prune(kept);
+  }
+  void restart(std::uint64_t seed) override {
+    if (!parts_.start) return SearchMethod::restart(seed);
+    BilevelParts::Start start = parts_.start(seed);
+    parts_.rule = std::move(start.second);
+    parts_.law = std::move(start.first);
   }
 
   void archive(StateArchive& a) override {
@@ -71,6 +82,7 @@ class Bilevel final : public SearchMethod {
 
   BilevelParts parts_;
   Ranking ranking_;
+  std::optional<int> max_skips_;
   bool weights_first_;
   std::int64_t alpha_steps_ = 0;   // done since the start
   std::int64_t weights_done_ = 0;  // the weights' half of this step, where it comes first

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <utility>
 
 #include "nas/method/search_method.h"
 
@@ -27,6 +28,10 @@ struct BilevelParts {
   std::unique_ptr<ThetaSource> of_alpha = {}, of_weights = {};
   /// Before the first step of an epoch.
   std::function<void(std::int64_t epoch)> begin_epoch = {};
+  /// A law and a rule in place of those that there are, for SearchMethod::restart(). The rule holds
+  /// the law.
+  using Start = std::pair<std::unique_ptr<Law>, std::unique_ptr<AlphaRule>>;
+  std::function<Start(std::uint64_t seed)> start = {};
 };
 
 /// The bilevel search of DARTS (Liu et al., ICLR 2019, algorithm 1, first order): alpha by its rule

@@ -17,7 +17,8 @@ std::vector<const MethodInfo*>& methods() {
       &snas_method,          &gdas_method,      &gdas_v1_method,
       &dsnas_method,         &proxyless_method, &proxyless_two_method,
       &parsec_method,        &gaea_method,      &gaea_bilevel_method,
-      &gaea_pc_darts_method, &setn_method,      &bayesnas_method};
+      &gaea_pc_darts_method, &setn_method,      &bayesnas_method,
+      &p_darts_method};
   return all;
 }
 

@@ -72,6 +72,11 @@ class SearchMethod {
   virtual std::vector<std::uint8_t> choose_kept(int keep) const = 0;
   /// Leaves the operations whose entry of `kept` is 0 out from now on.
   virtual void prune(const std::vector<std::uint8_t>& kept) = 0;
+  /// Alpha, and what moves it, start anew with all operations, as a method made with this seed; the
+  /// count of its batches goes on. For MethodInfo::deepens.
+  virtual void restart(std::uint64_t /*seed*/) {
+    throw Error("method: has no stages that start anew");
+  }
 
   /// All state, saved or loaded by the one function.
   virtual void archive(StateArchive& archive) = 0;
@@ -92,6 +97,7 @@ struct MethodOptions {
   double schedule_first = 0, schedule_last = 0;
   std::vector<int> node_of_edge = {};  ///< the node that each edge enters, for weights of edges
   double penalty = 0;                  ///< lambda of MethodInfo::switches
+  std::optional<int> max_skips = {};   ///< of the cell that is read off: see derive_with_skips()
 
   /// Of epoch `epoch`, counted from 0: from the first value at the first epoch, by equal steps of
   /// (last - first) / epochs, as the published codes go.
@@ -114,6 +120,10 @@ struct MethodInfo {
   MethodSchedule schedule = MethodSchedule::none;
   bool edge_weights = false;  ///< theta has a column of edge weights
   bool switches = false;      ///< alpha are switches under a penalty: --regulariser group
+  /// Its stages start anew in deeper networks (--stage-cells), whose identities are dropped
+  /// (--skip-dropout), and its cell has few of them (--max-skips).
+  bool deepens = false;
+  std::string_view space = {};  ///< the only one that it is defined in; empty: all
   std::unique_ptr<SearchMethod> (*make)(const MethodOptions&);
 };
 /// All methods.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The part of TOML that a flat configuration needs: `key = value` a line, with strings, numbers,
-// true, false, arrays of integers, and comments.
+// true, false, arrays of numbers, and comments.
 #include <algorithm>
 #include <set>
 
@@ -78,7 +78,7 @@ bool parse_value(std::string_view text, std::string& value) {
     const std::size_t end = text.find(']');
     if (end == std::string_view::npos || !is_end(text.substr(end + 1))) return false;
     value = trim(text.substr(1, end - 1));
-    return value.find_first_not_of("0123456789, ") == std::string::npos;
+    return value.find_first_not_of("0123456789, +-.einfa") == std::string::npos;
   }
   value = trim(text.substr(0, text.find('#')));
   return !value.empty() && value.find_first_of(" \t\"'=[]{},") == std::string::npos;
@@ -98,7 +98,7 @@ GivenOption parse_line(std::string_view line, const std::string& where,
   if (!parse_value(trim(line.substr(equals + 1)), option.value)) {
     throw Error(option.where + " = " + std::string(trim(line.substr(equals + 1))) +
                 ", expected one value of TOML: a \"string\", a number, true, false or an array of "
-                "integers");
+                "numbers");
   }
   return option;
 }

@@ -16,8 +16,8 @@ struct Defaults {
 constexpr std::string_view nb201 = "nas-bench-201", darts_space = "darts";
 
 // Sources: AD AutoDL-Projects (configs/nas-benchmark/algos), DA darts, GA gaea_release, PC
-// PC-DARTS, BN BayesNAS, SD SmoothDARTS, SN SNAS-Series, PX proxylessnas, DrN the code of DrNAS.
-constexpr std::array<Defaults, 29> all_defaults{{
+// PC-DARTS, BN BayesNAS, PD pdarts, SD SmoothDARTS, SN SNAS-Series, PX proxylessnas, DrN the code of DrNAS.
+constexpr std::array<Defaults, 30> all_defaults{{
     // What a method needs in any base.
     {"snas", "", "", "schedule-first=10 schedule-last=1", "DrN 201-space/train_search.py"},
     {"gdas", "", "", "schedule-first=10 schedule-last=1", "DrN, the same"},
@@ -77,6 +77,13 @@ constexpr std::array<Defaults, 29> all_defaults{{
      "channels=36 epochs=2 batch-size=18 learning-rate=0.1 learning-rate-min=0.1 weight-decay=1e-4 "
      "grad-clip=0 alpha-learning-rate=0.1 none-op=false",
      "BN search/main.py, OneShot.py"},
+    // In any base: without its stages it is DARTS.
+    {"p-darts", "", darts_space,
+     "channels=16 cells=5 stage-cells=5,11,17 partial-channels=1,1,1 none-op=true keep-ops=8,5,3 "
+     "stage-epochs=25,25,25 epochs=75 batch-size=96 learning-rate=0.025 learning-rate-min=0 "
+     "warmup-epochs=0 weight-decay=3e-4 grad-clip=5 alpha-learning-rate=6e-4 alpha-grad-clip=5 "
+     "alpha-start-epoch=10 skip-dropout=0,0.4,0.7 max-skips=2",
+     "PD train_search.py; dropout: the paper, section 4.2.1"},
 }};
 
 /// Methods whose authors published settings for a space.
@@ -90,7 +97,7 @@ constexpr std::array<Published, 2> published_settings{{
       "sdarts-adv", "setn"}},
     {darts_space,
      {"drnas", "darts", "darts-2nd", "pc-darts", "snas", "dsnas", "gdas", "sdarts-rs", "sdarts-adv",
-      "gaea-pc-darts", "bayesnas"}},
+      "gaea-pc-darts", "bayesnas", "p-darts"}},
 }};
 
 bool fits(std::string_view pattern, std::string_view value) {

@@ -27,10 +27,11 @@ enum class OptionRole {
 /// comparison on resume come: a member of `Options`.
 template <class Options>
 struct OptionOf {
-  using Member = std::variant<std::string Options::*, std::filesystem::path Options::*,
-                              int Options::*, std::int64_t Options::*, std::uint64_t Options::*,
-                              double Options::*, bool Options::*,
-                              std::vector<std::uint64_t> Options::*, std::vector<int> Options::*>;
+  using Member =
+      std::variant<std::string Options::*, std::filesystem::path Options::*, int Options::*,
+                   std::int64_t Options::*, std::uint64_t Options::*, double Options::*,
+                   bool Options::*, std::vector<std::uint64_t> Options::*,
+                   std::vector<int> Options::*, std::vector<double> Options::*>;
   std::string_view name;
   Member member;
   std::string_view group;  ///< heading in --help

@@ -90,6 +90,15 @@ OptionRows<O> network_rows() {
        "contains it"},
       {"keep-ops", &O::keep_ops, network, "N,...", result,
        "operations that each edge keeps in each stage: those with the largest alpha"},
+      {"stage-cells", &O::stage_cells, network, "N,...", result,
+       "p-darts: cells of the network in each stage, in which weights, alpha and the learning rate "
+       "start anew"},
+      {"skip-dropout", &O::skip_dropout, network, "P,...", result,
+       "p-darts: dropout of the values that skip connections pass on in training, for each stage, "
+       "where it falls from there"},
+      {"max-skips", &O::max_skips, network, "N", result,
+       "p-darts: skip connections that the normal cell may have at most when it is read off by "
+       "alpha; 8: any number"},
   };
 }
 

@@ -140,4 +140,8 @@ void read_value(const std::string& text, const ValueSource& source, std::vector<
   take(parse_list<int>(text), text, source, "integers separated by commas", value);
 }
 
+void read_value(const std::string& text, const ValueSource& source, std::vector<double>& value) {
+  take(parse_list<double>(text), text, source, "numbers separated by commas", value);
+}
+
 }  // namespace drnas

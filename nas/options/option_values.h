@@ -27,10 +27,9 @@ inline std::string value_text(bool value) { return value ? "true" : "false"; }
 inline std::string value_text(const std::string& value) { return value; }
 inline std::string value_text(const std::filesystem::path& value) { return value.string(); }
 template <class Number>
-std::string value_text(const std::vector<Number>& values, std::string_view separator = ",") {
+std::string value_text(const std::vector<Number>& values) {
   std::string text;
-  for (const Number value : values)
-    text += (text.empty() ? "" : std::string(separator)) + value_text(value);
+  for (const Number value : values) text += (text.empty() ? "" : ",") + value_text(value);
   return text;
 }
 
@@ -51,7 +50,9 @@ inline std::string value_toml(const std::filesystem::path& value) {
 }
 template <class Number>
 std::string value_toml(const std::vector<Number>& values) {
-  return "[" + value_text(values, ", ") + "]";
+  std::string text;
+  for (const Number value : values) text += (text.empty() ? "" : ", ") + value_toml(value);
+  return "[" + text + "]";
 }
 
 /// Where a text came from, for messages, and whether numbers take suffixes K, M, G, T.
@@ -70,5 +71,6 @@ void read_value(const std::string& text, const ValueSource& source, bool& value)
 void read_value(const std::string& text, const ValueSource& source,
                 std::vector<std::uint64_t>& value);
 void read_value(const std::string& text, const ValueSource& source, std::vector<int>& value);
+void read_value(const std::string& text, const ValueSource& source, std::vector<double>& value);
 
 }  // namespace drnas

@@ -165,8 +165,48 @@ void check_stages(const SearchOptions& o, const Checker& check) {
                 "a sum of --epochs " + std::to_string(o.epochs));
 }
 
+/// What only methods have whose stages start anew in deeper networks.
+void check_deepening(const SearchOptions& o, const MethodInfo& method, const Checker& check) {
+  if (!method.deepens) {
+    const std::string with = " with --method " + o.method + ", whose stages do not start anew";
+    check.require(o.stage_cells.empty(), "stage-cells", "none" + with);
+    check.require(o.skip_dropout.empty(), "skip-dropout", "none" + with);
+    check.require(o.max_skips == o.any_skips, "max-skips",
+                  std::to_string(o.any_skips) + " (any number)" + with);
+    return;
+  }
+  const std::size_t stages = std::max<std::size_t>(1, o.stage_epochs.size());
+  const std::string each = ", one for each of --stage-epochs";
+  check.require(o.stage_cells.size() == stages, "stage-cells",
+                std::to_string(stages) + (stages == 1 ? " value" : " values") + each);
+  const int least = find_search_space(o.space)->facts().least_cells;
+  for (const int cells : o.stage_cells)
+    check.require(cells >= least && cells <= 100, "stage-cells",
+                  std::to_string(least) + " to 100 cells a stage");
+  check.require(o.stage_cells[0] == o.cells, "stage-cells",
+                "--cells " + std::to_string(o.cells) + " in the first stage");
+  check.require(o.skip_dropout.empty() || o.skip_dropout.size() == stages, "skip-dropout",
+                "none, or " + std::to_string(stages) + " probabilities" + each);
+  for (const double p : o.skip_dropout)
+    check.require(p >= 0 && p < 1, "skip-dropout", "probabilities of at least 0 and below 1");
+  check.integer("max-skips", o.max_skips, 0, o.any_skips);
+  // Of the operations that an edge keeps one may be `none` and one is the identity.
+  const int others = o.none_op ? 3 : 2;
+  check.require(o.max_skips == o.any_skips || o.keep_ops.empty() || o.keep_ops.back() >= others,
+                "keep-ops",
+                "at least " + std::to_string(others) + " in the last stage with --max-skips " +
+                    std::to_string(o.max_skips));
+  for (const int epochs : o.stage_epochs)
+    check.require(o.warmup_epochs < epochs, "warmup-epochs",
+                  "fewer than each of --stage-epochs, in which the learning rate starts anew");
+}
+
 /// What a method needs, and the differences between bases.
 void check_base(const SearchOptions& o, const MethodInfo& method, const Checker& check) {
+  check.require(method.space.empty() || o.space == method.space || !find_search_space(o.space),
+                "method",
+                "another one, or --space " + std::string(method.space) +
+                    ", the only one that it is defined in");
   check.one_of("base", o.base, Names{"drnas", "authors", "nats"});
   const std::string missing = base_refusal(o);
   check.require(missing.empty(), "base", missing);
@@ -285,6 +325,7 @@ void SearchOptions::validate() const {
   check_data(*this, check);
   check_network(*this, check);
   check_stages(*this, check);
+  check_deepening(*this, *find_search_method(method), check);
   check_evidence(*this, check);
   check_selection(*this, check);
   check_run(*this, check);
@@ -311,7 +352,7 @@ SearchOptions preset_options(std::string_view name, std::string_view recipe) {
 SearchOptions resolve_options(const std::vector<GivenOption>& config,
                               const std::vector<GivenOption>& command_line) {
   std::string preset = "nb201", recipe = "published", method, base = "drnas", space;
-  bool epochs_given = false, stages_given = false;
+  bool epochs_given = false, stages_given = false, cells_given = false, depths_given = false;
   std::set<std::string_view> given_names;
   for (const auto* given : {&config, &command_line}) {
     for (const GivenOption& option : *given) {
@@ -322,6 +363,8 @@ SearchOptions resolve_options(const std::vector<GivenOption>& config,
       if (option.name == "space") space = option.value;
       if (option.name == "epochs") epochs_given = true;
       if (option.name == "stage-epochs") stages_given = true;
+      if (option.name == "cells") cells_given = true;
+      if (option.name == "stage-cells") depths_given = true;
       given_names.insert(option.name);
     }
   }
@@ -333,6 +376,8 @@ SearchOptions resolve_options(const std::vector<GivenOption>& config,
   // The stages say how long the search is where only they are given.
   if (stages_given && !epochs_given && !options.stage_epochs.empty())
     options.epochs = total_epochs(options.stage_epochs);
+  if (depths_given && !cells_given && !options.stage_cells.empty())
+    options.cells = options.stage_cells[0];
   fit_to_dataset(options, given_names);
   return options;
 }

@@ -17,6 +17,7 @@ namespace drnas {
 /// NAS-Bench-201 recipe of DrNAS (Chen et al., ICLR 2021).
 struct SearchOptions {
   static constexpr const char* program = "drnas_search";  ///< that takes them
+  static constexpr int any_skips = 8;                     ///< all inputs of a normal cell's nodes
 
   std::string preset = "nb201";     ///< what the other options started from
   std::string dataset = "cifar10";  ///< see dataset_infos()
@@ -37,8 +38,11 @@ struct SearchOptions {
   std::string stem = "cifar";    ///< cifar | imagenet (DARTS space: three convolutions of stride 2)
   std::vector<int> partial_channels{1};  ///< K of each stage: candidate operations see C/K channels
   bool none_op = false;                  ///< DARTS space: `none` is a candidate operation too
-  std::vector<int> keep_ops;      ///< operations that an edge keeps in each stage; empty: all
-  std::vector<int> stage_epochs;  ///< of progressive learning; empty: one stage of all epochs
+  std::vector<int> keep_ops;         ///< operations that an edge keeps in each stage; empty: all
+  std::vector<int> stage_epochs;     ///< of progressive learning; empty: one stage of all epochs
+  std::vector<int> stage_cells;      ///< of p-darts: cells of each stage, which starts anew
+  std::vector<double> skip_dropout;  ///< likewise: of identities, each stage's first; empty: none
+  int max_skips = any_skips;         ///< likewise: identities of the normal cell that is read off
 
   int epochs = 100;
   int batch_size = 64;

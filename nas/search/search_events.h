@@ -22,8 +22,9 @@ struct PhaseMeans {
 
 /// What one epoch of a search gave: one line of log.jsonl. images_per_second: of both halves.
 struct EpochRecord : EpochBasics {
-  int stage = 1;                      ///< counted from 1
-  double val_loss = 0, val_top1 = 0;  ///< as train_loss and train_top1, on the second half
+  int stage = 1;                       ///< counted from 1
+  std::optional<double> skip_dropout;  ///< of identities, with --skip-dropout
+  double val_loss = 0, val_top1 = 0;   ///< as train_loss and train_top1, on the second half
   std::string genotype;
   std::vector<std::vector<double>> concentrations;      ///< [edges][ops]
   std::vector<std::vector<bool>> kept;                  ///< [edges][ops]; empty: none is pruned

@@ -13,6 +13,10 @@
 namespace drnas {
 namespace {
 
+std::vector<Stage> stages(const SearchOptions& o) {
+  return stages_of(o, theta_shape(search_space(o.space), o.none_op).operations);
+}
+
 /// Sizes of the batches that both halves make.
 std::vector<int> batch_sizes(const SearchSplit& split, int batch_size) {
   std::vector<int> sizes;
@@ -43,6 +47,12 @@ TrainerOptions trainer_options(const SearchOptions& o) {
   return t;
 }
 
+TrainerOptions trainer_options(const SearchOptions& o, const Stage& stage) {
+  TrainerOptions t = trainer_options(o);
+  if (stage.skip_dropout > 0) t.skip_dropout_seed = o.seed;
+  return t;
+}
+
 MethodOptions method_options(const SearchOptions& o, Device device) {
   const auto [edges, operations] = theta_shape(search_space(o.space), o.none_op);
   MethodOptions m{edges, operations, o.seed, device};
@@ -61,6 +71,7 @@ MethodOptions method_options(const SearchOptions& o, Device device) {
   m.schedule_last = o.schedule_last;
   m.penalty = o.regulariser == "group" ? o.lambda : 0.0;
   m.node_of_edge = node_of_edge(search_space(o.space));
+  if (o.max_skips < o.any_skips) m.max_skips = o.max_skips;
   return m;
 }
 
@@ -138,8 +149,8 @@ SearchInputs::SearchInputs(const SearchOptions& o, bool write_cache) {
                 std::to_string(images) + ", the images that the architecture learns from");
 }
 
-TrainerOptions SearchInputs::trainer(const SearchOptions& o) const {
-  TrainerOptions t = trainer_options(o);
+TrainerOptions SearchInputs::trainer(const SearchOptions& o, const Stage& stage) const {
+  TrainerOptions t = trainer_options(o, stage);
   if (cost) t.theta_cost = cost->gradient(o.cost_weight, supernet_options(o, 1).edge_weights);
   return t;
 }
@@ -152,18 +163,21 @@ std::uint32_t SearchInputs::data_checksum() const {
 }
 
 MemoryQuestion SearchInputs::memory_question(const SearchOptions& o, Device device,
-                                             ImagePlace images) const {
+                                             ImagePlace images, const Stage& stage) const {
   MemoryQuestion q;
   q.supernet = supernet_options(o, static_cast<int>(dataset.classes.size()));
   q.supernet.storage = choose_precision(o, device).storage;
+  q.supernet.partial_channels = stage.partial_channels;
+  q.supernet.cells = stage.cells;
   q.method = &search_method(o.method);
   q.method_options = method_options(o, device);
   q.batch_sizes = batch_sizes(split, o.batch_size);
   q.image_size = dataset.train.size;
   q.device = device;
-  q.trainer = trainer(o);
+  q.trainer = trainer(o, stage);
   q.probes = !o.hessian.empty();
-  if (o.select != "argmax" && o.stage_epochs.size() <= 1) q.selection = SelectionRun::passes_of(o);
+  if (o.select != "argmax" && stage.end_epoch() == o.epochs)
+    q.selection = SelectionRun::passes_of(o);
   if (images == ImagePlace::device)
     q.sources = [this, o, device] {
       return gathered(o, ImageBytes::resident(dataset.train, device));
@@ -207,24 +221,36 @@ BatchSources SearchInputs::batch_sources(const SearchOptions& o, Device device,
                          : ImageBytes::resident(dataset.train, device));
 }
 
-SearchMemory SearchInputs::plan(const SearchOptions& o, Device device) const {
-  const SearchMemory first = plan_first_stage(o, device);
-  const SearchSpace& space = *first.network.space;
-  const std::vector<Stage> stages = stages_of(o, theta_shape(space, o.none_op).operations);
-  for (std::size_t i = 1; i < stages.size(); ++i)
-    plan_stage(o, device, first, stages[i], heaviest_operations(first.network, stages[i].keep_ops));
-  return first;
+void SearchInputs::plan_alone(const SearchOptions& o, const MemoryQuestion& asked,
+                              SearchMemory& memory) const {
+  MemoryQuestion question = asked;
+  question.supernet.raw_outputs = choose_raw_outputs(o.raw_outputs, question, o.memory_limit);
+  memory.network = question.supernet;
+  const MemoryCounters planned = plan_memory(question);
+  memory.peak_bytes = planned.peak;
+  memory.extents = planned.extents;
 }
 
-SearchMemory SearchInputs::plan_first_stage(const SearchOptions& o, Device device) const {
+std::vector<StagePlan> SearchInputs::plan_later(const SearchOptions& o, Device device,
+                                                const SearchMemory& first) const {
+  std::vector<StagePlan> plans;
+  for (const Stage& stage : stages(o)) {
+    if (stage.number == 1) continue;
+    const SearchMemory memory =
+        plan_stage(o, device, first, stage, heaviest_operations(first.network, stage.keep_ops));
+    plans.push_back({stage, memory.network.raw_outputs, memory.peak_bytes});
+  }
+  return plans;
+}
+
+SearchMemory SearchInputs::plan(const SearchOptions& o, Device device) const {
   SearchMemory memory;
+  const Stage first = stages(o).front();
   const auto plan_with = [&](ImagePlace place) {
-    MemoryQuestion question = memory_question(o, device, place);
-    question.supernet.raw_outputs = choose_raw_outputs(o.raw_outputs, question, o.memory_limit);
-    memory.network = question.supernet;
-    const MemoryCounters planned = plan_memory(question);
-    memory.peak_bytes = planned.peak;
-    memory.extents = planned.extents;
+    plan_alone(o, memory_question(o, device, place, first), memory);
+    memory.images.place = place;
+    // Stages that start anew may need more than the first.
+    if (first.anew) memory.later = plan_later(o, device, memory);
   };
   const ImageSet* const sets[] = {&dataset.train};
   memory.images = place_images(device, sets, [&](ImagePlace place) {
@@ -236,6 +262,7 @@ SearchMemory SearchInputs::plan_first_stage(const SearchOptions& o, Device devic
     }
     return true;
   });
+  if (!first.anew) memory.later = plan_later(o, device, memory);
   return memory;
 }
 
@@ -243,12 +270,13 @@ SearchMemory SearchInputs::plan_stage(const SearchOptions& o, Device device,
                                       const SearchMemory& first, const Stage& stage,
                                       const std::vector<std::uint8_t>& kept) const {
   SearchMemory memory = first;
-  MemoryQuestion question = memory_question(o, device, first.images.place);
-  if (o.select != "argmax" && stage.end_epoch() == o.epochs)
-    question.selection = SelectionRun::passes_of(o);
-  question.supernet = first.network;
-  question.supernet.partial_channels = stage.partial_channels;
+  MemoryQuestion question = memory_question(o, device, first.images.place, stage);
   question.supernet.kept = kept;
+  if (stage.anew) {
+    plan_alone(o, question, memory);
+    return memory;
+  }
+  question.supernet.raw_outputs = first.network.raw_outputs;
   const auto peak_with = [&](int cells) {
     question.supernet.rebuild_cells = cells;
     const MemoryCounters planned = plan_memory(question);
@@ -291,7 +319,9 @@ std::string image_text(const SearchMemory& memory, const ImageSet& images) {
 
 std::int64_t planned_bytes(const SearchMemory& memory, Device device, const ImageSet& images) {
   const bool held = device == Device::cpu && !images.on_disk();
-  return memory.peak_bytes + (held ? image_bytes(images) : 0);
+  std::int64_t most = memory.peak_bytes;
+  for (const StagePlan& later : memory.later) most = std::max(most, later.peak_bytes);
+  return most + (held ? image_bytes(images) : 0);
 }
 
 }  // namespace drnas

@@ -17,6 +17,8 @@ namespace drnas {
 
 /// What the options mean for the parts of a search.
 TrainerOptions trainer_options(const SearchOptions& options);
+/// The same for a stage, which may drop identities.
+TrainerOptions trainer_options(const SearchOptions& options, const Stage& stage);
 MethodOptions method_options(const SearchOptions& options, Device device);
 PassNorm evaluation_norm(const SearchOptions& options);
 EvidenceOptions evidence_options(const SearchOptions& options);
@@ -35,20 +37,27 @@ Precision choose_precision(const SearchOptions& options, Device device);
 /// The same, and set_convolution_math().
 Precision apply_precision(const SearchOptions& options, Device device);
 
-/// How a search uses memory.
+/// How a later stage will use memory at most: planned with the operations that take most.
+struct StagePlan {
+  Stage stage;
+  RawOutputs raw_outputs;
+  std::int64_t peak_bytes;
+};
+/// How a search, or a stage of one, uses memory.
 struct SearchMemory {
   SupernetOptions network;
   PlacedImages images;
-  std::int64_t peak_bytes = 0;  ///< of the device's tensors, planned
-  MemoryExtents extents;        ///< of the arenas that hold them, planned
+  std::int64_t peak_bytes = 0;        ///< of the device's tensors, planned
+  MemoryExtents extents;              ///< of the arenas that hold them, planned
+  std::vector<StagePlan> later = {};  ///< of the first stage: those after it
 
   const std::string& note() const { return images.note; }
   const MemoryExtents& planned_extents() const { return extents; }
 };
 /// "10.00 MiB pinned on the host, read by the device", and the like.
 std::string image_text(const SearchMemory& memory, const ImageSet& images);
-/// What the device's memory must hold, for scripts that run several searches at once: the tensors,
-/// and on the CPU the decoded images too, which lie in the same memory.
+/// What the device's memory must hold in any stage, for scripts that run several searches at once:
+/// the tensors, and on the CPU the decoded images too, which lie in the same memory.
 std::int64_t planned_bytes(const SearchMemory& memory, Device device, const ImageSet& images);
 
 /// The supernet of the first stage, its storage left to choose_precision().
@@ -65,10 +74,11 @@ struct SearchInputs {
   /// Of images and split.
   std::uint32_t data_checksum() const;
   /// trainer_options(), with what --cost adds.
-  TrainerOptions trainer(const SearchOptions& options) const;
-  /// The batches that this search will make, and everything else that decides its memory.
-  MemoryQuestion memory_question(const SearchOptions& options, Device device,
-                                 ImagePlace images) const;
+  TrainerOptions trainer(const SearchOptions& options, const Stage& stage) const;
+  /// The batches that this stage will make, and everything else that decides its memory but for the
+  /// operations that are kept.
+  MemoryQuestion memory_question(const SearchOptions& options, Device device, ImagePlace images,
+                                 const Stage& stage) const;
   /// Sources that a search with this memory reads.
   BatchSources batch_sources(const SearchOptions& options, Device device,
                              const SearchMemory& memory) const;
@@ -78,13 +88,19 @@ struct SearchInputs {
   /// where a later stage could not, whatever it keeps.
   SearchMemory plan(const SearchOptions& options, Device device) const;
   /// How a later stage that keeps the operations `kept` uses memory: raw outputs of as many cells
-  /// as needed are rebuilt, so that its peak stays within that of the first stage. Throws Error
-  /// where that is not enough.
+  /// as needed are rebuilt, so that its peak stays within that of the first stage. A stage that
+  /// starts anew is planned as a search of its own, by --raw-outputs and --memory-limit. Throws
+  /// Error where that is not enough.
   SearchMemory plan_stage(const SearchOptions& options, Device device, const SearchMemory& first,
                           const Stage& stage, const std::vector<std::uint8_t>& kept) const;
 
  private:
-  SearchMemory plan_first_stage(const SearchOptions& options, Device device) const;
+  /// By --raw-outputs and --memory-limit: network, peak and extents.
+  void plan_alone(const SearchOptions& options, const MemoryQuestion& question,
+                  SearchMemory& memory) const;
+  /// Of the stages after the first.
+  std::vector<StagePlan> plan_later(const SearchOptions& options, Device device,
+                                    const SearchMemory& first) const;
   BatchSources gathered(const SearchOptions& options,
                         std::shared_ptr<const ImageBytes> images) const;
   BatchSources copied(const SearchOptions& options, Device device) const;

@@ -63,6 +63,7 @@ void add_optional(const EpochRecord& record, Json& json) {
       for (const bool kept : row) rows.back().push_back(kept ? 1 : 0);
     }
   }
+  if (record.skip_dropout) json["skip_dropout"] = *record.skip_dropout;
   if (!record.edge_weights.empty()) json["edge_weights"] = record.edge_weights;
   if (record.weight_phases.forward > 0)
     json["phase_ms"] = {{"architecture", to_json(record.architecture_phases)},

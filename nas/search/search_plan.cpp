@@ -16,6 +16,19 @@ std::int64_t parameter_count(const SupernetOptions& network, Device device) {
   return make_supernet(network, 0, device)->parameters().count();
 }
 
+/// A line for each later stage.
+std::string stages_text(const std::vector<StagePlan>& later) {
+  std::string text;
+  for (const StagePlan& plan : later)
+    text += "\n# stage " + std::to_string(plan.stage.number) + ": " +
+            (plan.stage.anew ? std::to_string(plan.stage.cells) + " cells from the start, " : "") +
+            "K " + std::to_string(plan.stage.partial_channels) + ", " +
+            std::to_string(plan.stage.keep_ops) +
+            " operations an edge, raw outputs: " + to_string(plan.raw_outputs) + ", at most " +
+            format_bytes(plan.peak_bytes) + " at the peak";
+  return text;
+}
+
 }  // namespace
 
 std::string plan_search(const SearchOptions& options) {
@@ -36,8 +49,8 @@ std::string plan_search(const SearchOptions& options) {
          std::to_string(inputs.dataset.classes.size()) +
          " classes\n# supernet: " + std::to_string(parameter_count(memory.network, device)) +
          " parameters, raw outputs: " + to_string(memory.network.raw_outputs) +
-         "\n# tensors: " + format_bytes(memory.peak_bytes) +
-         " at the peak\n# images: " + image_text(memory, inputs.dataset.train) +
+         "\n# tensors: " + format_bytes(memory.peak_bytes) + " at the peak" +
+         stages_text(memory.later) + "\n# images: " + image_text(memory, inputs.dataset.train) +
          "\n# planned peak bytes " +
          std::to_string(planned_bytes(memory, device, inputs.dataset.train)) + " on " +
          (device == Device::cuda ? "cuda" : "cpu") +
@@ -64,13 +77,23 @@ std::string plan_search_memory(const SearchOptions& options) {
   question.method_options = method_options(options, question.device);
   question.batch_sizes = {options.batch_size};
   question.image_size = options.image_size;
-  question.trainer = trainer_options(options);
-  return "C " + std::to_string(options.channels) + ", N " + std::to_string(options.cells) + ", " +
-         std::to_string(question.supernet.classes) + " classes, batch " +
-         std::to_string(options.batch_size) + ", " +
-         (question.supernet.storage == DType::bf16 ? "bfloat16" : "float32") + ", device " +
-         (question.device == Device::cuda ? "cuda" : "cpu") + "\n" + memory_table(question) +
-         (question.device == Device::cuda ? images_come_on_top : "");
+  std::string text;
+  for (const Stage& stage : stages_of(options, theta_shape(question.supernet).operations)) {
+    if (stage.number > 1 && !stage.anew) break;
+    question.supernet.cells = stage.cells;
+    question.supernet.kept = {};
+    if (stage.number > 1)
+      question.supernet.kept = heaviest_operations(question.supernet, stage.keep_ops);
+    question.trainer = trainer_options(options, stage);
+    text += (stage.anew ? "stage " + std::to_string(stage.number) + ": " : "") + "C " +
+            std::to_string(options.channels) + ", N " + std::to_string(stage.cells) + ", " +
+            (stage.anew ? std::to_string(stage.keep_ops) + " operations an edge, " : "") +
+            std::to_string(question.supernet.classes) + " classes, batch " +
+            std::to_string(options.batch_size) + ", " +
+            (question.supernet.storage == DType::bf16 ? "bfloat16" : "float32") + ", device " +
+            (question.device == Device::cuda ? "cuda" : "cpu") + "\n" + memory_table(question);
+  }
+  return text + (question.device == Device::cuda ? images_come_on_top : "");
 }
 
 }  // namespace drnas

@@ -75,6 +75,7 @@ void summarize(const EpochRecord& r, EventSummary& s) {
   s.scalar("schedule/epoch", r.epoch);
   s.scalar("schedule/stage", r.stage);
   s.scalar("schedule/learning_rate", r.learning_rate);
+  if (r.skip_dropout) s.scalar("schedule/skip_dropout", *r.skip_dropout);
   s.scalar("speed/images_per_second", r.images_per_second);
   s.scalar("speed/architecture_step_ms", r.architecture_step_ms);
   s.scalar("speed/weight_step_ms", r.weight_step_ms);

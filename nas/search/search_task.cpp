@@ -64,9 +64,9 @@ void SearchTask::begin() {
 
 void SearchTask::build(const SearchMemory& memory) {
   extents_ = memory.extents;
-  supernet_ = make_supernet(memory.network, options_.seed, device_);
+  supernet_ = make_supernet(memory.network, stage_seed(options_, stage()), device_);
   trainer_ = std::make_unique<SupernetTrainer>(*supernet_, method_->law(), &method_->alpha_update(),
-                                               inputs_.trainer(options_));
+                                               inputs_.trainer(options_, stage()));
 }
 
 void SearchTask::seek(const RunProgress& progress) {
@@ -78,6 +78,7 @@ void SearchTask::begin_epoch(RunProgress& progress) {
   if (stage_at(stages_, progress.epoch).number > stage_) enter_next_stage(progress);
   learning_rate_ = weight_learning_rate(options_, stage(), progress.epoch);
   trainer_->set_learning_rate(learning_rate_);
+  trainer_->set_skip_dropout(skip_dropout(options_, stage(), progress.epoch));
   alpha_learns_ = alpha_learns(options_, stage(), progress.epoch);
   alpha_steps_before_ = alpha_epochs_before(options_, stages_, progress.epoch) * steps();
   architecture_times_ = weight_times_ = {};
@@ -144,6 +145,7 @@ void SearchTask::log_epoch(RunLoop& loop, const EpochBasics& basics) {
   r.val_loss = evaluated_.mean_loss();
   r.val_top1 = evaluated_.top1_percent();
   r.stage = static_cast<int>(stage_);
+  if (!options_.skip_dropout.empty()) r.skip_dropout = skip_dropout(options_, stage(), r.epoch - 1);
   r.genotype = found.genotype;
   r.table = table_entry(found);
   r.concentrations = method_->law().concentrations();
@@ -238,9 +240,9 @@ bool SearchTask::conclude(RunLoop& loop) {
   if (!selection_->complete()) {
     trainer_.reset();
     Allocator::of(device_).prepare(extents_);
-    trainer_ =
-        std::make_unique<SupernetTrainer>(*supernet_, method_->law(), nullptr,
-                                          SelectionRun::trainer_options(inputs_.trainer(options_)));
+    trainer_ = std::make_unique<SupernetTrainer>(
+        *supernet_, method_->law(), nullptr,
+        SelectionRun::trainer_options(inputs_.trainer(options_, stage())));
   }
   SelectionRun run(*selection_, {options_, *trainer_, batches_, folder_, observer_});
   if (!run.run(loop)) return false;
@@ -268,24 +270,30 @@ void SearchTask::rebuild(const std::filesystem::path& file, std::int64_t epoch,
   std::vector<std::uint8_t> now_kept;
   for (const std::int64_t k : kept) now_kept.push_back(k != 0 ? 1 : 0);
   method_->prune(now_kept);
-  build(inputs_.plan_stage(options_, device_, first_memory_, stage(), now_kept));
+  const SearchMemory memory =
+      inputs_.plan_stage(options_, device_, first_memory_, stage(), now_kept);
+  if (stage().anew) Allocator::of(device_).prepare(memory.extents);
+  build(memory);
 }
 
-/// Prunes each edge to the operations with the largest alpha and widens what they see.
+/// Prunes each edge to the operations with the largest alpha, and widens what they see or starts
+/// anew.
 void SearchTask::enter_next_stage(RunProgress& progress) {
   const MemoryPeak ended = progress.memory;
   ++stage_;
   const std::vector<std::uint8_t> kept = method_->choose_kept(stage().keep_ops);
-  const StoredParameters old(supernet_->parameters());
+  std::optional<StoredParameters> old;
+  if (!stage().anew) old.emplace(supernet_->parameters());
   const std::uint32_t draws = trainer_->draws();
   trainer_.reset();
   supernet_.reset();
   const SearchMemory memory = inputs_.plan_stage(options_, device_, first_memory_, stage(), kept);
   Allocator::of(device_).reset_peak();
   Allocator::of(device_).prepare(memory.extents);
+  if (stage().anew) method_->restart(stage_seed(options_, stage()));
   method_->prune(kept);
   build(memory);
-  widen(old, supernet_->parameters(), options_.seed, static_cast<std::uint32_t>(stage_));
+  if (old) widen(*old, supernet_->parameters(), options_.seed, static_cast<std::uint32_t>(stage_));
   trainer_->set_draws(draws);
   progress.memory = {};
   tell_stage(ended, memory);
@@ -294,11 +302,13 @@ void SearchTask::enter_next_stage(RunProgress& progress) {
 void SearchTask::tell_stage(const MemoryPeak& ended, const SearchMemory& memory) {
   observer_.on_message("stage " + std::to_string(stage_ - 1) + ": peak " + peak_text(ended));
   const int cells = memory.network.rebuild_cells;
+  const std::string what = stage().anew ? std::to_string(stage().cells) + " cells, from the start, "
+                                        : "K " + std::to_string(stage().partial_channels) + ", ";
   observer_.on_message(
-      "stage " + std::to_string(stage_) + ": K " + std::to_string(stage().partial_channels) + ", " +
-      std::to_string(stage().keep_ops) + " operations an edge, " +
-      std::to_string(supernet_->parameters().count()) + " parameters, planned peak " +
-      format_bytes(memory.peak_bytes) + " of " + format_bytes(first_memory_.peak_bytes) +
+      "stage " + std::to_string(stage_) + ": " + what + std::to_string(stage().keep_ops) +
+      " operations an edge, " + std::to_string(supernet_->parameters().count()) +
+      " parameters, planned peak " + format_bytes(memory.peak_bytes) +
+      (stage().anew ? "" : " of " + format_bytes(first_memory_.peak_bytes)) +
       (cells ? ", raw outputs of " + std::to_string(cells) + " cells rebuilt" : ""));
 }
 

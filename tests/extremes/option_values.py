@@ -19,6 +19,8 @@ NEEDS = {("drnas_search", "train-epochs"): ["--then-train"],
          ("drnas_search", "schedule-first"): ["--method", "snas"],
          ("drnas_search", "schedule-last"): ["--method", "snas"],
          ("drnas_search", "learning-rate"): ["--learning-rate-min", "0"],
+         ("drnas_search", "max-skips"): ["--method", "p-darts", "--space", "darts", "--stage-cells", "3,3,3",
+                                         "--cells", "3"],
          ("drnas_train", "drop-path"): DARTS_CELL,
          ("drnas_train", "auxiliary-weight"): DARTS_CELL}
 # A search refuses batches larger than half of its images.

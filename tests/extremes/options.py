@@ -4,7 +4,7 @@
 import re
 
 NUMBERS = {"N", "X", "P", "C", "PIXELS", "MINUTES", "SECONDS", "BYTES"}
-LISTS = {"A,B,...", "K,...", "N,..."}
+LISTS = {"A,B,...", "K,...", "N,...", "P,..."}
 TEXTS = {"NAME", "NAMES", "FILE", "DIR", "SPEC", "CELL", "TEXT"}
 
 # Values that no option, or only some, can take.

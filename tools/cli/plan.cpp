@@ -31,7 +31,8 @@ std::string plan_text(const SearchOptions& o) {
   const std::string limit =
       o.memory_limit == 0 ? "" : ", at most " + mebibytes(o.memory_limit) + " for tensors";
   return "search    " + o.method + " in " + o.space + ": C " + std::to_string(o.channels) + ", N " +
-         std::to_string(o.cells) + ", K " + stages_text(o.partial_channels) + ", " +
+         (o.stage_cells.empty() ? std::to_string(o.cells) : stages_text(o.stage_cells)) + ", K " +
+         stages_text(o.partial_channels) + ", " +
          (o.keep_ops.empty() ? "" : stages_text(o.keep_ops) + " operations an edge, ") +
          seeds_text(o) + " (preset " + o.preset + ")\ndata      " + o.dataset + folder + ", " +
          images + " training images\nrecipe    " + std::to_string(o.epochs) + " epochs" +

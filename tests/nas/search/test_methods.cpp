@@ -18,12 +18,21 @@ namespace {
 SearchOptions small_method(const std::string& method, const fs::path& out,
                            const std::string& base = "drnas") {
   const SearchOptions small = small_search(out);
-  SearchOptions o = resolve_options({}, {{"method", method, "--method"}, {"base", base, "--base"}});
+  const MethodInfo& info = search_method(method);
+  std::vector<GivenOption> given{{"method", method, "--method"}, {"base", base, "--base"}};
+  if (!info.space.empty()) given.push_back({"space", std::string(info.space), "--space"});
+  SearchOptions o = resolve_options({}, given);
   for (const char* name : {"dataset", "image-size", "limit-train", "batch-size", "channels",
                            "cells", "epochs", "threads", "device", "out", "partial-channels"})
-    for (const OptionOf<SearchOptions>& info : options_of<SearchOptions>())
-      if (info.name == name) copy_option(o, small, info);
+    for (const OptionOf<SearchOptions>& option : options_of<SearchOptions>())
+      if (option.name == name) copy_option(o, small, option);
   if (o.select == "sampled") o.select_cells = 4;
+  if (info.deepens) {  // one stage of it
+    o.stage_cells = {o.cells = 3};
+    o.keep_ops = o.stage_epochs = {};
+    o.skip_dropout = {0.4};
+    o.alpha_start_epoch = 1;
+  }
   return o;
 }
 
@@ -72,6 +81,11 @@ TEST_CASE("methods: those that prune search in stages, the others say that they 
     o.cells = 3;
     o.keep_ops = {5, 3};
     o.stage_epochs = {1, 2};
+    if (method->deepens) {
+      o.keep_ops = {8, 3};
+      o.stage_cells = {3, 4};
+      o.skip_dropout = {0, 0.4};
+    }
     if (!method->stages) {
       test_files::check_fails([&] { search(o); }, {"--stage-epochs 1,2", name});
       continue;

@@ -81,6 +81,42 @@ TEST_CASE("stages: published learning rates restart at a boundary, the paper's d
   CHECK(at("darts-imagenet", 25) == doctest::Approx(0.5));
 }
 
+TEST_CASE("stages: those that start anew have a cosine each, and dropout that falls as published") {
+  SearchOptions o =
+      resolve_options({}, {{"method", "p-darts", ""}, {"space", "darts", ""}, {"out", "run", ""}});
+  o.validate();
+  const auto stages = stages_of(o, 8);
+  REQUIRE(stages.size() == 3);
+  const double first[] = {0, 0.4, 0.7};
+  for (int epoch = 0; epoch < 75; ++epoch) {
+    CAPTURE(epoch);
+    const Stage& stage = stage_at(stages, epoch);
+    const int e = epoch % 25;
+    CHECK(stage.cells == o.stage_cells[static_cast<std::size_t>(epoch / 25)]);
+    CHECK(weight_learning_rate(o, stage, epoch) ==
+          doctest::Approx(0.0125 * (1 + std::cos(std::acos(-1.0) * e / 25))).epsilon(1e-12));
+    const double p = first[epoch / 25];
+    CHECK(
+        skip_dropout(o, stage, epoch) ==
+        doctest::Approx(e < 10 ? p * (24 - e) / 25 : p * std::exp(-0.2 * (e - 10))).epsilon(1e-12));
+  }
+  // Where alpha begins to learn, the first probability is back.
+  CHECK(skip_dropout(o, stages[2], 50 + 9) == doctest::Approx(0.42));
+  CHECK(skip_dropout(o, stages[2], 50 + 10) == 0.7);
+  CHECK(skip_dropout(o, stages[2], 74) == doctest::Approx(0.7 * std::exp(-2.8)));
+  // A warm-up belongs to each stage, moves by step within it, and does not change what follows.
+  o.warmup_epochs = 5;
+  o.recipe = "paper";
+  CHECK(weight_learning_rate(o, stages[1], 25 + 1) == doctest::Approx(0.01));
+  CHECK(weight_learning_rate(o, stages[1], 25 + 5, 0.5) ==
+        doctest::Approx(0.0125 * (1 + std::cos(std::acos(-1.0) * 5.5 / 25))));
+  // Weights and alpha of each stage are others; without stages that start anew there is one seed.
+  CHECK(stage_seed(o, stages[0]) == o.seed);
+  CHECK(stage_seed(o, stages[1]) != stage_seed(o, stages[2]));
+  const SearchOptions plain = preset_options("darts-cifar10");
+  CHECK(stage_seed(plain, stages_of(plain, 7)[1]) == plain.seed);
+}
+
 TEST_CASE("stages: recipes differ where the paper and its code do") {
   CHECK(preset_options("darts-cifar10").partial_channels == std::vector<int>{6, 4});
   CHECK(preset_options("darts-cifar10", "paper").partial_channels == std::vector<int>{6, 3});
