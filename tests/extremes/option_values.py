@@ -12,13 +12,14 @@ import programs
 # Options that end the program, or that the checks below need themselves.
 LEFT_OUT = {"help", "version", "dry-run"}
 # Number options whose ends no message of the form that options.ends() reads gives.
-WITHOUT_ENDS = {"limit-train", "learning-rate-min", "memory-limit"}
+WITHOUT_ENDS = {"limit-train", "learning-rate-min", "memory-limit", "cost-weight"}
 # Options whose other values are refused without another option.
 DARTS_CELL = ["--genotype", "PC_DARTS_cifar", "--image-size", "32", "--cells", "3"]
 NEEDS = {("drnas_search", "train-epochs"): ["--then-train"],
          ("drnas_search", "schedule-first"): ["--method", "snas"],
          ("drnas_search", "schedule-last"): ["--method", "snas"],
          ("drnas_search", "learning-rate"): ["--learning-rate-min", "0"],
+         ("drnas_search", "select-tune"): ["--select", "perturbation"],
          ("drnas_search", "max-skips"): ["--method", "p-darts", "--space", "darts", "--stage-cells", "3,3,3",
                                          "--cells", "3"],
          ("drnas_train", "drop-path"): DARTS_CELL,
