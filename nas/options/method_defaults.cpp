@@ -16,7 +16,8 @@ struct Defaults {
 constexpr std::string_view nb201 = "nas-bench-201", darts_space = "darts";
 
 // Sources: AD AutoDL-Projects (configs/nas-benchmark/algos), DA darts, GA gaea_release, PC
-// PC-DARTS, BN BayesNAS, PD pdarts, SD SmoothDARTS, SN SNAS-Series, PX proxylessnas, DrN the code of DrNAS.
+// PC-DARTS, BN BayesNAS, PD pdarts, SD SmoothDARTS, SN SNAS-Series, PX proxylessnas, DrN the code
+// of DrNAS.
 constexpr std::array<Defaults, 30> all_defaults{{
     // What a method needs in any base.
     {"snas", "", "", "schedule-first=10 schedule-last=1", "DrN 201-space/train_search.py"},

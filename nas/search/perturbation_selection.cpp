@@ -67,9 +67,9 @@ std::string summary_of(const SelectionDecision& d) {
   return text + ": " + range(true) + " without, " + range(false) + " without others";
 }
 
-PerturbationSelection::PerturbationSelection(const SearchSpace& space, bool none,
-                                             EdgeWeights theta,
-                                             const std::vector<std::uint8_t>& kept, std::uint64_t seed)
+PerturbationSelection::PerturbationSelection(const SearchSpace& space, bool none, EdgeWeights theta,
+                                             const std::vector<std::uint8_t>& kept,
+                                             std::uint64_t seed)
     : space_(space),
       edges_(space.edges()),
       operations_(space.operations(none)),
@@ -160,7 +160,7 @@ std::optional<SelectionDecision> PerturbationSelection::decide(const Evaluate& e
 }
 
 std::optional<SelectionDecision> PerturbationSelection::decide_operation(const Step& step,
-                                                             const Evaluate& evaluate) {
+                                                                         const Evaluate& evaluate) {
   const auto edge = static_cast<std::size_t>(step.edge);
   const std::vector<int> ops = candidates(step.edge);
   SelectionDecision decision{.kind = "operation", .place = edges_[edge]};
@@ -184,7 +184,7 @@ std::optional<SelectionDecision> PerturbationSelection::decide_operation(const S
 }
 
 std::optional<SelectionDecision> PerturbationSelection::decide_inputs(const Step& step,
-                                                          const Evaluate& evaluate) {
+                                                                      const Evaluate& evaluate) {
   SelectionDecision decision{.kind = "inputs",
                              .place = node_of(edges_[static_cast<std::size_t>(step.inputs[0])])};
   for (const int edge : step.inputs) {
