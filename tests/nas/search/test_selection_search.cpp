@@ -80,7 +80,8 @@ TEST_CASE("selection: stopped anywhere and resumed, it ends bit-equal to an unin
   const SearchOptions whole = perturbing(scratch / "whole");
   search(whole);
   // A decision takes 10 batches, the fine-tuning between two of them 2.
-  for (const int steps : {1, 10, 11, 12, 69}) {
+  const std::vector<int> stops = few ? std::vector<int>{8} : std::vector<int>{1, 10, 11, 12, 69};
+  for (const int steps : stops) {
     CAPTURE(steps);
     SearchOptions part = whole;
     part.out = scratch / ("part-" + std::to_string(steps)).c_str();
@@ -93,7 +94,7 @@ TEST_CASE("selection: stopped anywhere and resumed, it ends bit-equal to an unin
   }
 }
 
-TEST_CASE("selection: killed, it goes on after its last decision") {
+TEST_CASE("selection: killed, it goes on after its last decision" * doctest::skip(few)) {
   const ScratchFolder scratch;
   const SearchOptions whole = perturbing(scratch / "whole");
   const std::vector<int> steps{8, 11, 30};
@@ -109,7 +110,8 @@ TEST_CASE("selection: killed, it goes on after its last decision") {
   }
 }
 
-TEST_CASE("selection: where edges have weights they stay, and its cell is found") {
+TEST_CASE("selection: where edges have weights they stay, and its cell is found" *
+          doctest::skip(few)) {
   const ScratchFolder scratch;
   for (const char* method : {"pc-darts", "gaea-pc-darts"}) {
     CAPTURE(method);
@@ -121,7 +123,8 @@ TEST_CASE("selection: where edges have weights they stay, and its cell is found"
   }
 }
 
-TEST_CASE("selection: a search that has ended can be selected from afterwards") {
+TEST_CASE("selection: a search that has ended can be selected from afterwards" *
+          doctest::skip(few)) {
   const ScratchFolder scratch;
   const SearchOptions whole = perturbing(scratch / "whole", 0);
   const SearchResult expected = search(whole);
@@ -145,7 +148,8 @@ TEST_CASE("selection: a search that has ended can be selected from afterwards") 
   CHECK(search(o).genotype == expected.genotype);
 }
 
-TEST_CASE("selection: lines that the checkpoint has decisions for must be there") {
+TEST_CASE("selection: lines that the checkpoint has decisions for must be there" *
+          doctest::skip(few)) {
   const ScratchFolder scratch;
   SearchOptions o = perturbing(scratch / "run");
   search(o, Interrupter(40, "selection"));
@@ -154,7 +158,8 @@ TEST_CASE("selection: lines that the checkpoint has decisions for must be there"
   CHECK(contains(failure_of(o), "selection.jsonl: 1 whole lines, expected 3"));
 }
 
-TEST_CASE("selection: in the DARTS space, after stages too, its cell is what the decisions keep") {
+TEST_CASE("selection: in the DARTS space, after stages too, its cell is what the decisions keep" *
+          doctest::skip(few)) {
   const ScratchFolder scratch;
   SearchOptions o = perturbing(scratch / "darts", 0);
   o.space = "darts";
@@ -192,7 +197,7 @@ TEST_CASE("selection: tensors peak where the plan says") {
   CHECK(Allocator::of(device).counters().peak == planned);
 }
 
-TEST_CASE("selection: options that make no sense are refused") {
+TEST_CASE("selection: options that make no sense are refused" * doctest::skip(few)) {
   const ScratchFolder scratch;
   SearchOptions o = perturbing(scratch / "bad");
   o.select = "best";
