@@ -30,6 +30,18 @@ Tensor backward_workspace(const kernels::ConvBundle& b) {
     return workspace(D, kernels::conv_bundle_backward_workspace_bfloat16<D>(b));
 }
 
+/// The gates of the sizes [first, first + count).
+kernels::BundleGates gates_of(const BundleState& state, int first, int count) {
+  kernels::BundleGates out;
+  if (state.parameters.gates.empty()) return out;
+  for (int s = 0; s < count; ++s) {
+    const std::vector<int>& of_size = state.parameters.gates[state.size_of[first + s]];
+    for (std::size_t k = 0; k < of_size.size(); ++k)
+      out.of[s][k] = state.parameters.gate_theta.data<double>() + of_size[k];
+  }
+  return out;
+}
+
 template <Device D, class T>
 void run_forward_as(const BundleState& state, int first, int count, bool training, bool running) {
   kernels::ConvBundleForwardOf<T> f{};
@@ -49,11 +61,8 @@ void run_forward_as(const BundleState& state, int first, int count, bool trainin
     running_of.emplace_back(state, size);
     f.running_mean[s] = running_of.back().mean();
     f.running_var[s] = running_of.back().var();
-    if (state.parameters.gates.empty()) continue;
-    const std::vector<int>& gates = state.parameters.gates[state.size_of[size]];
-    for (std::size_t k = 0; k < gates.size(); ++k)
-      f.gate[s][k] = state.parameters.gate_theta.data<double>() + gates[k];
   }
+  f.gates = gates_of(state, first, count);
   f.training = training;
   f.eps = batch_norm_eps;
   f.momentum = batch_norm_momentum;
@@ -86,6 +95,8 @@ void run_backward(Tape& tape, const BundleState& state) {
   const kernels::ConvBundle& b = state.shape;
   kernels::ConvBundleBackwardOf<T> k{};
   k.bundle = b;
+  k.gates = gates_of(state, 0, b.sizes);
+  k.zeros_rest = !state.parameters.gate_theta.empty();
   k.x = state.x.value().data<T>();
   Tensor dweight[kernels::ConvBundle::max_sizes], own[kernels::ConvBundle::max_sizes];
   for (int s = 0; s < b.sizes; ++s) {

@@ -35,7 +35,7 @@ struct BundleParameters {
   /// the CPU alone.
   std::vector<std::uint8_t> active = {};
   /// The same for a step that is recorded: per size the mixing weights of its rows by their index
-  /// in `gate_theta`; where one is zero the running statistics stay. Empty: all move.
+  /// in `gate_theta`, which kernels read. Empty: all run.
   std::vector<std::vector<int>> gates = {};
   Tensor gate_theta = {};
 };

@@ -39,10 +39,9 @@ void lay_out(PlaneBundleState& state) {
 kernels::PlaneStatistics statistics_of(const PlaneBundleState& state, int row,
                                        const RunningStatistics& running, bool use_running,
                                        int theta) {
-  if (!use_running) return {state.mean(row), state.inv_std(row), nullptr, nullptr};
-  const Tensor& gates = state.parameters.gate_theta;
-  return {state.mean(row), state.inv_std(row), running.mean.data(), running.var.data(),
-          gates.empty() || theta < 0 ? nullptr : gates.data<double>() + theta};
+  const double* gate = state.gate(theta);
+  if (!use_running) return {state.mean(row), state.inv_std(row), nullptr, nullptr, gate};
+  return {state.mean(row), state.inv_std(row), running.mean.data(), running.var.data(), gate};
 }
 
 void run_separable(const PlaneBundleState& state, bool second_half, bool running) {
@@ -72,6 +71,20 @@ void run_separable(const PlaneBundleState& state, bool second_half, bool running
   run();
 }
 
+/// Of all edges that use a pool.
+kernels::SharedGates pool_gates(const PlaneBundleState& state, bool max) {
+  kernels::SharedGates gates;
+  for (const PlaneBundleEdge& edge : state.parameters.edges) {
+    const double* gate = state.gate(max ? edge.max_pool_theta : edge.average_pool_theta);
+    if (!gate) continue;
+    if (gates.count == kernels::SharedGates::most)
+      throw Error("bundle of " + state.x.name() + ": more than " +
+                  std::to_string(kernels::SharedGates::most) + " edges use a pool");
+    gates.gate[gates.count++] = gate;
+  }
+  return gates;
+}
+
 /// Both pools together where both are wanted.
 void run_pools(const PlaneBundleState& state, bool running) {
   const Shape in = state.in();
@@ -87,12 +100,14 @@ void run_pools(const PlaneBundleState& state, bool running) {
   }
   const kernels::NormMode mode{.training = state.training};
   const kernels::ConstPlanes x = const_planes_of(state.x.value());
+  const std::array<kernels::SharedGates, 2> gates{pool_gates(state, true),
+                                                  pool_gates(state, false)};
   dispatch(state.x.value().device(), [&]<Device D>() {
     if (state.pool_blocks == 2) {
       const Tensor scratch = workspace(D, kernels::plane_pools_workspace<D>(pool));
       execute([&] {
         kernels::plane_pools_forward<D>(pool, x, y, statistics, mode, scratch.data(),
-                                        compute_stream(D));
+                                        compute_stream(D), gates);
       });
       return;
     }
@@ -101,7 +116,7 @@ void run_pools(const PlaneBundleState& state, bool running) {
     const Tensor scratch = workspace(D, kernels::plane_pool_workspace<D>(pool));
     execute([&] {
       kernels::plane_pool_forward<D>(pool, x, y[k], statistics[k], mode, scratch.data(),
-                                     compute_stream(D));
+                                     compute_stream(D), gates[k]);
     });
   });
 }
@@ -123,6 +138,7 @@ void run_reductions(const PlaneBundleState& state, bool running) {
     f.weight[1] = reduction.conv_2.value().data();
     f.y[0] = planes_of(z.channels(0, half));
     f.y[1] = planes_of(z.channels(half, half));
+    f.gate = state.gate(reduction.theta);
     dispatch(z.device(), [&]<Device D>() {
       const Tensor scratch = workspace(D, kernels::conv1x1_forward_workspace<D>(f.shape));
       execute([&] { kernels::conv1x1_forward<D>(f, scratch.data(), compute_stream(D)); });
@@ -156,7 +172,7 @@ void run_bypass(PlaneBundleState& state) {
 /// The kernel's description of a node mix, and the coefficients' place of every term.
 kernels::PlaneMix describe(const std::string& name, const std::vector<PlaneNodeEdge>& edges,
                            const std::vector<std::shared_ptr<PlaneBundleState>>& states,
-                           const Tensor& theta) {
+                           const Tensor& theta, const kernels::GateRows& gates) {
   const PlaneBundleState& any = *states[0];
   kernels::PlaneMix mix{};
   mix.n = as_int(any.in().n);
@@ -165,6 +181,7 @@ kernels::PlaneMix describe(const std::string& name, const std::vector<PlaneNodeE
   mix.channels = as_int(any.in().c);
   mix.theta = theta.data<double>();
   mix.dropout = any.parameters.dropout;
+  mix.gates = gates;
   for (std::size_t i = 0; i < edges.size(); ++i) {
     const PlaneBundleState& state = *states[i];
     if (state.c() != mix.c || state.in().c != mix.channels ||
@@ -338,7 +355,7 @@ Variable plane_node(Tape& tape, const std::string& name, const std::vector<Plane
   std::vector<std::shared_ptr<PlaneBundleState>> states;
   for (const PlaneNodeEdge& edge : edges) states.push_back(edge.bundle.state_);
   const Variable node(y, name);
-  const kernels::PlaneMix mix = describe(name, edges, states, theta.value());
+  const kernels::PlaneMix mix = describe(name, edges, states, theta.value(), gates);
   dispatch(tape.device(), [&]<Device D>() {
     execute([&] { kernels::plane_mix_forward<D>(mix, planes_of(y), compute_stream(D)); });
   });
@@ -347,8 +364,7 @@ Variable plane_node(Tape& tape, const std::string& name, const std::vector<Plane
   for (const auto& state : states) on_tape.push_back(state->token);
   tape.record(name, std::move(on_tape), node, [=](Tape& t) {
     for (const auto& state : states) run_plane_bundle(*state, !state->training);
-    kernels::PlaneMix again = describe(name, edges, states, theta.value());
-    again.gates = gates;
+    const kernels::PlaneMix again = describe(name, edges, states, theta.value(), gates);
     run_node_backward(t, again, t.gradient(node), edges, states, theta);
   });
   return node;

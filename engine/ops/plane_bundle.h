@@ -58,8 +58,9 @@ struct PlaneBundleParameters {
   bool rebuild_pools = false;  ///< those of pools alone
   std::vector<PlaneBundleEdge> edges;
   RunningStatistics max_pool, average_pool;  ///< one normalisation serves all edges
-  /// The mixing weights, where operations of weight zero do not move their running statistics (on
-  /// CUDA, whose steps are recorded for all draws); those of pools, which several edges share, do.
+  /// The mixing weights, where operations of weight zero do not run, on CUDA, whose steps are
+  /// recorded for all draws and whose kernels read them. A pool, which several edges share, runs
+  /// where one of theirs is not zero.
   Tensor gate_theta = {};
   kernels::SkipDropout dropout = {};  ///< of identities
 };

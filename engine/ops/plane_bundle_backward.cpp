@@ -40,7 +40,7 @@ class PlaneBundleBackward {
     for (const PlaneTerm& term : state_.terms(edge)) {
       if (term.row == row)
         return {const_planes_of(from.dy), state_.parts(),
-                from.coefficients.data() + 3 * place * state_.c()};
+                from.coefficients.data() + 3 * place * state_.c(), state_.gate(term.theta)};
       ++place;
     }
     throw Error("bundle " + state_.token.name() + ": no candidate " + std::to_string(row));
@@ -59,6 +59,7 @@ class PlaneBundleBackward {
     g.edges = as_int(state_.gradients.size());
     g.theta = state_.theta.value().data<double>();
     g.dropout = state_.parameters.dropout;
+    g.zeros_rest = !state_.parameters.gate_theta.empty();
     for (int e = 0; e < g.edges; ++e) {
       g.dy[e] = const_planes_of(state_.gradients[e].dy);
       g.skip_theta[e] = state_.parameters.edges[e].skip_theta;
@@ -188,7 +189,7 @@ class PlaneBundleBackward {
         b.gradient[k] = gradient(filter.edge, filter.first);
       else
         b.gradient[k] = {const_planes_of(between.channels(place(filter) * state_.c(), state_.c())),
-                         1, coefficients_of(filter)};
+                         1, coefficients_of(filter), state_.gate(state_.candidate(filter).theta)};
       if (!dx_.empty()) b.dx[k] = planes_of(dx_);
       if (b.shape.filters == kernels::Separable::max_filters) {
         flush<D>(b);
@@ -218,6 +219,7 @@ class PlaneBundleBackward {
         b.dy[k] = const_planes_of(dz.channels(std::int64_t{k} * half, half));
         if (tape_.wants(*weights[k])) b.dweight[k] = tape_.sole_slot(*weights[k]).data();
       }
+      b.gate = state_.gate(reduction.theta);
       if (!dx_.empty()) b.dx = planes_of(dx_);
       b.accumulate = written_;
       written_ = true;

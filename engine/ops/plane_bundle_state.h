@@ -59,6 +59,11 @@ struct PlaneBundleState {
            : pool < 0         ? second.channels(std::int64_t{row - first_blocks} * c(), c())
                               : pooled.channels(std::int64_t{pool} * c(), c());
   }
+  /// Of an operation by the index of its mixing weight; null where all run, or it has none.
+  const double* gate(int theta) const {
+    const Tensor& gates = parameters.gate_theta;
+    return gates.empty() || theta < 0 ? nullptr : gates.data<double>() + theta;
+  }
   float* mean(int row) const { return statistics.data() + std::int64_t{2} * row * c(); }
   float* inv_std(int row) const { return mean(row) + c(); }
   Tensor planes(std::int64_t channels, MemoryTag tag) const {

@@ -6,6 +6,7 @@
 
 #include "kernels/core/bfloat16.h"
 #include "kernels/core/device.h"
+#include "kernels/core/gate_rows.h"
 #include "kernels/core/host_device.h"
 #include "kernels/core/parallel.h"
 
@@ -66,6 +67,29 @@ struct ConvBundle {
   }
 };
 
+/// The mixing weights of a bundle's convolutions where those of zero weight do not run, by size and
+/// place among the edges that have it. All are null where all run.
+struct BundleGates {
+  const double* of[ConvBundle::max_sizes][ConvBundle::max_edges] = {};
+
+  DRNAS_HD bool open(int size, int slot) const { return gate_open(of[size][slot]); }
+  /// Does one of them run to which channels [first, last) of z belong?
+  DRNAS_HD bool open_rows(const ConvBundle& b, int size, int first, int last) const {
+    if (!of[size][0]) return true;
+    last = last < b.rows(size) ? last : b.rows(size);
+    for (int slot = first / b.c; slot * b.c < last; ++slot)
+      if (open(size, slot)) return true;
+    return false;
+  }
+  DRNAS_HD bool any(int size) const {
+    bool found = !of[size][0];
+    for (int slot = 0; slot < ConvBundle::max_edges; ++slot)
+      found = found || (of[size][slot] && *of[size][slot] != 0.0);
+    return found;
+  }
+  DRNAS_HD bool any(const ConvBundle& b) const { return any(0) || (b.sizes > 1 && any(1)); }
+};
+
 /// Forward; without sizes it does nothing. Weights [rows, k, k, c]. In training the batch
 /// statistics are written and running ones moved (null: left alone); in evaluation mean and inv_std
 /// come from the running statistics. T is the storage type of activations and weights: float, or
@@ -82,15 +106,12 @@ struct ConvBundleForwardOf {
   float* running_var[ConvBundle::max_sizes];   ///< [rows] or null
   bool training;
   float eps, momentum;
-  /// Mixing weights of the operations of each size, in the order of their rows, or null: where one
-  /// is zero its operation counts as not run, and its running statistics stay.
-  const double* gate[ConvBundle::max_sizes][ConvBundle::max_edges] = {};
+  /// The running statistics of what does not run stay. On CUDA its z is not there, its mean and
+  /// inv_std are zero.
+  BundleGates gates = {};
 
-  /// Do a channel's running statistics move?
-  DRNAS_HD bool moves(int size, int channel) const {
-    const double* of = gate[size][channel / bundle.c];
-    return running_mean[size] && !(of && *of == 0.0);
-  }
+  /// Does a channel's convolution run?
+  DRNAS_HD bool runs(int size, int channel) const { return gates.open(size, channel / bundle.c); }
 };
 using ConvBundleForward = ConvBundleForwardOf<float>;
 template <Device D>
@@ -147,7 +168,8 @@ using BundleEdgeGradient = BundleEdgeGradientOf<float>;
 /// Backward of everything that reads x: candidate convolutions, identity, average pool and bypass.
 ///   dx = 1[x > 0] sum_o W_o^T dz_o + sum_e (w_skip dy_e + P^T(w_pool dy_e)),   dW_o = dz_o * u
 /// dx is null when it is not wanted; otherwise overwritten. Each dweight is null when not wanted,
-/// otherwise overwritten. Deterministic for a fixed thread count.
+/// otherwise overwritten; that of what does not run is zero. Deterministic for a fixed thread
+/// count.
 template <class T>
 struct ConvBundleBackwardOf {
   ConvBundle bundle;
@@ -157,6 +179,9 @@ struct ConvBundleBackwardOf {
   BundleEdgeGradientOf<T> edge[ConvBundle::max_edges];
   T* dx;                                  ///< [n, h, w, x_channels] or null
   float* dweight[ConvBundle::max_sizes];  ///< or null
+  /// z and coefficients of what does not run need not be there.
+  BundleGates gates = {};
+  bool zeros_rest = false;  ///< nor do identities and pools of weight zero run
 };
 using ConvBundleBackward = ConvBundleBackwardOf<float>;
 template <Device D>

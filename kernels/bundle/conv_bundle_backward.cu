@@ -30,8 +30,9 @@ struct BackwardScratch {
 };
 
 /// One thread for V channels of dx: dx += 1[x > 0] sum_s du_s on the first c channels of x, and as
-/// many beside them as fill sectors, which are written whole. After these blocks others unpack
-/// gradients of weights.
+/// many beside them as fill sectors, which are written whole; du of a size of which nothing runs is
+/// not read, and where nothing runs at all the blocks leave. After them others unpack gradients of
+/// weights.
 template <class T>
 struct Rectification {
   ConvBundle bundle;
@@ -40,6 +41,7 @@ struct Rectification {
   T* dx;
   unsigned items;
   int groups, c_pad;
+  BundleGates gates;
 };
 
 template <class T>
@@ -63,8 +65,9 @@ __global__ void __launch_bounds__(bundle_threads)
     unpack_weight(unpacking, global_thread() - std::int64_t{blocks} * bundle_threads);
     return;
   }
+  const bool first = k.gates.any(0), second = b.sizes > 1 && k.gates.any(1);
   const unsigned item = static_cast<unsigned>(global_thread());
-  if (item >= k.items) return;
+  if (item >= k.items || !(first || second)) return;
   const unsigned pixel = item / static_cast<unsigned>(k.groups);
   const int at = static_cast<int>(item - pixel * k.groups) * V;
   T* where = k.dx + std::int64_t{pixel} * b.x_channels + at;
@@ -72,8 +75,9 @@ __global__ void __launch_bounds__(bundle_threads)
   if (at < b.c) {
     const Channels<V> u = load_rectified<V>(b, k.x, pixel, at);
     const std::int64_t from = std::int64_t{pixel} * k.c_pad + at;
-    Channels<V> sum = load_channels<V>(k.du[0] + from);
-    if (b.sizes > 1) sum += load_channels<V>(k.du[1] + from);
+    Channels<V> sum = {};
+    if (first) sum = load_channels<V>(k.du[0] + from);
+    if (second) sum += load_channels<V>(k.du[1] + from);
     for (int i = 0; i < V; ++i) dx.v[i] += u.v[i] > 0.0f ? sum.v[i] : 0.0f;
   }
   store_channels(where, dx);
@@ -92,6 +96,7 @@ Differentiation<T> describe(const ConvBundleBackwardOf<T>& p, const PaddedBundle
   Differentiation<T> k{p};
   if (wants_weights(p)) k.u = scratch.u;
   k.c_pad = padded.c_pad;
+  k.skip.zeros_rest = k.pool.zeros_rest = p.zeros_rest;
   for (int s = 0; s < b.sizes; ++s) {
     if (p.dx || p.dweight[s]) k.dz[s] = scratch.dz[s];
     k.z_channels[s] = b.z_channels(s);
@@ -158,7 +163,7 @@ template <class T>
 void finish(const ConvBundleBackwardOf<T>& p, const PaddedBundle<T>& padded,
             const BackwardScratch<T>& scratch, const WeightUnpacking<T>& unpacking, Stream stream) {
   const ConvBundle& b = p.bundle;
-  Rectification<T> k{b, p.x, {}, p.dx, 0, 1, padded.c_pad};
+  Rectification<T> k{b, p.x, {}, p.dx, 0, 1, padded.c_pad, p.gates};
   std::copy_n(scratch.du, b.sizes, k.du);
   dispatch_channels<widest<T>>(b.c, [&]<int V>() {
     const std::int64_t whole = round_up(b.c * static_cast<int>(sizeof(T)), 32) / sizeof(T);

@@ -56,7 +56,7 @@ void finish_statistics(const ConvBundleForward& p, int size, const float* moment
     }
     p.mean[size][ch] = static_cast<float>(mean);
     p.inv_std[size][ch] = static_cast<float>(1.0 / std::sqrt(m2 / total + p.eps));
-    if (!p.moves(size, ch)) continue;
+    if (!p.running_mean[size] || !p.runs(size, ch)) continue;
     float &running_mean = p.running_mean[size][ch], &running_var = p.running_var[size][ch];
     const double unbiased = m2 / std::max(1.0, total - 1);
     running_mean = static_cast<float>((1.0 - p.momentum) * running_mean + p.momentum * mean);

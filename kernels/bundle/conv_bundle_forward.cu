@@ -67,11 +67,13 @@ struct ForwardScratch {
 };
 
 /// The rectified input of the convolutions, one thread for V channels of u [pixels, c_pad]; after
-/// it blocks that pack weights.
+/// it blocks that pack weights. All leave where no convolution runs: what the library then makes of
+/// u is not read.
 template <class T, int V>
 __global__ void __launch_bounds__(bundle_threads)
     rectify_kernel(ConvBundle b, const T* x, T* u, unsigned items, int groups,
-                   WeightPacking<T> packing) {
+                   WeightPacking<T> packing, BundleGates gates) {
+  if (!gates.any(b)) return;
   const std::int64_t item = global_thread();
   const unsigned blocks = (items + bundle_threads - 1) / bundle_threads;
   if (blockIdx.x >= blocks) {
@@ -161,20 +163,28 @@ __device__ Merged merge_parts(int parts, int channels, double total, double* sum
   return {shift + first / total, m2 < 0 ? 0.0 : m2};  // a NaN stays
 }
 
+/// The statistics of a channel whose convolution does not run.
+template <class T>
+__device__ void rest(const ConvBundleForwardOf<T>& p, int s, int channel) {
+  p.mean[s][channel] = p.inv_std[s][channel] = 0.0f;
+}
+
 /// The statistics that training leaves, as the CPU twin's finish_statistics.
 template <class T>
 __device__ void store_statistics(const ConvBundleForwardOf<T>& p, int s, int channel, double total,
                                  const Merged& merged) {
+  if (!p.runs(s, channel)) return rest(p, s, channel);
   p.mean[s][channel] = static_cast<float>(merged.mean);
   p.inv_std[s][channel] = static_cast<float>(1.0 / sqrt(merged.m2 / total + p.eps));
-  if (!p.moves(s, channel)) return;
+  if (!p.running_mean[s]) return;
   float &running_mean = p.running_mean[s][channel], &running_var = p.running_var[s][channel];
   const double unbiased = merged.m2 / (total > 2 ? total - 1 : 1.0);
   running_mean = static_cast<float>((1.0 - p.momentum) * running_mean + p.momentum * merged.mean);
   running_var = static_cast<float>((1.0 - p.momentum) * running_var + p.momentum * unbiased);
 }
 
-/// This thread's moments of its four channels of one size over the block's pixels.
+/// This thread's moments of its four channels of one size over the block's pixels; where none of
+/// them runs the pixels' number alone.
 template <class T>
 __device__ Moments thread_moments(const Statistics<T>& k, int s, int tile, int pixels) {
   const StatisticsSplit& split = k.split[s];
@@ -182,6 +192,11 @@ __device__ Moments thread_moments(const Statistics<T>& k, int s, int tile, int p
             channel = tile * split.channels() + 4 * group;
   Moments moments;
   if (row >= split.rows || channel >= split.z_channels) return moments;
+  if (!k.p.gates.open_rows(k.p.bundle, s, channel, channel + 4)) {
+    if (row < pixels)
+      moments.count = static_cast<float>((pixels - row + split.rows - 1) / split.rows);
+    return moments;
+  }
   const T* z = k.p.z[s] + blockIdx.x * split.block_pixels * split.z_channels + channel;
   for (int first = row; first < pixels; first += StatisticsSplit::chunk * split.rows) {
     const int present = (pixels - first + split.rows - 1) / split.rows;
@@ -193,7 +208,7 @@ __device__ Moments thread_moments(const Statistics<T>& k, int s, int tile, int p
 }
 
 /// Grid (most blocks of a size, tiles of all sizes). Every block leaves one part a channel; of each
-/// size and tile the block that arrives last merges them.
+/// size and tile the block that arrives last merges them. Those of tiles that do not run leave.
 template <class T>
 __global__ void __launch_bounds__(bundle_threads) statistics_kernel(Statistics<T> k) {
   StatisticsMemory& memory = *static_cast<StatisticsMemory*>(shared_memory());
@@ -201,7 +216,13 @@ __global__ void __launch_bounds__(bundle_threads) statistics_kernel(Statistics<T
   const StatisticsSplit& split = k.split[s];
   if (static_cast<int>(blockIdx.x) >= split.blocks) return;
   const int tile = blockIdx.y - (s == 0 ? 0 : k.split[0].tiles), thread = threadIdx.x,
-            channels = split.channels(), pixels = split.pixels_of(blockIdx.x);
+            channels = split.channels(), pixels = split.pixels_of(blockIdx.x),
+            channel = tile * channels + thread, rows = k.p.bundle.rows(s);
+  const bool stores = thread < channels && channel < rows;
+  if (!k.p.gates.open_rows(k.p.bundle, s, tile * channels, (tile + 1) * channels)) {
+    if (blockIdx.x == 0 && stores) rest(k.p, s, channel);
+    return;
+  }
   {
     const Moments moments = thread_moments(k, s, tile, pixels);
     store_channels(memory.mean[thread].v, moments.mean);
@@ -229,9 +250,7 @@ __global__ void __launch_bounds__(bundle_threads) statistics_kernel(Statistics<T
         return ch < here ? parts[std::int64_t{i} * split.z_channels + ch] : Part{};
       },
       [&](int i) { return split.pixels_of(i); });
-  const int channel = tile * channels + thread;
-  if (thread < channels && channel < k.p.bundle.rows(s))
-    store_statistics(k.p, s, channel, total, all);
+  if (stores) store_statistics(k.p, s, channel, total, all);
 }
 
 /// Evaluation: mean and inv_std from the running statistics, one thread a channel and size.
@@ -239,6 +258,7 @@ template <class T>
 __global__ void running_kernel(ConvBundleForwardOf<T> p) {
   const int channel = static_cast<int>(global_thread()), s = blockIdx.y;
   if (channel >= p.bundle.rows(s)) return;
+  if (!p.runs(s, channel)) return rest(p, s, channel);
   p.mean[s][channel] = p.running_mean[s][channel];
   p.inv_std[s][channel] =
       static_cast<float>(1.0 / sqrt(static_cast<double>(p.running_var[s][channel]) + p.eps));
@@ -252,7 +272,7 @@ void rectify(const ConvBundleForwardOf<T>& p, const PaddedBundle<T>& padded,
     const std::int64_t items = padded.u_count() / V;
     launch("conv_bundle_rectify", rectify_kernel<T, V>,
            {blocks_for(items, bundle_threads) + packing.blocks(), bundle_threads}, stream, p.bundle,
-           p.x, scratch.u, static_cast<unsigned>(items), padded.c_pad / V, packing);
+           p.x, scratch.u, static_cast<unsigned>(items), padded.c_pad / V, packing, p.gates);
   });
 }
 

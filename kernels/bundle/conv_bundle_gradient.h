@@ -20,6 +20,7 @@ struct OperationEdges {
   int count = 0;
   const T* dy[ConvBundle::max_edges];
   const double* weight[ConvBundle::max_edges];
+  bool zeros_rest = false;  ///< those of weight zero are not read
 
   void add(const T* of_edge, const double* mixing) {
     if (!mixing) return;
@@ -42,6 +43,15 @@ struct Differentiation {
 
   /// An edge has convolutions whose dz is wanted.
   DRNAS_HD bool convolves(int edge) const { return channel[edge][0] >= 0 || channel[edge][1] >= 0; }
+  /// Which convolutions run: bit 2 edge + size.
+  __device__ unsigned running() const {
+    if (!p.gates.of[0][0]) return ~0u;
+    unsigned bits = 0;
+    for (int e = 0; e < p.bundle.edges; ++e)
+      for (int s = 0; s < p.bundle.sizes; ++s)
+        if (p.bundle.has(s, e) && p.gates.open(s, p.bundle.slot(s, e))) bits |= 1u << (2 * e + s);
+    return bits;
+  }
 };
 static_assert(ConvBundle::max_sizes == 2);
 
@@ -82,7 +92,8 @@ __device__ inline Channels<V> sum_edges(const ConvBundle& b, const OperationEdge
   Channels<V> sum = {};
   DRNAS_BUNDLE_UNROLL
   for (int i = 0; i < edges.count; ++i)
-    sum.add(weight[i], load_channels<V>(edges.dy[i] + pixel * b.x_channels + at));
+    if (!edges.zeros_rest || weight[i] != 0.0f)
+      sum.add(weight[i], load_channels<V>(edges.dy[i] + pixel * b.x_channels + at));
   return sum;
 }
 
@@ -101,19 +112,27 @@ __device__ Channels<V> pool_row(const Differentiation<T>& k, const float* weight
   return sum;
 }
 
-/// dz of one pixel for all edges and their sizes, and zeros in the padding.
+/// dz of one pixel for all edges and their sizes, zeros in the padding and for what does not run:
+/// the library reads all of them.
 template <int V, class T>
-__device__ void differentiate(const Differentiation<T>& k, std::int64_t pixel, int at) {
+__device__ void differentiate(const Differentiation<T>& k, unsigned running, std::int64_t pixel,
+                              int at) {
   const ConvBundle& b = k.p.bundle;
   for (int e = 0; e < b.edges; ++e) {
     if (!k.convolves(e)) continue;
-    const Channels<V> dy = load_channels<V>(k.p.edge[e].dy + pixel * b.x_channels + at);
+    const unsigned runs = running >> 2 * e & 3;
+    Channels<V> dy = {};
+    if (runs) dy = load_channels<V>(k.p.edge[e].dy + pixel * b.x_channels + at);
     for (int s = 0; s < ConvBundle::max_sizes; ++s) {
       if (k.channel[e][s] < 0) continue;
-      Coefficients<V> of;
-      of.load(k.p.edge[e].coefficients[s] + at, b.c);
       const std::int64_t where = pixel * k.z_channels[s] + k.channel[e][s] + at;
-      store_channels(k.dz[s] + where, of.apply(dy, load_channels<V>(k.p.z[s] + where)));
+      Channels<V> dz = {};
+      if (runs >> s & 1) {
+        Coefficients<V> of;
+        of.load(k.p.edge[e].coefficients[s] + at, b.c);
+        dz = of.apply(dy, load_channels<V>(k.p.z[s] + where));
+      }
+      store_channels(k.dz[s] + where, dz);
     }
   }
   if (at > 0) return;
@@ -122,11 +141,14 @@ __device__ void differentiate(const Differentiation<T>& k, std::int64_t pixel, i
       store_channels(k.dz[s] + pixel * k.z_channels[s] + ch, Channels<V>{});
 }
 
-/// u of one pixel, and zeros in its padding.
+/// u of one pixel, zeros in its padding and where nothing runs.
 template <int V, class T>
-__device__ void store_rectified(const Differentiation<T>& k, std::int64_t pixel, int at) {
+__device__ void store_rectified(const Differentiation<T>& k, unsigned running, std::int64_t pixel,
+                                int at) {
   const ConvBundle& b = k.p.bundle;
-  store_channels(k.u + pixel * k.c_pad + at, load_rectified<V>(b, k.p.x, pixel, at));
+  Channels<V> u = {};
+  if (running) u = load_rectified<V>(b, k.p.x, pixel, at);
+  store_channels(k.u + pixel * k.c_pad + at, u);
   if (at > 0) return;
   for (int ch = b.c; ch < k.c_pad; ch += V)
     store_channels(k.u + pixel * k.c_pad + ch, Channels<V>{});
@@ -135,9 +157,9 @@ __device__ void store_rectified(const Differentiation<T>& k, std::int64_t pixel,
 /// dz, u, and the identity's part of dx, which it returns.
 template <int V, class T>
 __device__ Channels<V> own_pixel(const Differentiation<T>& k, const EdgeWeights& weights,
-                                 std::int64_t pixel, int at) {
-  differentiate<V>(k, pixel, at);
-  if (k.u) store_rectified<V>(k, pixel, at);
+                                 unsigned running, std::int64_t pixel, int at) {
+  differentiate<V>(k, running, pixel, at);
+  if (k.u) store_rectified<V>(k, running, pixel, at);
   if (!k.p.dx) return {};
   return sum_edges<V>(k.p.bundle, k.skip, weights.skip, pixel, at);
 }
@@ -145,7 +167,7 @@ __device__ Channels<V> own_pixel(const Differentiation<T>& k, const EdgeWeights&
 /// Walks down the strip that begins at row `top` of column j; `image` is the image's first pixel.
 template <int V, class T>
 __device__ void walk_strip(const Differentiation<T>& k, const EdgeWeights& weights,
-                           std::int64_t image, int top, int j, int at) {
+                           unsigned running, std::int64_t image, int top, int j, int at) {
   const ConvBundle& b = k.p.bundle;
   const int end = top + strip_rows < b.h ? top + strip_rows : b.h;
   Channels<V> above = {}, here = {}, direct = {};
@@ -161,7 +183,7 @@ __device__ void walk_strip(const Differentiation<T>& k, const EdgeWeights& weigh
       dx += direct;
       store_channels(k.p.dx + (pixel - b.w) * b.x_channels + at, dx);
     }
-    if (i >= top && i < end) direct = own_pixel<V>(k, weights, pixel, at);
+    if (i >= top && i < end) direct = own_pixel<V>(k, weights, running, pixel, at);
     above = here;
     here = below;
   }
@@ -174,8 +196,9 @@ __global__ void __launch_bounds__(bundle_threads, 3)
     differentiate_kernel(Differentiation<T> k, WeightPacking<T> packing) {
   const ConvBundle& b = k.p.bundle;
   const unsigned blocks = (k.items + bundle_threads - 1) / bundle_threads;
+  const unsigned running = k.running();
   if (blockIdx.x >= blocks) {
-    pack_weight(packing, global_thread() - std::int64_t{blocks} * bundle_threads);
+    if (running) pack_weight(packing, global_thread() - std::int64_t{blocks} * bundle_threads);
     return;
   }
   EdgeWeights& weights = *static_cast<EdgeWeights*>(shared_memory());
@@ -186,7 +209,7 @@ __global__ void __launch_bounds__(bundle_threads, 3)
   const unsigned groups = static_cast<unsigned>(b.c) / V, width = static_cast<unsigned>(b.w),
                  strips = (static_cast<unsigned>(b.h) + strip_rows - 1) / strip_rows;
   const unsigned column = item / groups, strip = column / width, image = strip / strips;
-  walk_strip<V>(k, weights, std::int64_t{image} * b.h * b.w,
+  walk_strip<V>(k, weights, running, std::int64_t{image} * b.h * b.w,
                 static_cast<int>(strip - image * strips) * strip_rows,
                 static_cast<int>(column - strip * width),
                 static_cast<int>(item - column * groups) * V);

@@ -170,7 +170,8 @@ struct ShuffledReader {
       } else {
         DRNAS_BUNDLE_UNROLL
         for (int e = 0; e < k.pool.count; ++e)
-          places.add_mixed(pool, memory.weights.pool[e], load_channels<N>(k.pool.dy[e] + offset));
+          if (!k.pool.zeros_rest || memory.weights.pool[e] != 0.0f)
+            places.add_mixed(pool, memory.weights.pool[e], load_channels<N>(k.pool.dy[e] + offset));
       }
       const float share = pixel_tiles::window_share(y, b.h) * pixel_tiles::window_share(x, b.w);
       for (int j = 0; j < N; ++j) pool.v[j] *= share;
@@ -225,10 +226,11 @@ __device__ void add_pools(const ShuffledMemory<T>& memory, const ShuffledPlace& 
       });
 }
 
-/// dz of one size, and zeros in its padding.
+/// dz of one size, zeros in its padding and for what does not run.
 template <int V, class T>
-__device__ void differentiate_size(const Differentiation<T>& k, int s, const ShuffledTiling& t,
-                                   const ShuffledMemory<T>& memory, const ShuffledPlace& place) {
+__device__ void differentiate_size(const Differentiation<T>& k, int s, unsigned running,
+                                   const ShuffledTiling& t, const ShuffledMemory<T>& memory,
+                                   const ShuffledPlace& place) {
   const ConvBundle& b = k.p.bundle;
   const int groups = place.count / V, given = b.count(s) * groups, stride = k.z_channels[s],
             padding = place.first == 0 ? (stride - b.rows(s)) / V : 0;
@@ -237,15 +239,16 @@ __device__ void differentiate_size(const Differentiation<T>& k, int s, const Shu
         const bool pads = vector >= given;
         const int slot = pads ? 0 : vector / groups, edge = t.edge[s][slot],
                   at = (vector - slot * groups) * V;
+        const bool runs = !pads && running >> (2 * edge + s) & 1;
         const int channel = pads ? b.rows(s) + (vector - given) * V : slot * b.c + place.first + at;
         Coefficients<V> of = {};
-        if (!pads) of.load(k.p.edge[edge].coefficients[s] + place.first + at, b.c);
+        if (runs) of.load(k.p.edge[edge].coefficients[s] + place.first + at, b.c);
         const T* dy = memory.dy + t.plane[edge] * memory.dy_pitch + at;
-        return [&, of, dy, channel, pads, stride](int i, int row, int column) {
+        return [&, of, dy, channel, runs, stride](int i, int row, int column) {
           const std::int64_t where =
               pixel_tiles::offset_of(place.pixel(b, row, column), stride) + channel;
           Channels<V> dz = {};
-          if (!pads)
+          if (runs)
             dz = of.apply(load_channels<V>(dy + i * place.count),
                           load_channels<V>(k.p.z[s] + where));
           store_channels(k.dz[s] + where, dz);
@@ -271,9 +274,10 @@ __device__ void start_gradient(const Differentiation<T>& k, const ShuffledMemory
       });
 }
 
-/// u of the tile, and zeros in its padding.
+/// u of the tile, zeros in its padding and where nothing runs.
 template <int V, class T>
-__device__ void rectify_tile(const Differentiation<T>& k, const ShuffledPlace& place) {
+__device__ void rectify_tile(const Differentiation<T>& k, unsigned running,
+                             const ShuffledPlace& place) {
   const ConvBundle& b = k.p.bundle;
   const int given = place.count / V, padding = place.first == 0 ? (k.c_pad - b.c) / V : 0;
   pixel_tiles::each_vector<bundle_threads>(
@@ -281,8 +285,9 @@ __device__ void rectify_tile(const Differentiation<T>& k, const ShuffledPlace& p
         const int at = vector < given ? place.first + vector * V : b.c + (vector - given) * V;
         return [&, at](int, int row, int column) {
           const int pixel = place.pixel(b, row, column);
-          store_channels(k.u + pixel_tiles::offset_of(pixel, k.c_pad) + at,
-                         load_rectified<V>(b, k.p.x, pixel, at));
+          Channels<V> u = {};
+          if (running) u = load_rectified<V>(b, k.p.x, pixel, at);
+          store_channels(k.u + pixel_tiles::offset_of(pixel, k.c_pad) + at, u);
         };
       });
 }
@@ -294,8 +299,9 @@ __global__ void __launch_bounds__(bundle_threads, 3)
     differentiate_shuffled_kernel(Differentiation<T> k, ShuffledTiling t,
                                   WeightPacking<T> packing) {
   const ConvBundle& b = k.p.bundle;
+  const unsigned running = k.running();
   if (blockIdx.x >= k.items) {
-    pack_weight(packing, global_thread() - std::int64_t{k.items} * bundle_threads);
+    if (running) pack_weight(packing, global_thread() - std::int64_t{k.items} * bundle_threads);
     return;
   }
   constexpr int width = shuffled_width<T, V, K>;
@@ -316,8 +322,8 @@ __global__ void __launch_bounds__(bundle_threads, 3)
                                            });
   __syncthreads();
   for (int s = 0; s < b.sizes; ++s)
-    if (k.dz[s]) differentiate_size<V>(k, s, t, memory, place);
-  if (k.u) rectify_tile<V>(k, place);
+    if (k.dz[s]) differentiate_size<V>(k, s, running, t, memory, place);
+  if (k.u) rectify_tile<V>(k, running, place);
   if (t.parts == 0) return;
   if (t.pools) {
     add_pools<V>(memory, place);

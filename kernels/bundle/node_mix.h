@@ -52,6 +52,7 @@ struct NodeMixOf {
   NodeMixSourceOf<T> source[max_sources];
   const double* theta;
   bool y_apart = false;  ///< y is written apart, as a source may be; dy never is
+  /// On CUDA z and x of operations that do not run are not read.
   GateRows gates = {};
 
   DRNAS_HD int parts() const { return channels / c; }
@@ -77,8 +78,9 @@ void node_mix_forward(const NodeMixOf<bfloat16>& p, bfloat16* y, void* workspace
 /// and the coefficients of dz_t = A dy + B z_t + C, which the bundles apply:
 ///   A = theta_t inv_std,  B = -A S_t inv_std / M,  C = -A g / M - B mean_t.
 /// Where the statistics are fixed (running ones, which do not depend on z) M counts as infinite: B
-/// = C = 0. Weights of mix.gates have derivatives of their own. Deterministic: partial sums per
-/// image, added in order, whatever the thread count.
+/// = C = 0. Weights of mix.gates have derivatives of their own; coefficients of terms that do not
+/// run may be left as they are. Deterministic: partial sums per image, added in order, whatever the
+/// thread count.
 template <class T>
 struct NodeMixBackwardOf {
   NodeMixOf<T> mix;

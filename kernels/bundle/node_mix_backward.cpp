@@ -146,7 +146,7 @@ void finish_gates(const NodeMixBackward& b, double dy) {
 void finish(const NodeMixBackward& b, const Sums& sums) {
   const NodeMix& p = b.mix;
   const auto add = [&](int theta, double sum) {
-    if (b.dtheta && theta >= 0 && p.gates.operation_counts(p.theta, theta)) b.dtheta[theta] += sum;
+    if (b.dtheta && theta >= 0 && p.gates.runs(p.theta, theta)) b.dtheta[theta] += sum;
   };
   const double m = b.count();
   for (int t = 0; t < p.terms; ++t) {

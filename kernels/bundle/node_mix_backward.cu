@@ -104,6 +104,35 @@ __device__ Floats<V> spread(const ChannelPlanes<V>& planes, int corner, int pitc
   return sum;
 }
 
+/// Does a source have an operation of this weight that runs?
+template <class T>
+__device__ bool has_running(const NodeMixOf<T>& p, int theta) {
+  return theta >= 0 && p.gates.runs(p.theta, theta);
+}
+template <class T>
+__device__ bool pools_run(const NodeMixOf<T>& p) {
+  bool any = p.gates.rows == 0;
+  for (int s = 0; s < p.sources && !any; ++s) any = has_running(p, p.source[s].pool_theta);
+  return any;
+}
+/// Does any of the terms [first, last)?
+template <class T>
+__device__ bool terms_run(const NodeMixOf<T>& p, int first, int last) {
+  bool any = p.gates.rows == 0;
+  for (int t = first; t < last && !any; ++t) any = p.gates.runs(p.theta, p.term[t].theta);
+  return any;
+}
+/// Is any of the sums wanted?
+template <class T>
+__device__ bool sums_wanted(const NodeMixBackwardOf<T>& b) {
+  const NodeMixOf<T>& p = b.mix;
+  if (terms_run(p, 0, p.terms) || (b.dtheta && (p.gates.adds || pools_run(p)))) return true;
+  bool any = false;
+  for (int s = 0; s < p.sources && b.dtheta && !any; ++s)
+    any = has_running(p, p.source[s].skip_theta);
+  return any;
+}
+
 /// What a thread holds of a tile: dy and P^T(dy) of its pixels, zero beyond the last.
 template <int V>
 struct Held {
@@ -118,7 +147,7 @@ __device__ void hold(const NodeMixBackwardOf<T>& b, const Tiling& tiling, const 
                      const Share& share, const ChannelPlanes<V>& planes, Held<V>& out) {
   const NodeMixOf<T>& p = b.mix;
   const int pitch = tile.columns + 2 * tiling.border;
-  const bool kept = tiling.border > 0 || p.parts() > 1;
+  const bool kept = tiling.border > 0 || p.parts() > 1, spreads = tiling.border > 0 && pools_run(p);
   PixelWalk walk(share.slot, share.slots, tile.columns);
   DRNAS_MIX_UNROLL
   for (int q = 0; q < Held<V>::pixels; ++q, walk.advance()) {
@@ -133,8 +162,7 @@ __device__ void hold(const NodeMixBackwardOf<T>& b, const Tiling& tiling, const 
     else
       out.dy[q] =
           load<V>(b.dy + offset_of(out.pixel[q], p.channels) + share.first + share.group * V);
-    if (tiling.border)
-      out.spread[q] = spread(planes, corner, pitch, share.group, row, column, p.h, p.w);
+    if (spreads) out.spread[q] = spread(planes, corner, pitch, share.group, row, column, p.h, p.w);
   }
 }
 
@@ -150,7 +178,8 @@ __device__ void reduce_sources(const NodeMixOf<T>& p, const Share& share, const 
                                float* warp_sums) {
   const int channel = share.first + share.group * V, warp = threadIdx.x / warp_lanes;
   for (int s = 0; s < p.sources; ++s) {
-    const bool read = p.source[s].skip_theta >= 0 || p.source[s].pool_theta >= 0;
+    const bool read =
+        has_running(p, p.source[s].skip_theta) || has_running(p, p.source[s].pool_theta);
     float skip = 0.0f, pool = 0.0f;
     const PartView<const T> from = source_view(p, s, 0);
     DRNAS_MIX_UNROLL
@@ -188,6 +217,7 @@ __device__ Floats<V> sum_term(const NodeMixOf<T>& p, const Share& share, const H
     return sum;
   }
   const NodeMixTermOf<T>& term = p.term[t];
+  if (!p.gates.runs(p.theta, term.theta)) return sum;
   const Floats<V> middle = load<V>(mean + t * share.count + share.group * V);
   const T* z = term.z + share.first + share.group * V;
   DRNAS_MIX_UNROLL
@@ -269,6 +299,7 @@ __device__ void reduce_tile(const NodeMixBackwardOf<T>& b, const Tiling& tiling,
   const ThreadSums<V> sums(share, memory.scratch);
   for (int first = 0; first <= p.terms; first += batch<V>) {
     const int terms = min_of(batch<V>, p.terms + 1 - first);
+    if (first + terms <= p.terms && !terms_run(p, first, first + terms)) continue;
     for (int k = 0; k < terms && !share.idle(); ++k)
       sums.store(share, k, sum_term(p, share, own, memory.mean, first + k));
     add_rows(sums, share, terms, tiling.sum_pitch(), memory.shared_sums,
@@ -277,11 +308,13 @@ __device__ void reduce_tile(const NodeMixBackwardOf<T>& b, const Tiling& tiling,
 }
 
 /// A block adds up its tiles (blockIdx.x, blockIdx.x + gridDim.x, ...) for one chunk of channels.
-/// Of those that are done the last ones add up what all of them left.
+/// Of those that are done the last ones add up what all of them left. All leave where no sum is
+/// wanted, as nothing that could have a gradient runs.
 template <int V, class T>
 __global__ __launch_bounds__(threads, 2) void reduce_kernel(NodeMixBackwardOf<T> b, Tiling tiling,
                                                             Partials out) {
   const NodeMixOf<T>& p = b.mix;
+  if (!sums_wanted(b)) return;
   const Memory<V> memory(p, tiling, shared_memory());
   const Share share(p.c, tiling.chunk, V);
   for (int i = threadIdx.x; i < out.pitch; i += threads) memory.sums[i] = 0.0;

@@ -132,7 +132,7 @@ __device__ int weight_of_sum(const NodeMixBackwardOf<T>& b, int i) {
   const int theta = s < 0           ? p.term[i].theta
                     : s < p.sources ? p.source[s].skip_theta
                                     : p.source[s - p.sources].pool_theta;
-  return theta >= 0 && p.gates.operation_counts(p.theta, theta) ? theta : -1;
+  return theta >= 0 && p.gates.runs(p.theta, theta) ? theta : -1;
 }
 
 /// Adds the chunks' totals to dtheta. Totals of the same mixing weight go, in order, to the thread

@@ -73,14 +73,38 @@ __device__ void load_weights(const NodeMixOf<T>& p, const Share& share, const Me
   }
 }
 
-/// Adds all terms to sums of N pixels' mixed channels; negative: no pixel. `at` is where they are
-/// in the chunk.
+/// Does an identity or a pool with this weight run? Without gates whatever its weight.
+template <class T>
+__device__ bool runs(const NodeMixOf<T>& p, const float* weight) {
+  return p.gates.rows == 0 || *weight != 0.0f;
+}
+
+/// The same of a term, by what its channels are multiplied by.
+template <int V, class T>
+__device__ bool runs(const NodeMixOf<T>& p, const Floats<V>& scale) {
+  bool any = p.gates.rows == 0;
+  DRNAS_MIX_UNROLL
+  for (int k = 0; k < V; ++k) any = any || scale.lane[k] != 0.0f;
+  return any;
+}
+
+/// Does any pool run?
+template <class T>
+__device__ bool pools_run(const NodeMixOf<T>& p, const Memory& memory) {
+  bool any = p.gates.rows == 0;
+  for (int s = 0; s < p.sources && !any; ++s) any = memory.pool[s] != 0.0f;
+  return any;
+}
+
+/// Adds all terms that run to sums of N pixels' mixed channels; negative: no pixel. `at` is where
+/// they are in the chunk.
 template <int N, int V, class T>
 __device__ void add_terms(const NodeMixOf<T>& p, const Share& share, const Memory& memory, int at,
                           const int (&pixel)[N], Floats<V> (&sum)[N]) {
   for (int t = 0; t < p.terms; ++t) {
     const NodeMixTermOf<T>& term = p.term[t];
     const Floats<V> scale = load<V>(memory.scale + t * share.count + at);
+    if (!runs(p, scale)) continue;
     const T* z = term.z + share.first + at;
     DRNAS_MIX_UNROLL
     for (int q = 0; q < N; ++q) {
@@ -117,7 +141,7 @@ __device__ void pool_border(const NodeMixOf<T>& p, const Tile& tile, const Share
       const std::int64_t offset = offset_of(tile.first_pixel + row * p.w + column, p.channels) +
                                   share.first + share.group * V;
       for (int s = 0; s < p.sources; ++s)
-        if (p.source[s].pool_theta >= 0)
+        if (p.source[s].pool_theta >= 0 && runs(p, memory.pool + s))
           add_weighted(sum, memory.pool[s], load<V>(p.source[s].x + offset));
     }
     pooled.store(i, share.group, sum);
@@ -130,7 +154,8 @@ __device__ void add_sources(const NodeMixOf<T>& p, const Share& share, const Mem
                             const int (&pixel)[N], Floats<V> (&sum)[N], Floats<V> (&pooled)[N]) {
   DRNAS_MIX_ROLLED
   for (int s = 0; s < p.sources; ++s) {
-    const bool skips = p.source[s].skip_theta >= 0, pools = p.source[s].pool_theta >= 0;
+    const bool skips = p.source[s].skip_theta >= 0 && runs(p, memory.skip + s),
+               pools = p.source[s].pool_theta >= 0 && runs(p, memory.pool + s);
     const T* from = p.source[s].x + share.first + share.group * V;
     DRNAS_MIX_UNROLL
     for (int q = 0; q < N; ++q) {
@@ -168,7 +193,8 @@ __global__ __launch_bounds__(threads,
   add_terms(p, share, memory, share.group * V, pixel, sum);
   add_sources(p, share, memory, pixel, sum, pooled);
   const int pitch = tile.columns + 2;
-  if (tiling.border) {
+  const bool pools = tiling.border && pools_run(p, memory);
+  if (pools) {
     walk = PixelWalk(share.slot, share.slots, tile.columns);
     DRNAS_MIX_UNROLL
     for (int q = 0; q < held; ++q, walk.advance())
@@ -181,7 +207,7 @@ __global__ __launch_bounds__(threads,
   DRNAS_MIX_UNROLL
   for (int q = 0; q < held; ++q, walk.advance()) {
     if (pixel[q] < 0) continue;
-    if (tiling.border)
+    if (pools)
       add_weighted(
           sum[q],
           window_share(tile.row + walk.row, p.h) * window_share(tile.column + walk.column, p.w),
@@ -218,8 +244,9 @@ struct SourceReader {
     Floats<V> sum, pool;
     const int pixel = tile.first_pixel + y * p.w + x;
     for (int s = 0; s < p.sources && inside; ++s) {
-      const bool adds = own && (!mixed || p.source[s].skip_theta >= 0),
-                 pools = mixed && p.source[s].pool_theta >= 0;
+      const bool adds =
+                     own && (!mixed || (p.source[s].skip_theta >= 0 && runs(p, memory.skip + s))),
+                 pools = mixed && p.source[s].pool_theta >= 0 && runs(p, memory.pool + s);
       if (!adds && !pools) continue;
       const PartView<const T> from = source_view(p, s, part);
       const Floats<V> values = load<V>(from.base + offset_of(pixel, from.stride) + channel);

@@ -53,7 +53,9 @@ struct RowColumn {
 /// `offsets` offsets from `first` on. Planes have an even number of rows, so that rows of u count
 /// on as half the rows of x do.
 __global__ void __launch_bounds__(threads)
-    sample_kernel(Conv1x1Planes p, int first, int offsets, ConstPlanes x, float* u) {
+    sample_kernel(Conv1x1Planes p, int first, int offsets, ConstPlanes x, float* u,
+                  const double* gate) {
+  if (!gate_open(gate)) return;
   const std::int64_t count = std::int64_t{p.c_in} * p.out_h() * p.out_w();
   std::int64_t at = global_thread();
   if (at >= count * offsets) return;
@@ -94,12 +96,15 @@ struct SampledGradients {
 
 /// dx (c_in planes an image) from the gradients of its sampled pixels.
 __global__ void __launch_bounds__(threads)
-    scatter_kernel(Conv1x1Planes p, ConstPlanes x, SampledGradients g, bool accumulate, Planes dx) {
+    scatter_kernel(Conv1x1Planes p, ConstPlanes x, SampledGradients g, bool accumulate, Planes dx,
+                   const double* gate) {
+  const bool runs = gate_open(gate);
+  if (accumulate && !runs) return;
   const std::int64_t count = std::int64_t{p.c_in} * p.h * p.w, at = global_thread();
   if (at >= count) return;
   const RowColumn place(at, p.w);
   const int offset = place.column % 2;
-  const float* gradient = place.row % 2 != offset ? nullptr : offset ? g.odd : g.even;
+  const float* gradient = !runs || place.row % 2 != offset ? nullptr : offset ? g.odd : g.even;
   if (accumulate && !gradient) return;
   const std::int64_t from = place.row / 2 * p.out_w() + place.column / 2;
   for (std::int64_t i = blockIdx.y; i < p.n; i += gridDim.y) {
@@ -111,15 +116,21 @@ __global__ void __launch_bounds__(threads)
 }
 
 /// out[e] = sum over images of part[image, e], e < count. A block takes 32 elements: its warp r
-/// adds images r, r + 8, ..., then the warps' sums are added in order.
+/// adds images r, r + 8, ..., then the warps' sums are added in order. Zeros where the operation
+/// does not run.
 __global__ void __launch_bounds__(threads)
-    sum_images_kernel(int n, std::int64_t count, const float* part, float* out) {
+    sum_images_kernel(int n, std::int64_t count, const float* part, float* out,
+                      const double* gate) {
   constexpr int warps = threads / warp_lanes;
   float* sums = static_cast<float*>(shared_memory());  // [warps, 32]
   const int lane = static_cast<int>(threadIdx.x % warp_lanes),
             warp = static_cast<int>(threadIdx.x / warp_lanes);
   const std::int64_t e = std::int64_t{blockIdx.x} * warp_lanes + lane;
   float sum = 0.0f;
+  if (!gate_open(gate)) {
+    if (warp == 0 && e < count) out[e] = 0.0f;
+    return;
+  }
   if (e < count)
     for (std::int64_t i = warp; i < n; i += warps) sum += part[i * count + e];
   sums[threadIdx.x] = sum;
@@ -148,13 +159,13 @@ struct ReadPixels {
 
   /// Of those offsets that are wanted.
   ReadPixels(const Conv1x1Planes& p, const ConstPlanes& x, const bool (&wanted)[2], float* memory,
-             Stream stream) {
+             const double* gate, Stream stream) {
     const std::int64_t count = read_elements(p);
     if (!wanted[0] && !wanted[1]) return;
     if (p.stride == 2) {
       const int first = wanted[0] ? 0 : 1, offsets = wanted[0] && wanted[1] ? 2 : 1;
       launch("pointwise planes: sample", sample_kernel, over_images(p.n, offsets * count), stream,
-             p, first, offsets, x, memory);
+             p, first, offsets, x, memory, gate);
       for (int k = 0; k < offsets; ++k) of[first + k] = {memory + k * p.n * count, count};
       return;
     }
@@ -203,7 +214,7 @@ void backward_data(const Conv1x1Backward& b, float* memory, Stream stream) {
     }
     launch("pointwise planes: scatter dx", scatter_kernel,
            over_images(p.n, std::int64_t{p.c_in} * p.h * p.w), stream, p, b.x, gradients,
-           b.accumulate, b.dx);
+           b.accumulate, b.dx, b.gate);
     return;
   }
   const Planes product = p.relu && b.accumulate ? Planes{memory, count} : b.dx;
@@ -224,7 +235,7 @@ void backward_weight(const Conv1x1Backward& b, float* memory, float* partial, St
   bool wanted[2] = {};
   for (int o = 0; o < p.outputs; ++o)
     if (b.dweight[o]) wanted[p.offset[o]] = true;
-  const ReadPixels read(p, b.x, wanted, memory, stream);
+  const ReadPixels read(p, b.x, wanted, memory, b.gate, stream);
   for (int o = 0; o < p.outputs; ++o) {
     if (!b.dweight[o]) continue;
     const ConstPlanes u = read.of[p.offset[o]];
@@ -241,7 +252,7 @@ void backward_weight(const Conv1x1Backward& b, float* memory, float* partial, St
                     stream);
     launch("pointwise planes: sum dweight", sum_images_kernel,
            {blocks_for(count, warp_lanes), threads, threads * sizeof(float)}, stream, p.n, count,
-           partial, b.dweight[o]);
+           partial, b.dweight[o], b.gate);
   }
 }
 
@@ -272,7 +283,8 @@ void conv1x1_forward<Device::cuda>(const Conv1x1Forward& f, void* workspace, Str
   const Conv1x1Planes& p = f.shape;
   const Scratch scratch(p, false, workspace);
   const int pixels = p.out_h() * p.out_w();
-  const ReadPixels read(p, f.x, {any_output(p, 0), any_output(p, 1)}, scratch.pixels, stream);
+  const ReadPixels read(p, f.x, {any_output(p, 0), any_output(p, 1)}, scratch.pixels, f.gate,
+                        stream);
   for (int o = 0; o < p.outputs; ++o) {
     const ConstPlanes u = read.of[p.offset[o]];
     batched_product("pointwise planes: forward",

@@ -9,6 +9,8 @@ namespace drnas::kernels {
 /// `stride`-th pixel from (offset, offset) on. Stride 2 with offsets 0 and 1 makes the two halves
 /// of a factorised reduction; several outputs serve cells that preprocess one tensor alike. As
 /// matrix products image by image: [c_out, c_in] x [c_in, pixels].
+/// `gate` of the calls, with stride 2: the operation's mixing weight, or null. Where it is zero the
+/// operation does not run: on CUDA y is not there, dy need not be, dweight and dx's share are zero.
 struct Conv1x1Planes {
   static constexpr int max_outputs = 4;
 
@@ -27,6 +29,7 @@ struct Conv1x1Forward {
   ConstPlanes x;
   const float* weight[Conv1x1Planes::max_outputs];  ///< [c_out, c_in]
   Planes y[Conv1x1Planes::max_outputs];             ///< [n, c_out, out_h, out_w] overwritten
+  const double* gate = nullptr;
 };
 template <Device D>
 std::size_t conv1x1_forward_workspace(const Conv1x1Planes& p);
@@ -43,6 +46,7 @@ struct Conv1x1Backward {
   Planes dx;
   bool accumulate;
   float* dweight[Conv1x1Planes::max_outputs];
+  const double* gate = nullptr;
 };
 template <Device D>
 std::size_t conv1x1_backward_workspace(const Conv1x1Planes& p);

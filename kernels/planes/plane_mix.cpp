@@ -137,9 +137,7 @@ void reduce_plane(const PlaneMixBackward& b, std::int64_t image, int ch, const S
 void finish(const PlaneMixBackward& b, const Sums& sums) {
   const PlaneMix& p = b.mix;
   const double m = b.count();
-  const auto counts = [&](int theta) {
-    return b.dtheta && p.gates.operation_counts(p.theta, theta);
-  };
+  const auto counts = [&](int theta) { return b.dtheta && p.gates.runs(p.theta, theta); };
   for (int t = 0; t < p.terms; ++t) {
     const PlaneMixTerm& term = p.term[t];
     double dtheta = 0;

@@ -73,13 +73,14 @@ __global__ void __launch_bounds__(plane_threads, 4)
   if (at.part == 0) {
     for (int t = 0; t < p.terms; ++t) {
       const TermScale by = scales[t * grid.group + place.slot];
+      if (p.gates.rows > 0 && by.scale == 0.0f) continue;
       float z[V];
       load_vector(plane_of(p.term[t].z, p.pixels, at.image, at.ch) + q, z);
       for (int v = 0; v < V; ++v) sum[v] = fmaf(by.scale, z[v] - by.mean, sum[v]);
     }
     for (int s = 0; s < p.sources; ++s) {
       const PlaneMixSource& source = p.source[s];
-      if (source.skip_theta < 0) continue;
+      if (source.skip_theta < 0 || !p.gates.runs(p.theta, source.skip_theta)) continue;
       const float weight = static_cast<float>(p.theta[source.skip_theta]);
       const float* from = plane_of(source.x, p.pixels, at.image, at.ch);
       if constexpr (drops)
@@ -97,7 +98,7 @@ __global__ void __launch_bounds__(plane_threads, 4)
   store_vector(plane_of(y, p.pixels, at.image, at.ch * p.parts() + at.part) + q, sum);
 }
 
-/// Planes in the order of dy's.
+/// Planes in the order of dy's. Where nothing is added to a plane it is left.
 template <int V, bool drops>
 __global__ void __launch_bounds__(plane_threads)
     source_gradient_kernel(PlaneSourceGradient p, PlaneGrid grid) {
@@ -110,8 +111,11 @@ __global__ void __launch_bounds__(plane_threads)
   if (!out.data) return;
   float* to = plane_of(out, p.pixels, image, part == 0 ? ch : (part - 1) * p.c + ch) + q;
   float sum[V] = {};
+  bool any = !p.zeros_rest || part > 0 || !p.accumulate_x;
   for (int e = 0; e < p.edges; ++e) {
     if (part == 0 && p.skip_theta[e] < 0) continue;
+    if (part == 0 && p.zeros_rest && p.theta[p.skip_theta[e]] == 0.0) continue;
+    any = true;
     if (drops && part == 0) {
       add_dropped(sum, static_cast<float>(p.theta[p.skip_theta[e]]),
                   plane_of(p.dy[e], p.pixels, image, channel), SkipFactors(p.dropout), p.skip[e],
@@ -121,6 +125,7 @@ __global__ void __launch_bounds__(plane_threads)
     add_weighted(sum, weight_or_one(p.theta, part == 0 ? p.skip_theta[e] : p.bypass_theta[e]),
                  plane_of(p.dy[e], p.pixels, image, channel) + q);
   }
+  if (!any) return;
   if (part == 0 ? p.accumulate_x : p.accumulate_bypass) add_weighted(sum, 1.0f, to);
   store_vector(to, sum);
 }

@@ -39,7 +39,7 @@ struct PlaneMix {
   PlaneMixTerm term[max_terms];
   PlaneMixSource source[max_sources];
   const double* theta;
-  GateRows gates = {};
+  GateRows gates = {};  ///< on CUDA z and x of operations that do not run are not read
   SkipDropout dropout = {};
 
   DRNAS_HD int parts() const { return channels / c; }
@@ -51,7 +51,8 @@ void plane_mix_forward(const PlaneMix& p, Planes y, Stream);
 ///   g = sum dy,  S_t = sum dy (z_t - mean_t) inv_std_t,  dtheta_t = sum over channels of S_t,
 ///   dtheta_skip_s = sum dy x_s,   A = theta_t inv_std,  B = -A S_t inv_std / M,
 ///   C = -A g / M - B mean_t,  so that dz_t = A dy + B z_t + C.
-/// Weights of mix.gates have derivatives of their own. Partial sums an image, added in order.
+/// Weights of mix.gates have derivatives of their own; coefficients of terms that do not run may be
+/// left as they are. Partial sums an image, added in order.
 struct PlaneMixBackward {
   PlaneMix mix;
   ConstPlanes dy;                            ///< [n, channels, pixels]
@@ -94,6 +95,7 @@ struct PlaneSourceGradient {
   const double* theta;
   Planes dx, dbypass;
   bool accumulate_x, accumulate_bypass;
+  bool zeros_rest = false;  ///< identities of weight zero do not run, and are not read on CUDA
 };
 template <Device D>
 void plane_source_gradient(const PlaneSourceGradient& p, Stream);

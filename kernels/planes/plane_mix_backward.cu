@@ -87,11 +87,28 @@ struct HeldGradient {
   }
 };
 
+/// Is sum k of an operation that does not run?
+__device__ inline bool sum_rests(const PlaneMix& p, int k) {
+  if (p.gates.rows == 0 || k == p.terms) return false;
+  return !p.gates.runs(p.theta,
+                       k < p.terms ? p.term[k].theta : p.source[k - p.terms - 1].skip_theta);
+}
+/// Is any of so many sums wanted?
+__device__ inline bool sums_wanted(const PlaneMixBackward& b, int sums) {
+  const PlaneMix& p = b.mix;
+  bool any = p.gates.rows == 0 || (b.dtheta && p.gates.adds);
+  for (int k = 0; k < sums && !any; ++k)
+    any = k < p.terms
+              ? !sum_rests(p, k)
+              : k > p.terms && p.source[k - p.terms - 1].skip_theta >= 0 && !sum_rests(p, k);
+  return any;
+}
+
 /// Index in theta of what total k is for; -1 where it is for no operation.
 __device__ inline int theta_index(const PlaneMix& p, int k) {
   if (k >= p.terms + p.sources) return -1;
   const int index = k < p.terms ? p.term[k].theta : p.source[k - p.terms].skip_theta;
-  return index >= 0 && p.gates.operation_counts(p.theta, index) ? index : -1;
+  return index >= 0 && p.gates.runs(p.theta, index) ? index : -1;
 }
 
 /// Adds the channels up, in order, and to dtheta; equal mixing weights, in order, by the thread
@@ -174,7 +191,9 @@ struct ReduceShared {
         last(reinterpret_cast<unsigned*>(doubles + count)) {}
 };
 
-/// Blocks (x: rows, y: channels) leave their sums; thread k of a block keeps sum k.
+/// Blocks (x: rows, y: channels) leave their sums; thread k of a block keeps sum k. Those of what
+/// does not run are zero; where no sum is wanted, as nothing that could have a gradient runs,
+/// blocks leave.
 template <int V, int held, bool drops>
 __global__ void __launch_bounds__(plane_threads, 3)
     reduce_kernel(PlaneMixBackward b, ChannelPixels pixels, Partials out) {
@@ -183,6 +202,8 @@ __global__ void __launch_bounds__(plane_threads, 3)
   float* parts = reinterpret_cast<float*>(shared.doubles);  // [warps, sum_threads]
   const int ch = blockIdx.y, row = blockIdx.x, thread = threadIdx.x;
   const int sums = p.terms + 1 + (b.dtheta ? p.sources : 0);
+  if (!sums_wanted(b, sums)) return;
+  const bool keeps = thread < sums && !sum_rests(p, thread);
   const auto leave = [&](int k, float value) {
     value = warp_sum(value);
     if (thread % warp_lanes == 0) parts[thread / warp_lanes * sum_threads + k] = value;
@@ -192,8 +213,9 @@ __global__ void __launch_bounds__(plane_threads, 3)
     const HeldGradient<V, held> own(b, pixels, tile, ch);
     leave(p.terms, own.sum());
     for (int t = 0; t < p.terms; ++t)
-      leave(t, own.product(p.term[t].z, p.pixels, ch, p.term[t].mean[ch]));
+      if (!sum_rests(p, t)) leave(t, own.product(p.term[t].z, p.pixels, ch, p.term[t].mean[ch]));
     for (int s = 0; s < sums - p.terms - 1; ++s) {
+      if (sum_rests(p, p.terms + 1 + s)) continue;
       const PlaneMixSource& source = p.source[s];
       float sum = 0.0f;
       if (source.skip_theta >= 0)
@@ -202,7 +224,7 @@ __global__ void __launch_bounds__(plane_threads, 3)
       leave(p.terms + 1 + s, sum);
     }
     __syncthreads();
-    for (int warp = 0; warp < plane_warps && thread < sums; ++warp)
+    for (int warp = 0; warp < plane_warps && keeps; ++warp)
       total += parts[warp * sum_threads + thread];
     __syncthreads();
   }

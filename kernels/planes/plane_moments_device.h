@@ -18,9 +18,14 @@ struct MomentsOut {
   PlaneMoments* partial;          ///< [N, c, rows]; null: nothing is measured
   PlaneStatistics statistics[N];  ///< mean null: none are wanted
   NormMode mode;
+  SharedGates gates[N] = {};
 
   /// By constant indices, since parameters that another one reads lie on the stack.
   __device__ PlaneStatistics of(int t) const { return t == 0 ? statistics[0] : statistics[N - 1]; }
+  /// Which tensors are made, a bit each.
+  __device__ unsigned running() const {
+    return (gates[0].open() ? 1u : 0u) | (N > 1 && gates[N - 1].open() ? 2u : 0u);
+  }
 };
 
 /// Statistics of channel `ch` from its rows, by one warp.
@@ -65,21 +70,25 @@ __device__ inline void merge_tile(const ChannelPixels& pixels, int tile,
   }
 }
 
-/// Statistics of the N tensors' values that load(image, channel, vector, values) gives; in
-/// evaluation from the running ones.
+/// Statistics of the N tensors' values that load(image, channel, vector, running, values) gives; in
+/// evaluation from the running ones. Of tensors that are not made only what rest() leaves.
 template <int V, int held, int N, class Load>
 __global__ void __launch_bounds__(plane_threads, 4)
     moments_kernel(ChannelPixels pixels, Load load, MomentsOut<N> out) {
   const int ch = blockIdx.y, row = blockIdx.x, c = gridDim.y, thread = threadIdx.x;
+  const unsigned running = out.running();
+  if (row == 0 && thread < N && !(running >> thread & 1) && out.of(thread).mean)
+    rest(out.of(thread), ch);
+  if (!running) return;
   PlaneMoments moments[N];
   for (int tile = row; tile < pixels.tiles; tile += pixels.rows) {
     float values[held][N][V] = {};
-    pixels.each<held>(tile,
-                      [&](int k, int image, int vector) { load(image, ch, vector, values[k]); });
+    pixels.each<held>(
+        tile, [&](int k, int image, int vector) { load(image, ch, vector, running, values[k]); });
     if (out.partial) merge_tile(pixels, tile, values, moments);
   }
   if (!out.partial) {
-    if (row == 0 && thread < N && out.of(thread).mean)
+    if (row == 0 && thread < N && running >> thread & 1 && out.of(thread).mean)
       take_running_statistics(out.of(thread), out.mode, ch);
     return;
   }
@@ -90,7 +99,7 @@ __global__ void __launch_bounds__(plane_threads, 4)
                     static_cast<unsigned*>(shared_memory())))
     return;
   const int t = thread / static_cast<int>(warp_lanes);
-  if (t < N)
+  if (t < N && running >> t & 1)
     finish_moments(pixels.rows, out.partial + (std::int64_t{t} * c + ch) * pixels.rows, out.of(t),
                    out.mode, ch);
 }

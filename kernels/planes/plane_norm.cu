@@ -13,7 +13,7 @@ struct LoadPlanes {
   ConstPlanes x;
   std::int64_t pixels;
 
-  __device__ void operator()(int image, int ch, int vector, float (&to)[1][V]) const {
+  __device__ void operator()(int image, int ch, int vector, unsigned, float (&to)[1][V]) const {
     load_vector(plane_of(x, pixels, image, ch) + vector * V, to[0]);
   }
 };
@@ -21,7 +21,11 @@ struct LoadPlanes {
 __global__ void __launch_bounds__(plane_threads)
     running_statistics_kernel(int c, PlaneStatistics out, NormMode mode) {
   const int ch = static_cast<int>(global_thread());
-  if (ch < c) take_running_statistics(out, mode, ch);
+  if (ch >= c) return;
+  if (gate_open(out.gate))
+    take_running_statistics(out, mode, ch);
+  else
+    rest(out, ch);
 }
 
 template <int V>
@@ -49,7 +53,7 @@ __global__ void __launch_bounds__(plane_threads)
     plane_gradient_kernel(PlaneNorm p, PlaneGrid grid, PlaneGradient gradient, ConstPlanes z,
                           Planes dz) {
   const PlanePlace place(grid);
-  if (!place.active) return;
+  if (!place.active || !gate_open(gradient.gate)) return;
   const int image = place.plane / p.c, ch = place.plane - image * p.c, at = place.vector * V;
   const GradientCoefficients by(gradient.coefficients, p.c, ch);
   float g[V], values[V] = {};
@@ -78,7 +82,8 @@ void plane_moments<Device::cuda>(const PlaneNorm& p, ConstPlanes x,
   if (!mode.training)
     return launch("plane_moments", running_statistics_kernel,
                   {blocks_for(p.c, plane_threads), plane_threads}, stream, p.c, statistics, mode);
-  const MomentsOut<1> out{static_cast<PlaneMoments*>(workspace), {statistics}, mode};
+  MomentsOut<1> out{static_cast<PlaneMoments*>(workspace), {statistics}, mode};
+  if (statistics.gate) out.gates[0] = {1, {statistics.gate}};
   const PlaneWidth width = PlaneWidth(p.pixels).with(x);
   dispatch_channel(width, p.n, p.c, p.pixels, [&]<int V, int held>() {
     const ChannelPixels pixels(p.n, p.c, p.pixels, V, held);

@@ -56,7 +56,8 @@ std::size_t plane_norm_backward_workspace(const PlaneNorm& p);
 template <Device D>
 void plane_norm_backward(const PlaneNormBackward& p, void* workspace, Stream);
 
-/// dz [n, c, pixels] = A g + B z + C written out (see PlaneGradient), overwritten.
+/// dz [n, c, pixels] = A g + B z + C written out (see PlaneGradient), overwritten; where
+/// gradient.gate is zero it is left, on CUDA.
 template <Device D>
 void plane_gradient(const PlaneNorm& p, const PlaneGradient& gradient, ConstPlanes z, Planes dz,
                     Stream);

@@ -238,7 +238,7 @@ std::size_t plane_pool_workspace<Device::cpu>(const PlanePool& p) {
 template <>
 void plane_pool_forward<Device::cpu>(const PlanePool& p, ConstPlanes x, Planes y,
                                      const PlaneStatistics& statistics, const NormMode& mode,
-                                     void* workspace, Stream) {
+                                     void* workspace, Stream, const SharedGates&) {
   check_pool(p);
   const bool wanted = statistics.mean, measure = wanted && mode.training;
   if (wanted) check_statistics("plane_pool_forward", statistics, mode);
@@ -265,11 +265,12 @@ std::size_t plane_pools_workspace<Device::cpu>(const PlanePool& p) {
 template <>
 void plane_pools_forward<Device::cpu>(const PlanePool& p, ConstPlanes x, const Planes (&y)[2],
                                       const PlaneStatistics (&statistics)[2], const NormMode& mode,
-                                      void* workspace, Stream stream) {
+                                      void* workspace, Stream stream,
+                                      const std::array<SharedGates, 2>&) {
   PlanePool one = p;
   for (const int k : {0, 1}) {
     one.max = k == 0;
-    plane_pool_forward<Device::cpu>(one, x, y[k], statistics[k], mode, workspace, stream);
+    plane_pool_forward<Device::cpu>(one, x, y[k], statistics[k], mode, workspace, stream, {});
   }
 }
 

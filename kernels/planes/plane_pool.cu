@@ -7,8 +7,8 @@
 namespace drnas::kernels {
 namespace {
 
-/// Makes one output pixel of the maximum, the average or both, in this order, stores it and gives
-/// it to the statistics.
+/// Makes one output pixel of the maximum, the average or both, in this order, stores those that are
+/// made (`running`, a bit each) and gives them to the statistics.
 template <class W, bool maximum, bool average>
 struct PoolPixel {
   static constexpr int results = int{maximum} + int{average};
@@ -18,7 +18,8 @@ struct PoolPixel {
   Planes y[results];
   int out_rows, out_columns;
 
-  __device__ void operator()(int image, int ch, int pixel, float (&value)[results][1]) const {
+  __device__ void operator()(int image, int ch, int pixel, unsigned running,
+                             float (&value)[results][1]) const {
     const float* from = plane_of(x, std::int64_t{p.h} * p.w, image, ch);
     const int i = pixel / out_columns, j = pixel - i * out_columns;
     const int top = W::begin(p, i), bottom = W::end(p, i, p.h);
@@ -34,7 +35,8 @@ struct PoolPixel {
     if (average) value[results - 1][0] = sum / static_cast<float>((bottom - top) * (right - left));
     if (maximum) value[0][0] = largest;
     for (int k = 0; k < results; ++k)
-      plane_of(y[k], std::int64_t{out_rows} * out_columns, image, ch)[pixel] = value[k][0];
+      if (running >> k & 1)
+        plane_of(y[k], std::int64_t{out_rows} * out_columns, image, ch)[pixel] = value[k][0];
   }
 };
 
@@ -129,6 +131,12 @@ struct PoolGradients {
   Planes dx;
   bool accumulate;
 
+  /// Does an edge of result k run?
+  __device__ bool runs(int k) const {
+    for (int e = 0; e < result[k].edges; ++e)
+      if (gate_open(result[k].gradient[e].gate)) return true;
+    return false;
+  }
   explicit PoolGradients(const PlanePoolBackward& first)
       : pool(first.pool), x(first.x), dx(first.dx), accumulate(first.accumulate) {
     take(0, first);
@@ -140,7 +148,7 @@ struct PoolGradients {
   }
 };
 
-/// The pooled pixel's gradient: sum_e (A_e g_e + B_e p + C_e).
+/// The pooled pixel's gradient: sum_e (A_e g_e + B_e p + C_e) over the edges that run.
 template <class Result>
 __device__ inline float pooled_gradient(const Result& b, int c, std::int64_t pixels, int image,
                                         int ch, int pixel) {
@@ -148,6 +156,7 @@ __device__ inline float pooled_gradient(const Result& b, int c, std::int64_t pix
   bool normalised = false;
   for (int e = 0; e < b.edges; ++e) {
     const PlaneGradient& gradient = b.gradient[e];
+    if (!gate_open(gradient.gate)) continue;
     const GradientCoefficients by(gradient.coefficients, c, ch);
     const float g =
         plane_of(gradient.g, pixels, image, std::int64_t{ch} * gradient.channel_step)[pixel];
@@ -158,13 +167,16 @@ __device__ inline float pooled_gradient(const Result& b, int c, std::int64_t pix
   return normalised ? fmaf(slope, plane_of(b.pooled, pixels, image, ch)[pixel], sum) : sum;
 }
 
-/// A block makes the gradient of all outputs that see its tile, then gathers it.
+/// A block makes the gradient of all outputs that see its tile, then gathers it. It leaves where no
+/// edge runs, unless it has to write zeros.
 template <class W, bool maximum, bool average>
 __global__ void __launch_bounds__(plane_threads, 4)
     backward_kernel(PoolGradients<int{maximum} + int{average}> b, PoolTiles tiles, int height,
                     int width) {
   constexpr int last = int{maximum} + int{average} - 1;
   const PlanePool& p = b.pool;
+  const bool first_runs = b.runs(0);
+  if (b.accumulate && !first_runs && !(last > 0 && b.runs(last))) return;
   const PoolTile tile(p, tiles, W(), height, width);
   const int outputs = tile.out_rows * tile.out_columns, pixels = tile.rows * tile.columns;
   float* means = static_cast<float*>(shared_memory());                    // [planes, outputs]
@@ -179,7 +191,8 @@ __global__ void __launch_bounds__(plane_threads, 4)
       return pooled_gradient(b.result[k], p.c, out_plane, image, ch, i * width + j);
     };
     if (maximum) {
-      places[item] = first_largest<W>(p, plane_of(b.x, in_plane, image, ch), i, j);
+      places[item] =
+          first_runs ? first_largest<W>(p, plane_of(b.x, in_plane, image, ch), i, j) : -1;
       largest[item] = gradient(0);
     }
     if (average)
@@ -208,7 +221,7 @@ __global__ void __launch_bounds__(plane_threads, 4)
 
 template <class W, bool maximum, bool average>
 void forward(const PlanePool& p, ConstPlanes x, const Planes* y, const PlaneStatistics* statistics,
-             const NormMode& mode, void* workspace, Stream stream) {
+             const NormMode& mode, void* workspace, Stream stream, const SharedGates* gates) {
   using Load = PoolPixel<W, maximum, average>;
   constexpr int held = 4;
   check_count("plane_pool", std::int64_t{p.h} * p.w);
@@ -219,6 +232,7 @@ void forward(const PlanePool& p, ConstPlanes x, const Planes* y, const PlaneStat
   for (int k = 0; k < Load::results; ++k) {
     if (statistics[k].mean) check_statistics("plane_pool_forward", statistics[k], mode);
     out.statistics[k] = statistics[k];
+    out.gates[k] = gates[k];
     load.y[k] = y[k];
   }
   const ChannelPixels pixels(p.n, p.c, std::int64_t{p.out_h()} * p.out_w(), 1, held);
@@ -267,20 +281,22 @@ std::size_t plane_pools_workspace<Device::cuda>(const PlanePool& p) {
 template <>
 void plane_pool_forward<Device::cuda>(const PlanePool& p, ConstPlanes x, Planes y,
                                       const PlaneStatistics& statistics, const NormMode& mode,
-                                      void* workspace, Stream stream) {
+                                      void* workspace, Stream stream, const SharedGates& gates) {
   check_pool(p);
   dispatch_pool(p, [&]<class W, bool maximum, bool average>() {
-    forward<W, maximum, average>(p, x, &y, &statistics, mode, workspace, stream);
+    forward<W, maximum, average>(p, x, &y, &statistics, mode, workspace, stream, &gates);
   });
 }
 
 template <>
 void plane_pools_forward<Device::cuda>(const PlanePool& p, ConstPlanes x, const Planes (&y)[2],
                                        const PlaneStatistics (&statistics)[2], const NormMode& mode,
-                                       void* workspace, Stream stream) {
+                                       void* workspace, Stream stream,
+                                       const std::array<SharedGates, 2>& gates) {
   check_pool(p);
-  dispatch_window(
-      p, [&]<class W>() { forward<W, true, true>(p, x, y, statistics, mode, workspace, stream); });
+  dispatch_window(p, [&]<class W>() {
+    forward<W, true, true>(p, x, y, statistics, mode, workspace, stream, gates.data());
+  });
 }
 
 template <>

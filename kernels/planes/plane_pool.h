@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
+
 #include "kernels/planes/planes.h"
 
 namespace drnas::kernels {
@@ -19,10 +21,12 @@ struct PlanePool {
 template <Device D>
 std::size_t plane_pool_workspace(const PlanePool& p);
 /// y [n, c, out_h, out_w] overwritten. statistics.mean null: none are wanted (no workspace needed).
+/// `gates`: of all edges that use the result, on CUDA: where all of them are zero the pool does not
+/// run (see PlaneStatistics::gate).
 template <Device D>
 void plane_pool_forward(const PlanePool& p, ConstPlanes x, Planes y,
                         const PlaneStatistics& statistics, const NormMode& mode, void* workspace,
-                        Stream);
+                        Stream, const SharedGates& gates = {});
 
 /// The same as two calls for one x, for the maximum and then for the average; `p.max` is not read.
 template <Device D>
@@ -30,7 +34,7 @@ std::size_t plane_pools_workspace(const PlanePool& p);
 template <Device D>
 void plane_pools_forward(const PlanePool& p, ConstPlanes x, const Planes (&y)[2],
                          const PlaneStatistics (&statistics)[2], const NormMode& mode,
-                         void* workspace, Stream);
+                         void* workspace, Stream, const std::array<SharedGates, 2>& gates = {});
 
 /// One pooled tensor serves several edges, each with a normalisation and a mixing weight of its
 /// own:

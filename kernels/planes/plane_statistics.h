@@ -24,12 +24,17 @@ struct PlaneMoments {
   }
 };
 
+/// What is left of a channel whose operation does not run.
+DRNAS_HD inline void rest(const PlaneStatistics& out, int channel) {
+  out.mean[channel] = out.inv_std[channel] = 0.0f;
+}
+
 /// What a training pass leaves of one channel.
 DRNAS_HD inline void finish_statistics(const PlaneMoments& moments, const PlaneStatistics& out,
                                        const NormMode& mode, int channel) {
   out.mean[channel] = static_cast<float>(moments.mean);
   out.inv_std[channel] = static_cast<float>(1.0 / sqrt(moments.m2 / moments.count + mode.eps));
-  if (!out.running_mean || (out.gate && *out.gate == 0.0)) return;
+  if (!out.running_mean || !gate_open(out.gate)) return;
   const double keep = 1.0 - mode.momentum, move = mode.momentum,
                unbiased = moments.m2 / (moments.count > 2 ? moments.count - 1 : 1.0);
   out.running_mean[channel] =

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kernels/core/device.h"
+#include "kernels/core/gate_rows.h"
 #include "kernels/core/host_device.h"
 
 /// Activations of the DARTS space lie in planes, [n, c, h, w]: depthwise filters then work on whole
@@ -27,7 +28,8 @@ using ConstPlanes = PlanesOf<const float>;
 struct PlaneStatistics {
   float *mean = nullptr, *inv_std = nullptr;              ///< [c]
   float *running_mean = nullptr, *running_var = nullptr;  ///< [c] or null
-  /// The operation's mixing weight, or null: where it is zero the running statistics stay.
+  /// The operation's mixing weight, or null. Where it is zero the operation does not run: the
+  /// running statistics stay, and on CUDA mean and inv_std are zero, and its results not there.
   const double* gate = nullptr;
 };
 struct NormMode {
@@ -38,11 +40,13 @@ struct NormMode {
 /// The gradient of a raw output after batch normalisation, applied on load:
 ///   dz[ch] = A[ch] g[ch*channel_step] + B[ch] z[ch] + C[ch]
 /// g: planes of the destination's gradient; channel_step K takes every K-th plane (the channel
-/// shuffle of partial channels). Coefficients [3, c]; null: dz = g, z unused.
+/// shuffle of partial channels). Coefficients [3, c]; null: dz = g, z unused. Where the operation's
+/// mixing weight at `gate` (or null) is zero nothing of this need be there: dz is zero.
 struct PlaneGradient {
   ConstPlanes g;
   int channel_step = 1;
   const float* coefficients = nullptr;
+  const double* gate = nullptr;
 };
 
 /// NHWC [n, pixels, c] -> planes [n, c, pixels], overwritten.

@@ -65,6 +65,8 @@ void separable_forward(const SeparableForward& p, void* workspace, Stream);
 /// `input_coefficients` [3, c] take A, B, C such that A dx + B x + C is the gradient of x itself;
 /// dgamma, dbeta [c] where not null. Weight gradients are overwritten, null where unwanted. dx must
 /// not overlap z, g or x. Deterministic for a fixed thread count.
+/// A filter that does not run by the gate of its gradient has weight gradients of zero and adds
+/// nothing to a dx that others share; of its normalised input nothing is left, on CUDA.
 struct SeparableBackward {
   Separable shape;
   SeparableFilter filter[Separable::max_filters];

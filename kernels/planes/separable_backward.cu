@@ -157,13 +157,13 @@ __device__ void write_dd(const Backward& k, const TileCorner& corner, int output
                  });
 }
 
-/// Blocks (x: slots, y: filters).
+/// Blocks (x: slots, y: filters); those of a filter that does not run leave.
 template <int T, int V>
 __global__ void __launch_bounds__(separable_threads, 4) pointwise_kernel(Backward k) {
   const Separable& s = k.p.shape;
   const int f = static_cast<int>(blockIdx.y), slot = static_cast<int>(blockIdx.x);
   const bool product = k.p.dpointwise[f], wants_dd = k.wants_dd(f);
-  if (!product && !wants_dd) return;
+  if ((!product && !wants_dd) || !k.runs(f)) return;
   const SeparableFilter filter = k.p.filter[f];
   const PointwiseShared places(k);
   const int tiles = k.tiles.count(), pitch = places.pitch;

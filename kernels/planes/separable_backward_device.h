@@ -95,6 +95,7 @@ struct Backward {
   }
   DRNAS_HD float* weights_of(int f) const { return pointwise + f * slots * weight_pitch(); }
   DRNAS_HD float* taps_of(int f) const { return depthwise + f * tap_slots * tap_pitch(max_taps); }
+  __device__ bool runs(int f) const { return gate_open(p.gradient[f].gate); }
   DRNAS_HD bool wants_dd(int f) const { return wants_input_gradient(p, f) || p.ddepthwise[f]; }
   DRNAS_HD bool wants_sums(int f) const {
     return p.input_coefficients[f] || p.dgamma[f] || p.dbeta[f];
@@ -175,12 +176,12 @@ __device__ inline void tap_sums(const Backward& k, int f, int slot, int ch, floa
   }
 }
 
-/// Blocks (x: four channels of slots, y: filters).
+/// Blocks (x: four channels of slots, y: filters); those of a filter that does not run leave.
 template <int T, int V>
 __global__ void __launch_bounds__(separable_threads, 4) taps_kernel(Backward k) {
   const Separable& s = k.p.shape;
   const int f = static_cast<int>(blockIdx.y);
-  if (!k.p.ddepthwise[f]) return;
+  if (!k.p.ddepthwise[f] || !k.runs(f)) return;
   const int first = static_cast<int>(blockIdx.x) * separable_warps, item = first + warp_index(),
             slot = item / s.c, items = k.tap_slots * s.c, pitch = k.tap_floats();
   float* shared = static_cast<float*>(shared_memory());

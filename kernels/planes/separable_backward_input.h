@@ -106,9 +106,32 @@ __device__ inline void write_input_gradient(const Backward& k, int f, const Tile
   }
 }
 
+/// dx = 0 for the tile of one channel.
+template <int T, int V>
+__device__ inline void clear_input_gradient(const Backward& k, int f, const TileCorner& corner,
+                                            int image, int ch) {
+  const Separable& s = k.p.shape;
+  const int shift = k.strips.shift + T - 1, columns = 1 << shift, count = k.strips.area() * T * T;
+  float* dx = k.p.dx[f].data + image * k.p.dx[f].stride + std::int64_t{ch} * s.h * s.w;
+  for (int at = lane_index() * V; at < count; at += static_cast<int>(warp_lanes) * V) {
+    const int y = corner.top * T + (at >> shift), x = corner.left * T + (at & (columns - 1));
+    const float zeros[V] = {};
+    if (y < s.h && x < s.w) store_vector(dx + std::int64_t{y} * s.w + x, zeros);
+  }
+}
+
+/// The gradients of a filter that does not run, by those of its blocks that this takes.
+__device__ inline void clear_gradients(const Backward& k, int f, int block) {
+  const int i = block * static_cast<int>(separable_threads) + static_cast<int>(threadIdx.x),
+            tap = i - k.weights();
+  if (tap < 0 && k.p.dpointwise[f]) k.p.dpointwise[f][i] = 0.0f;
+  if (tap >= 0 && tap < k.taps(f) && k.p.ddepthwise[f]) k.p.ddepthwise[f][tap] = 0.0f;
+}
+
 /// Of a block's 32 elements of a filter's gradients, weights of the 1x1 before taps: the sum over
 /// slots, of which each warp adds every fourth.
 __device__ inline void add_slots(const Backward& k, int f, int block) {
+  if (!k.runs(f)) return clear_gradients(k, f, block);
   float* shared = static_cast<float*>(shared_memory());  // [warps, 32]
   const bool depthwise = block >= k.blocks_of(k.weights());
   const int count = depthwise ? k.taps(f) : k.weights(), slots = depthwise ? k.tap_slots : k.slots,
@@ -167,9 +190,9 @@ __device__ inline void finish_inputs(const Backward& k, int first, int last, dou
 }
 
 /// A warp's tile, of some channels of an image: the gradient of the input of the filters [f, last)
-/// and, where wanted, its sums.
+/// that run, of which `runs` is the first, and, where wanted, its sums.
 template <int T, int V>
-__device__ inline void input_gradient(const Backward& k, int f, int last, bool wants_sums,
+__device__ inline void input_gradient(const Backward& k, int f, int runs, int last, bool wants_sums,
                                       int unit) {
   const Separable& s = k.p.shape;
   const int tiles = k.strips.count(), groups = (s.c + k.at_once - 1) / k.at_once;
@@ -179,10 +202,16 @@ __device__ inline void input_gradient(const Backward& k, int f, int last, bool w
   const TileCorner corner(k.strips, tile);
   float* du = static_cast<float*>(shared_memory()) + warp_index() * k.input_floats();
   float* staging = du + k.du_floats() * k.at_once;
-  for (int g = f; g < last; ++g)
+  if (runs == last) {
+    for (int ch = 0; ch < here; ++ch) clear_input_gradient<T, V>(k, f, corner, image, first + ch);
+    return;
+  }
+  for (int g = runs; g < last; ++g) {
+    if (!k.runs(g)) continue;
     dispatch_filter(k.p.filter[g], [&]<int K, int D>() {
-      add_input_gradient<K, D, T, V>(k, g, corner, image, first, here, staging, du, g > f);
+      add_input_gradient<K, D, T, V>(k, g, corner, image, first, here, staging, du, g > runs);
     });
+  }
   for (int ch = 0; ch < here; ++ch) {
     float sum[2] = {};
     write_input_gradient<T, V>(k, f, corner, image, first + ch, du + ch * k.du_floats(), sum);
@@ -196,7 +225,8 @@ __device__ inline void input_gradient(const Backward& k, int f, int last, bool w
 __device__ FilterCounters arrived;
 
 /// Blocks (x: such that add up slots, then four tiles each; y: filters, of which the first of each
-/// run has tiles; the last of its blocks finishes the sums).
+/// run has tiles; the last of its blocks finishes the sums). Blocks leave where no filter of the
+/// run does anything for those who read what they write.
 template <int T, int V>
 __global__ void __launch_bounds__(separable_threads, T == 1 ? 6 : 4) input_kernel(Backward k) {
   const int f = static_cast<int>(blockIdx.y), block = static_cast<int>(blockIdx.x) - k.slot_blocks;
@@ -208,7 +238,10 @@ __global__ void __launch_bounds__(separable_threads, T == 1 ? 6 : 4) input_kerne
     sums = sums || k.wants_sums(last);
     ++last;
   } while (last < k.p.shape.filters && continues_run(k.p, last));
-  input_gradient<T, V>(k, f, last, sums, block * separable_warps + warp_index());
+  int runs = f;
+  while (runs < last && !k.runs(runs)) ++runs;
+  if (runs == last && (sums || k.p.accumulate || !k.p.dx[f].data)) return;
+  input_gradient<T, V>(k, f, runs, last, sums, block * separable_warps + warp_index());
   if (!sums) return;
   const FinishShared finish;
   if (arrives_last(arrived.counter + f, gridDim.x - k.slot_blocks, finish.last))

@@ -164,12 +164,17 @@ __device__ void merge_tiles(const Forward& k, int f, double* shared) {
       });
 }
 
-/// Blocks (x: tiles of all images, y: filters).
+/// Blocks (x: tiles of all images, y: filters); those of a filter that does not run leave.
 template <int T, int V>
 __global__ void __launch_bounds__(separable_threads, 5) forward_kernel(Forward k) {
   const Separable& s = k.p.shape;
   const int f = static_cast<int>(blockIdx.y), tiles = k.tiles.count(),
             image = static_cast<int>(blockIdx.x) / tiles;
+  if (!gate_open(k.p.statistics[f].gate)) {
+    for (int o = threadIdx.x; o < s.c_out && blockIdx.x == 0; o += separable_threads)
+      rest(k.p.statistics[f], o);
+    return;
+  }
   const TileCorner corner(k.tiles, static_cast<int>(blockIdx.x) - image * tiles);
   const SeparableFilter filter = k.p.filter[f];
   float* shared = static_cast<float*>(shared_memory());
