@@ -38,19 +38,6 @@ Options parse(int argc, char** argv) {
   return o;
 }
 
-/// Always the same batch.
-class OneBatch final : public BatchSource {
- public:
-  explicit OneBatch(const DeviceBatch& batch) : batch_(batch) {}
-  std::int64_t batches() const override { return 1; }
-  const DeviceBatch& next() override { return batch_; }
-  const DeviceBatch& again() override { return batch_; }
-  void seek(std::int64_t) override {}
-
- private:
-  const DeviceBatch& batch_;
-};
-
 /// One method with its network.
 struct Candidate {
   const MethodInfo* info;
@@ -61,14 +48,9 @@ struct Candidate {
   std::int64_t steps = 0, planned = 0;
 
   Candidate(const MethodInfo& of, const Options& o) : info(&of) {
-    const SearchOptions options =
-        resolve_options({}, {{"method", std::string(of.name), "--method"},
-                             {"space", std::string(o.search_space().facts().name), "--space"}});
     MemoryQuestion question = bench::question_of(o, o.device);
-    question.supernet.edge_weights = of.edge_weights;
+    bench::use_method(question, of);
     question.trainer.capture = !o.no_graph;
-    question.method = &of;
-    question.method_options = method_options(options, o.device);
     planned = plan_memory(question).peak;
     supernet = make_supernet(question.supernet, 1, o.device);
     method = of.make(*question.method_options);
@@ -79,7 +61,7 @@ struct Candidate {
   }
   /// Alpha learns in each: 5040 steps lie between two of them.
   void step(const DeviceBatch& batch, bool timed) {
-    OneBatch of_weights(batch), of_alpha(batch);
+    bench::OneBatch of_weights(batch), of_alpha(batch);
     const Stopwatch watch;
     const MethodResult result =
         method->step({*trainer, of_weights, of_alpha, true, steps++ * 5040});

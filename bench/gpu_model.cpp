@@ -34,7 +34,7 @@ constexpr const char* model_text =
     "multiply-adds, and then its launch; multiply-adds of our own kernels are not counted";
 
 struct Options : bench::NetworkOptions {
-  std::string json, command, card = "h100";
+  std::string json, command, card = "h100", method;
   int sample = 2, threads = 0;
 };
 
@@ -45,6 +45,9 @@ Options parse(int argc, char** argv) {
   std::vector<std::string> cards;
   for (const bench::CardModel& card : bench::card_models()) cards.emplace_back(card.name);
   app.add_option("--card", o.card)->check(CLI::IsMember(cards))->capture_default_str();
+  app.add_option("--method", o.method,
+                 "count a step of this method where alpha rests, and its evaluation, in place of "
+                 "the passes of DrNAS");
   app.add_option("--sample", o.sample,
                  "count at this batch size and at twice it, and go on along a line; 0: count at "
                  "--batch-size itself")
@@ -63,21 +66,33 @@ using Steps = std::map<std::string, KernelCounts>;
 Steps count_steps(Options o, int batch_size) {
   o.batch_size = batch_size;
   MemoryQuestion question = bench::question_of(o, Device::cuda);
+  const auto [edges, operations] = theta_shape(o.search_space());
+  question.method_options = MethodOptions{edges, operations, 1, Device::cuda};
+  if (!o.method.empty()) bench::use_method(question, search_method(o.method));
   question.trainer.capture = false;
   const auto supernet = make_supernet(question.supernet, 1, Device::cuda);
-  const auto [edges, operations] = theta_shape(o.search_space());
-  const auto method = question.method->make({edges, operations, 1, Device::cuda});
+  const auto method = question.method->make(*question.method_options);
   SupernetTrainer trainer(*supernet, method->law(), &method->alpha_update(), question.trainer);
   trainer.set_learning_rate(0.025);
+  method->begin_epoch(0);
   const DeviceBatch batch = bench::random_batch(batch_size, o.pixels(), Device::cuda);
   Steps steps;
-  for (const auto& [name, pass] :
-       {std::pair{"architecture", passes::architecture}, std::pair{"weight", passes::weights},
-        std::pair{"evaluation", passes::evaluation}}) {
+  const auto count = [&](const char* name, const auto& step) {
     simt::check::meter().start();
-    trainer.run(pass, batch);
+    step();
     steps[name] = simt::check::meter().stop();
+  };
+  const auto count_pass = [&](const char* name, const PassSetting& pass) {
+    count(name, [&] { trainer.run(pass, batch); });
+  };
+  bench::OneBatch of_weights(batch), of_alpha(batch);
+  if (o.method.empty()) {
+    count_pass("architecture", passes::architecture);
+    count_pass("weight", passes::weights);
+  } else {
+    count("weight", [&] { method->step({trainer, of_weights, of_alpha, false, 0}); });
   }
+  count_pass("evaluation", method->evaluation());
   for (const std::string& fault : simt::take_faults()) throw Error(fault);
   return steps;
 }
@@ -99,6 +114,7 @@ Traffic extended(const Traffic& a, const Traffic& b, double share) {
 KernelCount extended(const KernelCount& a, const KernelCount& b, double share) {
   return {a.launches,
           extended(a.blocks, b.blocks, share),
+          extended(a.working, b.working, share),
           extended(a.threads, b.threads, share),
           extended(a.read, b.read, share),
           extended(a.write, b.write, share),
@@ -127,10 +143,9 @@ ordered_json traffic_json(const Traffic& t, const char* unit) {
 }
 
 ordered_json kernel_json(const KernelCount& c, const bench::KernelTime& time) {
-  ordered_json row{{"launches", c.launches},
-                   {"threads", c.threads},
-                   {"bytes_read", c.bytes_read},
-                   {"bytes_written", c.bytes_written}};
+  ordered_json row{{"launches", c.launches},      {"blocks", c.blocks},
+                   {"working_blocks", c.working}, {"threads", c.threads},
+                   {"bytes_read", c.bytes_read},  {"bytes_written", c.bytes_written}};
   if (c.threads > 0) {
     row["read"] = traffic_json(c.read, "sectors");
     row["write"] = traffic_json(c.write, "sectors");
@@ -159,6 +174,8 @@ ordered_json step_json(const KernelCounts& counts, const bench::CardModel& card,
   return {
       {"launches", own.launches + vendor.launches},
       {"vendor_calls", vendor.launches},
+      {"blocks", own.blocks},
+      {"working_blocks", own.working},
       {"sector_efficiency", {{"read", own.read.efficiency()}, {"write", own.write.efficiency()}}},
       {"bytes_used_of_sectors", {{"read", own.read.used()}, {"write", own.write.used()}}},
       {"shared_conflict",
@@ -186,6 +203,7 @@ ordered_json measure(const Options& o) {
                       {"partial_channels", o.partial_channels},
                       {"precision", precision},
                       {"card", o.card}};
+  if (!o.method.empty()) report["method"] = o.method;
   for (const auto& [step, counts] : count_all(o))
     report["steps"][step] = step_json(counts, *card, precision);
   return report;
@@ -219,6 +237,9 @@ void print_step(const std::string& name, const ordered_json& step) {
     std::printf(" %8.3f\n", -time);
   }
   const auto share = [&](const char* of, const char* way) { return step[of][way].get<double>(); };
+  std::printf("blocks %lld, %lld of them wrote anything; MB of own kernels %.1f\n",
+              step["blocks"].get<long long>(), step["working_blocks"].get<long long>(),
+              step["bytes"]["own"].get<double>() / 1e6);
   std::printf(
       "sectors needed of those moved %.2f read, %.2f written; bytes used of these %.2f, %.2f; "
       "model %.2f ms, %.2f of it vendors' calls\n",

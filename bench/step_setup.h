@@ -82,4 +82,27 @@ inline MemoryQuestion question_of(const NetworkOptions& o, Device device) {
   return question;
 }
 
+/// Asks for a method, with its defaults in the space.
+inline void use_method(MemoryQuestion& question, const MethodInfo& method) {
+  const std::string space(question.supernet.space->facts().name);
+  const SearchOptions options = resolve_options(
+      {}, {{"method", std::string(method.name), "--method"}, {"space", space, "--space"}});
+  question.supernet.edge_weights = method.edge_weights;
+  question.method = &method;
+  question.method_options = method_options(options, question.device);
+}
+
+/// Always the same batch.
+class OneBatch final : public BatchSource {
+ public:
+  explicit OneBatch(const DeviceBatch& batch) : batch_(batch) {}
+  std::int64_t batches() const override { return 1; }
+  const DeviceBatch& next() override { return batch_; }
+  const DeviceBatch& again() override { return batch_; }
+  void seek(std::int64_t) override {}
+
+ private:
+  const DeviceBatch& batch_;
+};
+
 }  // namespace drnas::bench

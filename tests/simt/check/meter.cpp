@@ -63,6 +63,7 @@ void Traffic::add(const Traffic& other) {
 void KernelCount::add(const KernelCount& other) {
   launches += other.launches;
   blocks += other.blocks;
+  working += other.working;
   threads += other.threads;
   bytes_read += other.bytes_read;
   bytes_written += other.bytes_written;
@@ -113,10 +114,17 @@ void Meter::vendor_call(const char* name, std::int64_t bytes_read, std::int64_t 
 
 void Meter::end_launch() { current_ = nullptr; }
 
-void Meter::begin_block(const void* shared) { shared_ = static_cast<const std::byte*>(shared); }
+void Meter::begin_block(const void* shared) {
+  shared_ = static_cast<const std::byte*>(shared);
+  wrote_ = false;
+}
 
 void Meter::access(const Access& access, int thread, Space space) {
   if (!on_) return;
+  if (access.write && !wrote_) {
+    wrote_ = true;
+    ++current_->working;
+  }
   if (space == Space::device) note_bytes(access);
   logs_[static_cast<std::size_t>(thread)].push_back({access.address, Symbols::offset(access.site),
                                                      static_cast<std::uint16_t>(access.bytes),

@@ -33,7 +33,9 @@ struct Traffic {
 
 /// All launches of a kernel, whatever its template arguments, or all calls of a vendor's function.
 struct KernelCount {
-  std::int64_t launches = 0, blocks = 0, threads = 0;
+  std::int64_t launches = 0, blocks = 0;
+  std::int64_t working = 0;  ///< blocks that wrote anything: not those that read a weight and left
+  std::int64_t threads = 0;
   Traffic read, write;                ///< global memory, in sectors
   Traffic shared_read, shared_write;  ///< in wavefronts
   /// Different bytes that each launch reads and writes, which no cache can save.
@@ -81,7 +83,7 @@ class Meter {
   void count_global(const Request& request, Traffic& traffic);
   void count_shared(const Request& request, Traffic& traffic);
 
-  bool on_ = false;
+  bool on_ = false, wrote_ = false;  // wrote_: the block
   std::uint32_t launch_ = 0;
   const std::byte* shared_ = nullptr;
   Sector* sectors_;
