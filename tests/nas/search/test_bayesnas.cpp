@@ -108,7 +108,6 @@ TEST_CASE("bayesnas: stopped anywhere in its rounds it goes on bit by bit") {
   check_stopped(whole, scratch / "second-round", 7, "search");
 }
 
-#ifndef DRNAS_SIMT  // the host executor takes minutes for these
 TEST_CASE("bayesnas: in the DARTS space too it goes on bit by bit") {
   const ScratchFolder scratch;
   const SearchOptions whole = rounds(scratch / "whole", "darts");
@@ -145,7 +144,6 @@ TEST_CASE("bayesnas: a cost draws what is dear to zero") {
     CHECK(std::abs(with[edge * 6 + 1] - plain[edge * 6 + 1]) < 0.1);  // skip_connect
   }
 }
-#endif
 
 TEST_CASE("bayesnas: curvature is that of the loss of a network") {
   SearchOptions o = rounds("unused");
