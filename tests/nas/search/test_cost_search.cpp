@@ -108,8 +108,13 @@ TEST_CASE("cost: through a softmax its gradient is that of the expected cost by 
 
 TEST_CASE("cost: a search that pays a lot finds operations that cost nothing") {
   const ScratchFolder scratch;
-  for (const char* method :
-       {"drnas", "darts", "darts-2nd", "pc-darts", "gdas", "gaea-bilevel", "parsec"}) {
+#ifdef DRNAS_SIMT  // thread by thread: one that mixes and one that draws
+  const std::vector<const char*> methods{"drnas", "gdas"};
+#else
+  const std::vector<const char*> methods{"drnas", "darts",        "darts-2nd", "pc-darts",
+                                         "gdas",  "gaea-bilevel", "parsec"};
+#endif
+  for (const char* method : methods) {
     CAPTURE(method);
     SearchOptions o = with_cost(scratch / method, "flops", 100);
     o.method = method;
