@@ -35,6 +35,14 @@ class OptionChecker {
     const std::string value = option_text(options_, *find_option_of<Options>(name));
     throw OptionError(name, "--" + std::string(name) + " " + value + ": expected " + expected);
   }
+  /// What `parse` makes of a text; its errors, which begin with the option, are of that option.
+  auto parsed(std::string_view name, const auto& parse, const std::string& text) const {
+    try {
+      return parse(text);
+    } catch (const Error& error) {
+      throw OptionError(name, error.what());
+    }
+  }
   /// All texts that a run stores: in files whose form is UTF-8.
   void texts() const {
     for (const OptionOf<Options>& info : options_of<Options>())

@@ -269,7 +269,7 @@ void check_recipe(const SearchOptions& o, const Checker& check) {
 }
 
 void check_cost(const SearchOptions& o, const Checker& check) {
-  const CostOption cost = parse_cost(o.cost);
+  const CostOption cost = check.parsed("cost", parse_cost, o.cost);
   const bool given = cost.kind != CostOption::Kind::none;
   check.not_negative("cost-weight", o.cost_weight);
   check.require(given || o.cost_weight == 0, "cost-weight", "0 without --cost");
@@ -278,10 +278,10 @@ void check_cost(const SearchOptions& o, const Checker& check) {
 
 void check_evidence(const SearchOptions& o, const Checker& check) {
   check.integer("trajectory", o.trajectory, 0, 1000000);
-  parse_hessian(o.hessian);
+  check.parsed("hessian", parse_hessian, o.hessian);
   check.require(o.hessian.empty() || !find_search_method(o.method)->edge_weights, "hessian",
                 "none with --method " + o.method + ", whose theta has weights of edges");
-  const std::vector<Alarm> alarms = parse_alarms(o.stop_on);
+  const std::vector<Alarm> alarms = check.parsed("stop-on", parse_alarms, o.stop_on);
   check.require(!o.hessian.empty() ||
                     std::find(alarms.begin(), alarms.end(), Alarm::eigenvalue) == alarms.end(),
                 "stop-on", "skip or nan without --hessian, from which eigenvalues come");

@@ -9,6 +9,7 @@
 #include "engine/files.h"
 #include "engine/gpu.h"
 #include "engine/stream.h"
+#include "kernels/random/philox_fill.h"
 #include "nas/run/machine.h"
 #include "nas/run/run_resources.h"
 #include "nas/search/search_inputs.h"
@@ -64,6 +65,16 @@ class Measured {
   std::vector<double> times_;
 };
 
+Variable random_images(const Tensor& x) {
+  dispatch(x.device(), [&]<Device D>() {
+    execute([&] {
+      kernels::fill_normal<D>(x.data(), x.elements(), 0, 1, 0, kernels::Purpose::synthetic, 0,
+                              compute_stream(D));
+    });
+  });
+  return Variable(x, "input");
+}
+
 /// Of all operations but `none` at one shape. They take turns, so that what else the machine does
 /// for a while meets all of them.
 std::vector<OperationLatency> measure(const SearchSpace& space, bool none,
@@ -73,7 +84,7 @@ std::vector<OperationLatency> measure(const SearchSpace& space, bool none,
   for (std::size_t column = 0; column < operations.size(); ++column)
     if (auto operation = space.make_operation(static_cast<int>(column), none, shape, device))
       all.emplace_back(operations[column], std::move(operation), device);
-  const Variable input = all.at(0).operation().input(images);
+  const Variable input = random_images(all.at(0).operation().input(images));
   for (Measured& m : all) m.warm_up(input);
   for (int run = 0; run < runs; ++run)
     for (Measured& m : all) m.sample(input);

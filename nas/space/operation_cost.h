@@ -31,11 +31,11 @@ struct OperationCost {
 class SingleOperation {
  public:
   virtual ~SingleOperation() = default;
-  /// `input` as input() made it: a forward pass in evaluation mode, whose result is added to a
+  /// `input`, laid out as by input(): a forward pass in evaluation mode, whose result is added to a
   /// node.
   virtual void run(Tape& tape, const Variable& input) const = 0;
-  /// Random images in the layout that run() reads.
-  virtual Variable input(int images) const = 0;
+  /// Memory for images in the layout that run() reads.
+  virtual Tensor input(int images) const = 0;
 };
 
 }  // namespace drnas

@@ -12,6 +12,7 @@
 #include "nas/method/search_method.h"
 #include "nas/space/search_space.h"
 #include "nas/step/supernet_trainer.h"
+#include "tests/nas/space/given_theta.h"
 #include "tests/support/reference.h"
 
 using namespace drnas;
@@ -21,22 +22,9 @@ namespace {
 
 constexpr int images = 2, side = 8;
 
-struct NoLaw final : ThetaSource {
-  const Tensor& draw(const std::uint32_t*) override { return none; }
-  void backward(const Tensor&) override {}
-  const Tensor& alpha_gradient() const override { return none; }
-  Tensor none;
-};
-
-struct Outcome {
-  double loss;
-  std::vector<double> dtheta;
-  std::vector<float> gradients, statistics;
-};
-
 struct Net {
   std::unique_ptr<Supernet> supernet;
-  NoLaw law;
+  GivenTheta law;
   SupernetTrainer trainer;
   DeviceBatch batch;
   int edges, ops;
@@ -86,7 +74,7 @@ struct Net {
         std::fill_n(spoilt.begin() + p.offset, p.shape.elements(), darts() ? NAN : 3e38f);
     store().set_weights(spoilt);
   }
-  Outcome run(const Doubles& theta, OperationsRun which, bool differentiate) {
+  PassOutcome run(const Doubles& theta, OperationsRun which, bool differentiate) {
     static const char* const names[2][3] = {{"all", "some", "gates"},
                                             {"all dtheta", "some dtheta", "gates dtheta"}};
     const PassSetting setting{.name = names[differentiate][static_cast<int>(which)],
@@ -143,8 +131,8 @@ Doubles mixing(std::mt19937_64& rng, const Net& net, Pattern pattern) {
   return theta;
 }
 
-void expect_same(const Net& net, const Doubles& theta, const Outcome& all, const Outcome& some,
-                 bool differentiate) {
+void expect_same(const Net& net, const Doubles& theta, const PassOutcome& all,
+                 const PassOutcome& some, bool differentiate) {
   CHECK(some.loss == all.loss);
   for (std::size_t i = 0; i < theta.size() && differentiate; ++i)
     if (theta[i] != 0) CHECK(some.dtheta[i] == all.dtheta[i]);
@@ -179,7 +167,7 @@ TEST_CASE("resting operations: results have the bits of all running, whatever re
         if (!differentiate && pattern != Pattern::any) continue;
         const Doubles theta = mixing(rng, net, pattern);
         net.store().set_weights(net.weights);
-        const Outcome all = net.run(theta, OperationsRun::all, differentiate);
+        const PassOutcome all = net.run(theta, OperationsRun::all, differentiate);
         net.spoil(theta);
         for (const OperationsRun which : {OperationsRun::weighted, OperationsRun::gates}) {
           if (which == OperationsRun::gates && !differentiate) continue;

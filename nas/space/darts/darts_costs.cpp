@@ -3,8 +3,6 @@
 
 #include <map>
 
-#include "engine/stream.h"
-#include "kernels/random/philox_fill.h"
 #include "nas/space/darts/darts_genotype.h"
 #include "nas/space/darts/darts_operation.h"
 #include "nas/space/darts/darts_parts.h"
@@ -21,16 +19,7 @@ class DartsSingleOperation final : public SingleOperation {
     build();
   }
 
-  Variable input(int images) const override {
-    const Tensor x = planes(images, shape_.pixels);
-    dispatch(x.device(), [&]<Device D>() {
-      execute([&] {
-        kernels::fill_normal<D>(x.data(), x.elements(), 0, 1, 0, kernels::Purpose::synthetic, 0,
-                                compute_stream(D));
-      });
-    });
-    return Variable(x, "input");
-  }
+  Tensor input(int images) const override { return planes(images, shape_.pixels); }
 
   void run(Tape& tape, const Variable& x) const override {
     const Tensor sum = planes(static_cast<int>(x.value().shape().n), shape_.pixels / shape_.stride);

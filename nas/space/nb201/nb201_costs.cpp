@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "nas/space/nb201/nb201_costs.h"
 
-#include "engine/stream.h"
-#include "kernels/random/philox_fill.h"
 #include "nas/space/network_builder.h"
 
 namespace drnas {
@@ -22,16 +20,9 @@ class Nb201Operation final : public SingleOperation {
     build();
   }
 
-  Variable input(int images) const override {
-    const Tensor x({images, shape_.pixels, shape_.pixels, shape_.channels}, MemoryTag::activations,
-                   parameters_.device());
-    dispatch(x.device(), [&]<Device D>() {
-      execute([&] {
-        kernels::fill_normal<D>(x.data(), x.elements(), 0, 1, 0, kernels::Purpose::synthetic, 0,
-                                compute_stream(D));
-      });
-    });
-    return Variable(x, "input");
+  Tensor input(int images) const override {
+    return Tensor({images, shape_.pixels, shape_.pixels, shape_.channels}, MemoryTag::activations,
+                  parameters_.device());
   }
 
   void run(Tape& tape, const Variable& x) const override {

@@ -348,6 +348,14 @@ TEST_CASE("search options: a value out of range is named where it was given") {
   const SearchOptions both = drnas::resolve_options(given, {});
   check_fails([&] { drnas::validate_given(both, given); }, {"--epochs -1: expected 1 to 100000"});
   CHECK_THROWS_WITH_AS(both.validate(), "--epochs -1: expected 1 to 100000", drnas::OptionError);
+  // Also where a value has parts of its own.
+  for (const char* name : {"hessian", "stop-on", "cost"}) {
+    const std::string line = std::string(name) + " = \"x\"\n";
+    drnas::write_file_atomically(file, std::string_view(line));
+    const std::vector<GivenOption> parts = drnas::read_config(file);
+    const SearchOptions wrong = drnas::resolve_options(parts, {});
+    check_fails([&] { drnas::validate_given(wrong, parts); }, {file + " line 1: " + name + " x"});
+  }
 }
 
 TEST_CASE("search options: values that only fit together") {

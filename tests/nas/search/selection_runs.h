@@ -97,6 +97,17 @@ struct Ended {
   }
 };
 
+/// A search's tensors peak where its plan says.
+inline void check_peak_is_planned(const SearchOptions& o) {
+  const Device device = Ended::device_of(o);
+  const SearchInputs inputs(o, false);
+  const std::int64_t planned = inputs.plan(o, device).peak_bytes;
+  const bool checks = Allocator::of(device).set_checks(false);
+  search(o);
+  Allocator::of(device).set_checks(checks);
+  CHECK(Allocator::of(device).counters().peak == planned);
+}
+
 /// Copies the run's folder, as a kill would leave it, to FOLDER-N where N steps of the selection
 /// are done.
 struct Snapshots : SearchObserver {

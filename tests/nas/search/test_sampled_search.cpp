@@ -147,12 +147,5 @@ TEST_CASE("sampled: SETN ends so unless told otherwise; every method and space c
 
 TEST_CASE("sampled: tensors peak where the plan says") {
   const ScratchFolder scratch;
-  const SearchOptions o = sampling(scratch / "planned");
-  const Device device = Ended::device_of(o);
-  const SearchInputs inputs(o, false);
-  const std::int64_t planned = inputs.plan(o, device).peak_bytes;
-  const bool checks = Allocator::of(device).set_checks(false);
-  search(o);
-  Allocator::of(device).set_checks(checks);
-  CHECK(Allocator::of(device).counters().peak == planned);
+  check_peak_is_planned(sampling(scratch / "planned"));
 }

@@ -9,10 +9,11 @@
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <set>
 
+#include "tests/nas/search/selection_judge.h"
 #include "tests/support/option_files.h"
-#include "tests/support/random.h"
 
 using namespace drnas;
 using namespace drnas::test;
@@ -21,46 +22,18 @@ using test_files::TemporaryFolder;
 
 namespace {
 
-const SearchSpace& nb201() { return search_space("nas-bench-201"); }
-const SearchSpace& darts() { return search_space("darts"); }
-
 /// Rows of weights that sum to one.
 EdgeWeights random_theta(const SearchSpace& space, bool none, std::uint64_t seed,
                          double spread = 1) {
-  const auto [edges, operations] = theta_shape(space, none);
-  auto rng = generator(seed);
-  EdgeWeights theta(static_cast<std::size_t>(edges));
+  EdgeWeights theta = random_weights(space, none, seed, spread);
   for (auto& row : theta) {
-    double sum = 0;
-    for (int op = 0; op < operations; ++op) {
-      row.push_back(std::exp(spread * normals(rng, 1)[0]));
-      sum += row.back();
-    }
+    const double sum = std::accumulate(row.begin(), row.end(), 0.0);
     for (double& weight : row) weight /= sum;
   }
   return theta;
 }
 
-std::size_t largest(const std::vector<double>& row) {
-  return static_cast<std::size_t>(std::max_element(row.begin(), row.end()) - row.begin());
-}
-
-/// Judges by a sum of theta times what each entry is worth; keeps what it was asked.
-struct Judge {
-  EdgeWeights worth;
-  std::vector<EdgeWeights> seen = {};
-
-  std::optional<SelectionProbe> operator()(const EdgeWeights& theta) {
-    seen.push_back(theta);
-    double sum = 0;
-    for (std::size_t edge = 0; edge < worth.size(); ++edge)
-      for (std::size_t op = 0; op < worth[edge].size(); ++op)
-        sum += theta[edge][op] * worth[edge][op];
-    return SelectionProbe{"", sum, 100 - sum};
-  }
-};
-
-std::vector<nlohmann::json> judge_all(SampledSelection& selection, Judge& judge) {
+std::vector<nlohmann::json> judge_all(SampledSelection& selection, Worth& judge) {
   std::vector<nlohmann::json> lines;
   while (!selection.complete())
     lines.push_back(nlohmann::json::parse(selection.next(std::ref(judge))->json));
@@ -103,7 +76,7 @@ TEST_CASE("sampled cells: an edge's operation is drawn by its share, whatever th
 
 TEST_CASE("sampled cells: the most accurate of those drawn is found, each judged once") {
   const EdgeWeights theta = random_theta(nb201(), false, 2, 2);
-  Judge judge{random_theta(nb201(), false, 3)};
+  Worth judge{random_theta(nb201(), false, 3)};
   SampledSelection selection(nb201(), false, theta, 60, 5);
   CHECK(selection.decisions() == 60);
   int expected = 0;
@@ -155,7 +128,7 @@ TEST_CASE("sampled cells: in the DARTS space operations and inputs are drawn, `n
     CAPTURE(none);
     EdgeWeights theta = random_theta(darts(), none, 6);
     for (auto& row : theta) row.push_back(0.5);  // weights of edges
-    Judge judge{random_theta(darts(), none, 7)};
+    Worth judge{random_theta(darts(), none, 7)};
     SampledSelection selection(darts(), none, theta, 20, 5);
     const std::vector<nlohmann::json> lines = judge_all(selection, judge);
     const std::size_t columns = darts().operations(none).size();
@@ -184,7 +157,7 @@ TEST_CASE("sampled cells: an interrupted judgement changes nothing; goes on from
   const TemporaryFolder folder;
   const std::filesystem::path file = folder.path / "state.safetensors";
   const EdgeWeights theta = random_theta(nb201(), false, 8);
-  Judge judge{random_theta(nb201(), false, 9)};
+  Worth judge{random_theta(nb201(), false, 9)};
   SampledSelection whole(nb201(), false, theta, 12, 5);
   const std::vector<nlohmann::json> expected = judge_all(whole, judge);
   std::optional<SampledSelection> part(std::in_place, nb201(), false, theta, 12, std::uint64_t{5});

@@ -8,8 +8,8 @@
 #include <cmath>
 #include <set>
 
+#include "tests/nas/search/selection_judge.h"
 #include "tests/support/option_files.h"
-#include "tests/support/random.h"
 
 using namespace drnas;
 using namespace drnas::test;
@@ -18,38 +18,11 @@ using test_files::TemporaryFolder;
 
 namespace {
 
-const SearchSpace& nb201() { return search_space("nas-bench-201"); }
-const SearchSpace& darts() { return search_space("darts"); }
-
-EdgeWeights random_weights(const SearchSpace& space, bool none, std::uint64_t seed) {
-  const auto [edges, operations] = theta_shape(space, none);
-  auto rng = generator(seed);
-  EdgeWeights weights(static_cast<std::size_t>(edges));
-  for (auto& row : weights)
-    for (int op = 0; op < operations; ++op) row.push_back(std::exp(normals(rng, 1)[0]));
-  return weights;
-}
-
 EdgeWeights alike(const SearchSpace& space, bool none) {
   const auto [edges, operations] = theta_shape(space, none);
   return EdgeWeights(static_cast<std::size_t>(edges),
                      std::vector<double>(static_cast<std::size_t>(operations), 1.0 / operations));
 }
-
-/// The accuracy is the sum of theta times what each operation is worth.
-struct Worth {
-  EdgeWeights worth;
-  std::vector<EdgeWeights> seen = {};
-
-  std::optional<SelectionProbe> operator()(const EdgeWeights& theta) {
-    seen.push_back(theta);
-    double sum = 0;
-    for (std::size_t edge = 0; edge < worth.size(); ++edge)
-      for (std::size_t op = 0; op < worth[edge].size(); ++op)
-        sum += theta[edge][op] * worth[edge][op];
-    return SelectionProbe{"", sum, 100 - sum};
-  }
-};
 
 std::vector<SelectionDecision> decide_all(PerturbationSelection& selection, Worth& worth) {
   std::vector<SelectionDecision> all;
@@ -65,10 +38,6 @@ std::vector<std::string> places(const std::vector<SelectionDecision>& decisions)
 
 std::size_t index_of(const std::vector<std::string>& names, const std::string& name) {
   return static_cast<std::size_t>(std::find(names.begin(), names.end(), name) - names.begin());
-}
-
-std::size_t largest(const std::vector<double>& row) {
-  return static_cast<std::size_t>(std::max_element(row.begin(), row.end()) - row.begin());
 }
 
 }  // namespace

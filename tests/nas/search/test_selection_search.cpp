@@ -187,14 +187,7 @@ TEST_CASE("selection: in the DARTS space, after stages too, its cell is what the
 
 TEST_CASE("selection: tensors peak where the plan says") {
   const ScratchFolder scratch;
-  const SearchOptions o = perturbing(scratch / "planned");
-  const Device device = Ended::device_of(o);
-  const SearchInputs inputs(o, false);
-  const std::int64_t planned = inputs.plan(o, device).peak_bytes;
-  const bool checks = Allocator::of(device).set_checks(false);
-  search(o);
-  Allocator::of(device).set_checks(checks);
-  CHECK(Allocator::of(device).counters().peak == planned);
+  check_peak_is_planned(perturbing(scratch / "planned"));
 }
 
 TEST_CASE("selection: options that make no sense are refused" * doctest::skip(few)) {

@@ -6,6 +6,7 @@
 #include "nas/space/nb201/nb201_space.h"
 #include "nas/space/search_space.h"
 #include "nas/step/supernet_trainer.h"
+#include "tests/nas/space/given_theta.h"
 #include "tests/support/reference.h"
 
 using namespace drnas;
@@ -21,23 +22,9 @@ constexpr Device device = Device::cpu;
 constexpr int draws = 3, differences = 40;
 #endif
 
-/// Mixing weights that are given, without a law.
-struct Given final : ThetaSource {
-  const Tensor& draw(const std::uint32_t*) override { return none; }
-  void backward(const Tensor&) override {}
-  const Tensor& alpha_gradient() const override { return none; }
-  Tensor none;
-};
-
-struct Outcome {
-  double loss;
-  std::vector<double> dtheta;
-  std::vector<float> gradients, statistics;
-};
-
 struct Net {
   std::unique_ptr<Supernet> supernet;
-  Given law;
+  GivenTheta law;
   SupernetTrainer trainer;
   DeviceBatch batch;
   int edges, ops;
@@ -59,7 +46,7 @@ struct Net {
                  std::vector<std::int32_t>{0, 3, 1, 2});
   }
   /// In evaluation mode, with or without a gradient.
-  Outcome evaluate(const Doubles& theta, bool differentiate) {
+  PassOutcome evaluate(const Doubles& theta, bool differentiate) {
     const PassSetting setting{.name = differentiate ? "slope" : "value",
                               .theta = PassTheta::given,
                               .norm = PassNorm::running,
@@ -68,7 +55,7 @@ struct Net {
     return {trainer.run(setting, batch).loss, download<double>(trainer.theta_gradient()), {}, {}};
   }
   /// From the running statistics that the network has, which stay unless they are to move.
-  Outcome run(const Doubles& theta, OperationsRun which, bool moves = false) {
+  PassOutcome run(const Doubles& theta, OperationsRun which, bool moves = false) {
     const PassSetting setting{.name = which == OperationsRun::all        ? "all"
                                       : which == OperationsRun::weighted ? "some"
                                                                          : "gates",
@@ -79,8 +66,8 @@ struct Net {
     const ParameterStore& store = supernet->parameters();
     const std::vector<float> before = download<float>(store.statistics_buffer());
     trainer.give_theta(theta);
-    Outcome o{trainer.run(setting, batch).loss, download<double>(trainer.theta_gradient()),
-              download<float>(store.gradients()), download<float>(store.statistics_buffer())};
+    PassOutcome o{trainer.run(setting, batch).loss, download<double>(trainer.theta_gradient()),
+                  download<float>(store.gradients()), download<float>(store.statistics_buffer())};
     if (!moves) upload<float>(before, store.statistics_buffer());
     return o;
   }
@@ -116,8 +103,8 @@ TEST_CASE("single path: what runs gives the same results, what does not stays") 
           download<float>(net.supernet->parameters().statistics_buffer());
       for (int draw = 0; draw < draws; ++draw) {
         const Doubles theta = sampled(rng, net.edges, net.ops);
-        const Outcome all = net.run(theta, OperationsRun::all),
-                      some = net.run(theta, OperationsRun::weighted);
+        const PassOutcome all = net.run(theta, OperationsRun::all),
+                          some = net.run(theta, OperationsRun::weighted);
         CHECK(some.loss == doctest::Approx(all.loss).epsilon(1e-5));
         const double scale = largest(all.dtheta), weight_scale = largest(all.gradients);
         for (std::size_t i = 0; i < theta.size(); ++i) {
@@ -126,7 +113,7 @@ TEST_CASE("single path: what runs gives the same results, what does not stays") 
           if (theta[i] == 0) CHECK(some.dtheta[i] == 0);
         }
         // A number added to a node has the same derivative on all of its edges.
-        const Outcome gates = net.run(theta, OperationsRun::gates);
+        const PassOutcome gates = net.run(theta, OperationsRun::gates);
         for (int e = 0; e < net.edges; ++e) {
           double number = 0;
           for (int o = 0; o < net.ops; ++o) {
@@ -170,7 +157,7 @@ TEST_CASE(
       while (static_cast<int>(theta.size()) < net.edges * net.ops) theta.push_back(share(rng));
       // Running statistics that are not those of the batch.
       const Doubles by_batch = net.run(theta, OperationsRun::all, true).dtheta;
-      const Outcome here = net.evaluate(theta, true);
+      const PassOutcome here = net.evaluate(theta, true);
       const Doubles& gradient = here.dtheta;
       if (first.empty()) {
         first = gradient;
