@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "kernels/bundle/bundle_statistics.h"
+#include "kernels/bundle/bundle_tile_forward.h"
 #include "kernels/bundle/conv_bundle_device.h"
 #include "kernels/core/arrival.h"
 #include "kernels/core/carver.h"
@@ -129,10 +131,6 @@ struct StatisticsMemory {
   unsigned last;
 };
 
-struct Merged {
-  double mean, m2;
-};
-
 /// Merges (count, mean, M2) of `parts` parts in double, relative to the first part's mean and in an
 /// order that depends on the shape alone. `part(i, channel)` gives M2 and mean, `count(i)` the
 /// count. The result is right in threads below `channels`.
@@ -161,26 +159,6 @@ __device__ Merged merge_parts(int parts, int channels, double total, double* sum
   }
   const double m2 = second - first * first / total;
   return {shift + first / total, m2 < 0 ? 0.0 : m2};  // a NaN stays
-}
-
-/// The statistics of a channel whose convolution does not run.
-template <class T>
-__device__ void rest(const ConvBundleForwardOf<T>& p, int s, int channel) {
-  p.mean[s][channel] = p.inv_std[s][channel] = 0.0f;
-}
-
-/// The statistics that training leaves, as the CPU twin's finish_statistics.
-template <class T>
-__device__ void store_statistics(const ConvBundleForwardOf<T>& p, int s, int channel, double total,
-                                 const Merged& merged) {
-  if (!p.runs(s, channel)) return rest(p, s, channel);
-  p.mean[s][channel] = static_cast<float>(merged.mean);
-  p.inv_std[s][channel] = static_cast<float>(1.0 / sqrt(merged.m2 / total + p.eps));
-  if (!p.running_mean[s]) return;
-  float &running_mean = p.running_mean[s][channel], &running_var = p.running_var[s][channel];
-  const double unbiased = merged.m2 / (total > 2 ? total - 1 : 1.0);
-  running_mean = static_cast<float>((1.0 - p.momentum) * running_mean + p.momentum * merged.mean);
-  running_var = static_cast<float>((1.0 - p.momentum) * running_var + p.momentum * unbiased);
 }
 
 /// This thread's moments of its four channels of one size over the block's pixels; where none of
@@ -258,10 +236,7 @@ template <class T>
 __global__ void running_kernel(ConvBundleForwardOf<T> p) {
   const int channel = static_cast<int>(global_thread()), s = blockIdx.y;
   if (channel >= p.bundle.rows(s)) return;
-  if (!p.runs(s, channel)) return rest(p, s, channel);
-  p.mean[s][channel] = p.running_mean[s][channel];
-  p.inv_std[s][channel] =
-      static_cast<float>(1.0 / sqrt(static_cast<double>(p.running_var[s][channel]) + p.eps));
+  load_statistics(p, s, channel);
 }
 
 template <class T>
@@ -297,9 +272,15 @@ void normalise(const ConvBundleForwardOf<T>& p, const ForwardScratch<T>& scratch
 }
 
 template <class T>
+bool runs_tiles(const ConvBundle& b) {
+  return conv_source() == ConvSource::own && bundle_tiles_take<T>(b);
+}
+
+template <class T>
 void forward(const ConvBundleForwardOf<T>& p, void* workspace, Stream stream) {
   if (p.bundle.sizes == 0) return;
   const PaddedBundle<T> padded(p.bundle);
+  if (runs_tiles<T>(p.bundle)) return bundle_tile_forward(p, workspace, stream);
   const ForwardScratch<T> scratch(padded, workspace);
   rectify(p, padded, scratch, stream);
   for (int s = 0; s < p.bundle.sizes; ++s)
@@ -310,7 +291,10 @@ void forward(const ConvBundleForwardOf<T>& p, void* workspace, Stream stream) {
 
 template <class T>
 std::size_t forward_bytes(const ConvBundle& b) {
-  return b.sizes == 0 ? 0 : ForwardScratch<T>(PaddedBundle<T>(b), nullptr).bytes;
+  if (b.sizes == 0) return 0;
+  const PaddedBundle<T> padded(b);
+  return runs_tiles<T>(b) ? bundle_tile_forward_workspace<T>(b)
+                          : ForwardScratch<T>(padded, nullptr).bytes;
 }
 
 }  // namespace

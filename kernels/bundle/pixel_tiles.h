@@ -1,31 +1,14 @@
 // SPDX-License-Identifier: MIT
-// How blocks of the bundle kernels cover images by tiles, and how threads walk over the pixels of
+// Tiles of images as blocks of the bundle kernels see them, and how threads walk over the pixels of
 // a tile, for .cu files.
 #pragma once
 
 #include <cstdint>
 
-#include "kernels/core/host_device.h"
+#include "kernels/bundle/tile_grid.h"
 #include "kernels/core/launch.h"
 
 namespace drnas::kernels::pixel_tiles {
-
-DRNAS_HD constexpr int min_of(int a, int b) { return a < b ? a : b; }
-constexpr int divide_up(int a, int b) { return (a + b - 1) / b; }
-
-/// Tiles of images: their largest extents, and how many an image has down and across.
-struct TileGrid {
-  int rows, columns, tile_rows, tile_columns;
-
-  DRNAS_HD int pixels() const { return rows * columns; }
-  /// Even tiles of at most these extents.
-  void cut(int h, int w, int most_rows, int most_columns) {
-    tile_rows = divide_up(h, most_rows);
-    rows = divide_up(h, tile_rows);
-    tile_columns = divide_up(w, most_columns);
-    columns = divide_up(w, tile_columns);
-  }
-};
 
 /// The part of an image that a block works on.
 struct Tile {

@@ -58,6 +58,9 @@ inline void after_call(const char* name, Stream stream) {
   if (status == cudaStreamCaptureStatusNone) require_cuda(cudaStreamSynchronize(on), name);
 }
 
+/// Shared memory that a kernel may have without asking for more.
+inline constexpr std::size_t common_shared_bytes = 48 * 1024;
+
 /// Starts `kernel` on the stream; an empty grid starts nothing. Throws Error named `name`.
 template <class... Params, class... Args>
 void launch(const char* name, void (*kernel)(Params...), const LaunchShape& shape, Stream stream,
@@ -72,6 +75,10 @@ void launch(const char* name, void (*kernel)(Params...), const LaunchShape& shap
   config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = static_cast<cudaStream_t>(stream);
   const NamedRange range(name);
+  if (shape.shared_bytes > common_shared_bytes)
+    require_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                      static_cast<int>(shape.shared_bytes)),
+                 name);
   require_cuda(
       cudaLaunchKernelEx(&config, kernel, static_cast<Params>(std::forward<Args>(args))...), name);
   after_call(name, stream);

@@ -10,6 +10,7 @@ namespace drnas::kernels {
 namespace {
 
 std::atomic<ConvMath> math_mode = ConvMath::fp32;
+std::atomic<ConvSource> source_mode = ConvSource::own;
 
 /// Carves [packed weights | oneDNN scratch] out of the caller's workspace.
 struct Scratch {
@@ -24,6 +25,9 @@ struct Scratch {
 
 void set_conv_math(ConvMath math) { math_mode = math; }
 ConvMath conv_math() { return math_mode; }
+
+void set_conv_source(ConvSource source) { source_mode = source; }
+ConvSource conv_source() { return source_mode; }
 
 template <>
 std::size_t conv2d_workspace<Device::cpu>(const Conv2d& p, ConvPass pass) {

@@ -34,6 +34,12 @@ enum class ConvMath { fp32, tf32 };
 void set_conv_math(ConvMath math);
 ConvMath conv_math();
 
+/// Whose convolutions CUDA runs where both can do it: our own tiles, or the vendor's library. For
+/// the whole process, own at first. Set it before workspaces are measured.
+enum class ConvSource { own, vendor };
+void set_conv_source(ConvSource source);
+ConvSource conv_source();
+
 /// Bytes of scratch (packed weights included) that one pass needs; 256-byte aligned by the caller.
 template <Device D>
 std::size_t conv2d_workspace(const Conv2d& p, ConvPass pass);

@@ -48,7 +48,7 @@ struct Thread {
 
 /// Guard zone, shared memory, guard zone; the second one follows the last byte that was asked for.
 struct Shared {
-  alignas(64) unsigned char bytes[guard_bytes + max_shared_bytes + guard_bytes];
+  alignas(128) unsigned char bytes[guard_bytes + max_shared_bytes + guard_bytes];
   std::size_t size = 0;
 
   unsigned char* begin() { return bytes + guard_bytes; }

@@ -46,7 +46,7 @@ std::size_t device_bytes();
 void fault_after(int calls);
 
 /// Most bytes of shared memory of a block.
-inline constexpr std::size_t max_shared_bytes = 48 * 1024;
+inline constexpr std::size_t max_shared_bytes = 99 * 1024;
 
 /// Kernels, copies and fills run so far.
 struct Counts {

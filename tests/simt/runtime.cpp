@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -11,6 +12,24 @@
 #include "guarded_memory.h"
 
 namespace simt {
+namespace {
+std::map<const void*, int>& shared_bytes_of_kernels() {
+  static std::map<const void*, int> all;
+  return all;
+}
+}  // namespace
+
+cudaError_t allow_shared_bytes(const void* kernel, int bytes) {
+  if (bytes < 0 || static_cast<std::size_t>(bytes) > max_shared_bytes) return cudaErrorInvalidValue;
+  shared_bytes_of_kernels()[kernel] = bytes;
+  return cudaSuccess;
+}
+std::size_t allowed_shared_bytes(const void* kernel) {
+  const auto found = shared_bytes_of_kernels().find(kernel);
+  constexpr std::size_t of_all = 48 * 1024;
+  return found == shared_bytes_of_kernels().end() ? of_all
+                                                  : static_cast<std::size_t>(found->second);
+}
 
 struct Graph {
   std::vector<std::function<void()>> nodes;

@@ -23,27 +23,33 @@ float float_of(unsigned bits) {
 struct Fragments {
   unsigned a[4], b[2];
 };
-Fragments fragments_of(const Given& given, int lane) {
-  Fragments result{};
-  if (const unsigned char* from = given.of(lane)) std::memcpy(&result, from, sizeof result);
-  return result;
+
+/// Widens what one lane holds of a row of A or a column of B: word i of it stands at depth
+/// i * depth / 2 on, one element or two neighbours.
+void widen(const unsigned (&words)[2], int quad, Operand operand, double* depth) {
+  for (int i = 0; i < 2; ++i)
+    if (operand == Operand::bf16) {
+      depth[8 * i + 2 * quad] = float_of(words[i] << 16);
+      depth[8 * i + 2 * quad + 1] = float_of(words[i] & 0xffff0000u);
+    } else {
+      depth[4 * i + quad] = float_of(words[i]);
+    }
 }
 
-float half_of(unsigned pair, int index) {
-  return float_of(index % 2 == 0 ? pair << 16 : pair & 0xffff0000u);
-}
+/// A row of A, or a column of B, as the four lanes of a quad hold it.
+struct Line {
+  double depth[16];
 
-double product(const Given& given, Operand operand, int row, int column, int k) {
-  const int quad = row % 8 * 4, column_quad = column * 4;
-  if (operand == Operand::bf16) {
-    const Fragments a = fragments_of(given, quad + k % 8 / 2);
-    const Fragments b = fragments_of(given, column_quad + k % 8 / 2);
-    return double{half_of(a.a[row / 8 + 2 * (k / 8)], k)} * half_of(b.b[k / 8], k);
+  Line(const Given& given, int index, Operand operand, bool of_a) {
+    for (int quad = 0; quad < 4; ++quad) {
+      Fragments held{};
+      if (const unsigned char* from = given.of(index % 8 * 4 + quad))
+        std::memcpy(&held, from, sizeof held);
+      const unsigned row[2] = {held.a[index / 8], held.a[index / 8 + 2]};
+      widen(of_a ? row : held.b, quad, operand, depth);
+    }
   }
-  const Fragments a = fragments_of(given, quad + k % 4);
-  const Fragments b = fragments_of(given, column_quad + k % 4);
-  return double{float_of(a.a[row / 8 + 2 * (k / 4)])} * float_of(b.b[k / 4]);
-}
+};
 
 void require_rounded(const Fragments& own) {
   const auto rounded = [](unsigned bits) {
@@ -63,11 +69,12 @@ void multiply_add(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2],
   std::memcpy(own.b, b, sizeof own.b);
   if (operand == Operand::tf32) require_rounded(own);
   const Given given = give(&own, sizeof own, full_warp);
-  const int depth = operand == Operand::bf16 ? 16 : 8;
+  const int depth = operand == Operand::bf16 ? 16 : 8, row = lane() / 4, column = lane() % 4 * 2;
+  const Line rows[2] = {{given, row, operand, true}, {given, row + 8, operand, true}};
+  const Line columns[2] = {{given, column, operand, false}, {given, column + 1, operand, false}};
   for (int i = 0; i < 4; ++i) {
-    const int row = lane() / 4 + i / 2 * 8, column = lane() % 4 * 2 + i % 2;
     double sum = d[i];
-    for (int k = 0; k < depth; ++k) sum += product(given, operand, row, column, k);
+    for (int k = 0; k < depth; ++k) sum += rows[i / 2].depth[k] * columns[i % 2].depth[k];
     d[i] = static_cast<float>(sum);
   }
 }

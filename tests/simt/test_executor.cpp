@@ -194,12 +194,39 @@ TEST_CASE("simt: a captured stream records, a graph replays") {
   cudaStreamDestroy(stream);
 }
 
+namespace {
+
+/// Fills 99 KiB of shared memory, one word a turn of each thread, and counts the words.
+__global__ void shared_kernel(int* count) {
+  constexpr int words = 99 * 1024 / sizeof(int);
+  int* memory = static_cast<int*>(simt::shared_memory());
+  for (int i = static_cast<int>(threadIdx.x); i < words; i += 32) memory[i] = 1;
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  int sum = 0;
+  for (int i = 0; i < words; ++i) sum += memory[i];
+  *count = sum;
+}
+
+}  // namespace
+
 TEST_CASE("simt: launches outside the limits of a GPU fail") {
   const DeviceArray<unsigned> counter(std::vector<unsigned>{0});
   CHECK_THROWS_WITH_AS(launch("count", count_kernel, {1, 1025}, nullptr, counter),
                        "CUDA: count: invalid argument", drnas::Error);
-  CHECK_THROWS_AS(launch("count", count_kernel, {1, 32, 49 * 1024}, nullptr, counter),
+  // More shared memory than every card's blocks may have.
+  CHECK_THROWS_AS(launch("count", count_kernel, {1, 32, 100 * 1024}, nullptr, counter),
                   drnas::Error);
+  cudaLaunchConfig_t unasked{};
+  unasked.dynamicSmemBytes = 49 * 1024;
+  CHECK(cudaLaunchKernelEx(&unasked, shared_kernel, static_cast<int*>(nullptr)) != cudaSuccess);
+}
+
+TEST_CASE("simt: a kernel gets the shared memory that launch() asks for") {
+  constexpr std::size_t bytes = 99 * 1024;
+  const DeviceArray<int> out(1);
+  launch("shared", shared_kernel, {1, 32, bytes}, nullptr, out);
+  CHECK(out.read()[0] == static_cast<int>(bytes / sizeof(int)));
 }
 
 namespace {

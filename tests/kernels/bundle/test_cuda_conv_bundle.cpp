@@ -21,14 +21,17 @@ int products_of_dx(const ConvBundle& b) {
 void check_forward(const ConvBundleCase& c) {
   const ConvBundle& b = c.bundle;
   const auto forward = [&](auto& buffers) { return c.forward(buffers); };
-  const Results cpu = OnCpu{}(forward), device = OnDevice{}(forward);
-  for (int s = 0; s < b.sizes; ++s) {
-    CHECK(max_error(device.at(result(s, "z")), cpu.at(result(s, "z"))) <
-          tolerance(b.kernel[s] * b.kernel[s] * b.c));
-    // A thread adds up eight values and merges a few sums of eight; the rest is in double.
-    check_statistics(b, device, s, 16, 32);
-  }
-  check_modes(OnDevice{}, c, device);
+  const Results cpu = OnCpu{}(forward);
+  each_source([&] {
+    const Results device = OnDevice{}(forward);
+    for (int s = 0; s < b.sizes; ++s) {
+      CHECK(max_error(device.at(result(s, "z")), cpu.at(result(s, "z"))) <
+            tolerance(b.kernel[s] * b.kernel[s] * b.c));
+      // A thread adds up eight values and merges a few sums of eight; the rest is in double.
+      check_statistics(b, device, s, 16, 32);
+    }
+    check_modes(OnDevice{}, c, device);
+  });
 }
 
 void check_backward(const ConvBundleCase& c) {
@@ -79,7 +82,9 @@ TEST_CASE("cuda: conv bundle statistics of more pixels than blocks hold at once"
   auto rng = generator(72);
   const ConvBundle b = make_bundle(1, 130, 127, 8, 1, 8, {1});
   const ConvBundleCase c(rng, b);
-  check_statistics(b, OnDevice{}([&](auto& buffers) { return c.forward(buffers); }), 0, 16, 32);
+  each_source([&] {
+    check_statistics(b, OnDevice{}([&](auto& buffers) { return c.forward(buffers); }), 0, 16, 32);
+  });
 }
 
 TEST_CASE("cuda: conv bundle backward agrees with the CPU's") {
@@ -117,11 +122,16 @@ TEST_CASE_TEMPLATE("cuda: conv bundles of a node whose parts lie apart", T, floa
   auto rng = generator(78);
   for (const ConvBundle& b : shuffled_bundles) {
     ConvBundleCase c(rng, b);
-    const Results z = OnDeviceOnce{}([&](auto&of) { return c.forward<T>(of); }),
-                  got = OnDeviceOnce{}([&](auto&of) { return c.backward<T>(of); });
-    c.bundle.apart = true;
     capture_and(b, [&] {
-      CHECK(same_bits(OnDevice{}([&](auto& of) { return c.forward<T>(of); }), z));
+      each_source([&] {
+        c.bundle.apart = false;
+        const Results z = OnDeviceOnce{}([&](auto& of) { return c.forward<T>(of); });
+        c.bundle.apart = true;
+        CHECK(same_bits(OnDevice{}([&](auto& of) { return c.forward<T>(of); }), z));
+      });
+      c.bundle.apart = false;
+      const Results got = OnDeviceOnce{}([&](auto& of) { return c.backward<T>(of); });
+      c.bundle.apart = true;
       CHECK(same_bits(OnDevice{}([&](auto& of) { return c.backward<T>(of); }), got));
     });
   }
@@ -132,7 +142,7 @@ TEST_CASE("cuda: conv bundles replay from a graph") {
   for (const ConvBundle& b : {large_bundles[0], make_bundle(2, 5, 3, 6, 2, 2, {1, 3}),
                               make_bundle(2, 5, 3, 6, 2, 3, {1, 3}, {5, 2})}) {
     const ConvBundleCase c(rng, b);
-    check_replay([&](auto& of) { return c.forward(of, Mode::no_running); });
+    each_source([&] { check_replay([&](auto& of) { return c.forward(of, Mode::no_running); }); });
     check_replay([&](auto& of) { return c.backward(of); });
   }
 }
@@ -150,8 +160,12 @@ TEST_CASE("cuda: conv bundles start few kernels beside the convolutions") {
       call.run(nullptr);
       return simt::counts().kernels - before;
     };
+    CHECK(started([&](auto& b) { return c.forward(b); }) == 1);
+    CHECK(started([&](auto& b) { return c.forward(b, Mode::evaluation); }) == 1);
+    kernels::set_conv_source(kernels::ConvSource::vendor);
     CHECK(started([&](auto& b) { return c.forward(b); }) == 2);
     CHECK(started([&](auto& b) { return c.forward(b, Mode::evaluation); }) == 2);
+    kernels::set_conv_source(kernels::ConvSource::own);
     CHECK(started([&](auto& b) { return c.backward(b); }) == 2);
     CHECK(started([&](auto& b) { return c.backward<bfloat16>(b); }) == 2);
     CHECK(started([&](auto& b) { return none.forward(b); }) == 0);

@@ -9,6 +9,7 @@
 
 #include "tests/cuda/harness.h"
 #include "tests/cuda/mma_kernels.h"
+#include "tests/cuda/tf32.h"
 
 using namespace drnas;
 using test::DeviceArray;
@@ -21,14 +22,6 @@ std::vector<T> random_values(std::size_t count, std::mt19937& random) {
   std::vector<T> values;
   for (std::size_t i = 0; i < count; ++i) values.push_back(static_cast<T>(normal(random)));
   return values;
-}
-
-/// The nearest multiple of 2^-10 times the value's power of two, ties away from zero.
-double nearest_tf32(double value) {
-  if (value == 0) return 0;
-  int exponent = 0;
-  std::frexp(value, &exponent);
-  return std::ldexp(std::round(std::ldexp(value, 11 - exponent)), exponent - 11);
 }
 
 /// Checks d [16][8] = c + a [16][depth] b [depth][8], of exact products in float sums of `depth`.
@@ -82,7 +75,7 @@ TEST_CASE("cuda mma: products of random matrices, added to what is there") {
     check_product(a, b, c, d.read(), [](bfloat16 v) { return double{v}; });
     const auto e = random_values<float>(16 * 8, random), f = random_values<float>(8 * 8, random);
     test::multiply_tf32(DeviceArray<float>(e), DeviceArray<float>(f), start, d);
-    check_product(e, f, c, d.read(), [](float v) { return nearest_tf32(v); });
+    check_product(e, f, c, d.read(), [](float v) { return test::nearest_tf32(v); });
   }
 }
 
@@ -101,7 +94,7 @@ TEST_CASE("cuda mma: TF32 keeps 11 bits, rounded to nearest, ties away from zero
   const std::vector<float> rounded = out.read();
   for (std::size_t i = 0; i < values.size(); ++i) {
     CAPTURE(values[i]);
-    REQUIRE(double{rounded[i]} == nearest_tf32(values[i]));
+    REQUIRE(double{rounded[i]} == test::nearest_tf32(values[i]));
   }
 }
 

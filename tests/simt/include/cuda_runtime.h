@@ -108,11 +108,24 @@ void run_kernel(const cudaLaunchConfig_t& config, const std::function<void()>& t
                 check::Launch launch);
 }  // namespace simt
 
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+namespace simt {
+/// Shared memory that a kernel may be launched with, of what a block of any card has.
+cudaError_t allow_shared_bytes(const void* kernel, int bytes);
+std::size_t allowed_shared_bytes(const void* kernel);
+}  // namespace simt
+template <class... Params>
+cudaError_t cudaFuncSetAttribute(void (*kernel)(Params...), cudaFuncAttribute, int bytes) {
+  return simt::allow_shared_bytes(reinterpret_cast<const void*>(kernel), bytes);
+}
+
 template <class... Params, class... Args>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Params...),
                                Args&&... args) {
   if (config->blockDim.x * config->blockDim.y * config->blockDim.z > 1024 ||
-      config->dynamicSmemBytes > 48 * 1024 || config->gridDim.x == 0 || config->gridDim.y > 65535)
+      config->dynamicSmemBytes >
+          simt::allowed_shared_bytes(reinterpret_cast<const void*>(kernel)) ||
+      config->gridDim.x == 0 || config->gridDim.y > 65535)
     return cudaErrorInvalidValue;
   return simt::enqueue(
       config->stream,

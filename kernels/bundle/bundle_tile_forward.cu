@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: MIT
+// All convolutions of a bundle in one launch: u = relu(x) of a tile is loaded once for both kernel
+// sizes and all edges of a slice; the raw outputs are stored with the statistics of what is stored.
+// Blocks leave one part a channel; the last of a group of blocks merges the group's, the last group
+// merges the groups.
+#include "kernels/bundle/bundle_tile_forward.h"
+
+#include <cmath>
+
+#include "kernels/bundle/bundle_statistics.h"
+#include "kernels/bundle/bundle_tiles.h"
+#include "kernels/core/arrival.h"
+#include "kernels/core/carver.h"
+#include "kernels/layers/conv2d.h"
+
+namespace drnas::kernels {
+namespace {
+
+using pixel_tiles::Tile;
+using Counters = ArrivalCounters<16384>;
+__device__ Counters counters;  // of the groups, then of the slices
+
+template <class T>
+struct Forward {
+  ConvBundleForwardOf<T> p;
+  BundleTiling t;
+  int width = 0;                               ///< of loads
+  int tiles = 0, group_tiles = 0, groups = 0;  ///< tiles in all and in a group, groups
+  TilePart* parts = nullptr;                   ///< [tiles][columns]
+  TilePart* group_parts = nullptr;             ///< [groups][columns]
+
+  /// Channels of all slices and both sizes.
+  DRNAS_HD int columns() const { return t.slices * ConvBundle::max_sizes * t.slice(); }
+  /// Where the channels of this block's slice begin.
+  __device__ TilePart* of_slice(TilePart* all, int row) const {
+    return all + std::int64_t{row} * columns() +
+           static_cast<int>(blockIdx.y) * ConvBundle::max_sizes * t.slice();
+  }
+};
+
+/// The pixels of a lane's sums, rows lane / 4 and lane / 4 + 8 of each sixteen; -1 past the tile.
+template <int M>
+struct LanePixels {
+  int at[M][2];
+
+  __device__ explicit LanePixels(const TileRows& rows) {
+    const int row = first_row<M>() + static_cast<int>(threadIdx.x) % 32 / 4;
+    for (int m = 0; m < M; ++m)
+      for (int i = 0; i < 2; ++i) at[m][i] = rows.pixel(row + 16 * m + 8 * i);
+  }
+};
+
+/// Rounds the sums as they are stored, zeros in the padding of z.
+template <int M, int N, class T>
+__device__ void round_sums(const ConvBundle& b, int s, int first, float (&sums)[M][N][4]) {
+  const int column = static_cast<int>(threadIdx.x) % 4 * 2;
+  for (int n = 0; n < N; ++n)
+    for (int v = 0; v < 2; ++v) {
+      const bool given = first + channel_of<N>(8 * n + column + v) < b.rows(s);
+      for (int m = 0; m < M; ++m)
+        for (int i = 0; i < 2; ++i) {
+          float& sum = sums[m][n][2 * i + v];
+          sum = given ? static_cast<float>(static_cast<T>(sum)) : 0.0f;
+        }
+    }
+}
+
+template <int M, int N, class T>
+__device__ void store_sums(const ConvBundle& b, int s, int first, const LanePixels<M>& pixels, T* z,
+                           const float (&sums)[M][N][4]) {
+  constexpr int side = N == 1 ? 1 : 2;  // eights whose channels are neighbours in a lane
+  const int column = static_cast<int>(threadIdx.x) % 4 * 2, stride = b.z_channels(s);
+  for (int n = 0; n < N; n += side) {
+    const int channel = first + channel_of<N>(8 * n + column);
+    if (channel >= stride) continue;
+    for (int m = 0; m < M; ++m)
+      for (int i = 0; i < 2; ++i) {
+        if (pixels.at[m][i] < 0) continue;
+        Channels<2 * side> out;
+        for (int k = 0; k < side; ++k)
+          for (int v = 0; v < 2; ++v) out.v[2 * k + v] = sums[m][n + k][2 * i + v];
+        store_channels(z + pixel_tiles::offset_of(pixels.at[m][i], stride) + channel, out);
+      }
+  }
+}
+
+/// Sum over the lanes that hold the same columns.
+__device__ inline float column_sum(float value) {
+  for (int other = 4; other < 32; other *= 2) value += __shfl_xor_sync(full_warp, value, other);
+  return value;
+}
+
+/// Leaves the warp's part of each channel of the slice: the mean, then squares around it.
+template <int M, int N>
+__device__ void leave_parts(const LanePixels<M>& pixels, const float (&sums)[M][N][4],
+                            TilePart* parts) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  float present = 0;
+  for (int m = 0; m < M; ++m)
+    for (int i = 0; i < 2; ++i) present += pixels.at[m][i] >= 0 ? 1.0f : 0.0f;
+  const float count = column_sum(present), inverse = count > 0 ? 1.0f / count : 0.0f;
+  for (int n = 0; n < N; ++n)
+    for (int v = 0; v < 2; ++v) {
+      float sum = 0, squares = 0;
+      for (int m = 0; m < M; ++m)
+        for (int i = 0; i < 2; ++i)
+          if (pixels.at[m][i] >= 0) sum += sums[m][n][2 * i + v];
+      const float mean = column_sum(sum) * inverse;
+      for (int m = 0; m < M; ++m)
+        for (int i = 0; i < 2; ++i) {
+          const float d = pixels.at[m][i] >= 0 ? sums[m][n][2 * i + v] - mean : 0.0f;
+          squares += d * d;
+        }
+      squares = column_sum(squares);
+      if (lane < 4)
+        store_packed(parts + channel_of<N>(8 * n + 2 * lane + v),
+                     TilePart{mean, squares, count, 0.0f});
+    }
+}
+
+/// Merges `count` parts `stride` apart in their order, in double around the first one's mean (Chan
+/// et al. 1983).
+__device__ inline Merged merge(const TilePart* parts, int count, std::int64_t stride,
+                               double& total) {
+  const double shift = parts->mean;
+  double first = 0, second = 0;
+  total = 0;
+  for (int i = 0; i < count; ++i) {
+    const TilePart part = load_packed(parts + i * stride);
+    const double n = part.count, delta = part.mean - shift;
+    total += n;
+    first += n * delta;
+    second += part.m2 + n * delta * delta;
+  }
+  const double m2 = second - first * first / total;
+  return {shift + first / total, m2 < 0 ? 0.0 : m2};  // a NaN stays
+}
+
+__device__ inline TilePart part_of(const Merged& merged, double total) {
+  return {static_cast<float>(merged.mean), static_cast<float>(merged.m2), static_cast<float>(total),
+          0.0f};
+}
+
+/// Channels of the slice, of both sizes, that a thread finishes: calls body(size, channel of the
+/// slice, channel), all from `thread` on.
+template <class T, class Body>
+__device__ void each_channel(const Forward<T>& k, int first, const Body& body) {
+  const int slice = k.t.slice();
+  for (int at = static_cast<int>(threadIdx.x); at < k.p.bundle.sizes * slice; at += tile_threads) {
+    const int s = at / slice, channel = first + at - s * slice;
+    if (channel < k.p.bundle.rows(s)) body(s, at, channel);
+  }
+}
+
+/// From the warps' parts to the statistics.
+template <class T>
+__device__ void finish_statistics(const Forward<T>& k, int first, const TileMemory& memory) {
+  const int slice = k.t.slice(), tile = static_cast<int>(blockIdx.x), group = tile / k.group_tiles,
+            first_tile = group * k.group_tiles,
+            in_group = pixel_tiles::min_of(k.group_tiles, k.tiles - first_tile);
+  double total;
+  each_channel(k, first, [&](int s, int at, int channel) {
+    if (!k.p.runs(s, channel)) return;
+    const Merged all =
+        merge(memory.parts + s * tile_warps * slice + at - s * slice, tile_warps, slice, total);
+    store_packed(k.of_slice(k.parts, tile) + at, part_of(all, total));
+  });
+  const unsigned slot = blockIdx.y * k.groups + group;
+  if (!arrives_last(counters.counter + slot, in_group, memory.last)) return;
+  each_channel(k, first, [&](int s, int at, int channel) {
+    if (!k.p.runs(s, channel)) return;
+    const Merged all = merge(k.of_slice(k.parts, first_tile) + at, in_group, k.columns(), total);
+    if (k.groups == 1)
+      store_statistics(k.p, s, channel, total, all);
+    else
+      store_packed(k.of_slice(k.group_parts, group) + at, part_of(all, total));
+  });
+  if (k.groups == 1) return;
+  const unsigned last = k.t.slices * k.groups + blockIdx.y;
+  if (!arrives_last(counters.counter + last, k.groups, memory.last)) return;
+  each_channel(k, first, [&](int s, int at, int channel) {
+    if (!k.p.runs(s, channel)) return;
+    const Merged all = merge(k.of_slice(k.group_parts, 0) + at, k.groups, k.columns(), total);
+    store_statistics(k.p, s, channel, total, all);
+  });
+}
+
+/// Statistics that do not wait for the convolutions: of what does not run, and in evaluation.
+template <class T>
+__device__ void known_statistics(const Forward<T>& k, int first) {
+  each_channel(k, first, [&](int s, int, int channel) {
+    if (!k.p.training)
+      load_statistics(k.p, s, channel);
+    else if (!k.p.runs(s, channel))
+      rest(k.p, s, channel);
+  });
+}
+
+/// Convolves one size, stores its outputs and leaves its statistics' parts.
+template <class Numbers, int M, int N, class T>
+__device__ void forward_size(const Forward<T>& k, int s, int first,
+                             const LeftOperand<Numbers, M>& a, const LanePixels<M>& pixels,
+                             const TileMemory& memory) {
+  const ConvBundle& b = k.p.bundle;
+  float sums[M][N][4] = {};
+  convolve_tile(k.t, s, a, memory, sums);
+  round_sums<M, N, T>(b, s, first, sums);
+  store_sums(b, s, first, pixels, k.p.z[s], sums);
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  if (k.p.training) leave_parts(pixels, sums, memory.parts + (s * tile_warps + warp) * k.t.slice());
+}
+
+/// Blocks of a multiprocessor, by a lane's 4 M N sums: asked for so that the compiler spills
+/// nothing to hold more of them. Multiply-adds have all columns of B in registers too.
+template <class Numbers, int M, int N>
+constexpr int resident_blocks = (M * N > 16  ? 2
+                                 : M * N > 8 ? 3
+                                             : 4) -
+                                (Numbers::tensor ? 0 : 1);
+
+/// Grid (tiles, slices).
+template <class Numbers, int M, int N, class T>
+__global__ void __launch_bounds__(tile_threads, resident_blocks<Numbers, M, N>)
+    forward_kernel(Forward<T> k) {
+  const ConvBundle& b = k.p.bundle;
+  const int first = static_cast<int>(blockIdx.y) * k.t.slice();
+  unsigned running = 0;  // bit s: size s runs
+  for (int s = 0; s < b.sizes; ++s)
+    if (first < b.rows(s) && k.p.gates.open_rows(b, s, first, first + k.t.slice()))
+      running |= 1u << s;
+  if (blockIdx.x == 0) known_statistics(k, first);
+  if (!running) return;
+  const TileMemory memory(k.t, shared_memory());
+  const Tile tile(k.t.grid, b.h, b.w, static_cast<int>(blockIdx.x));
+  load_rectified_tile<Numbers>(b, k.t, tile, k.p.x, k.width, memory);
+  for (int s = 0; s < b.sizes; ++s) {
+    if (!(running >> s & 1)) continue;
+    load_weights<Numbers, N>(b, k.t, s, first, k.p.weight[s], k.width, memory);
+    load_offsets(b, k.t, s, memory);
+  }
+  __syncthreads();
+  const TileRows rows{k.t, tile, b.w};
+  const auto a = left_operand<Numbers, M>(rows, memory);
+  const LanePixels<M> pixels(rows);
+  for (int s = 0; s < b.sizes; ++s)
+    if (running >> s & 1) forward_size<Numbers, M, N>(k, s, first, a, pixels, memory);
+  if (!k.p.training) return;
+  __syncthreads();
+  finish_statistics(k, first, memory);
+}
+
+template <class Numbers, class T>
+Forward<T> describe(const ConvBundleForwardOf<T>& p, bool by_edge, void* workspace,
+                    std::size_t* bytes) {
+  Forward<T> k{p, BundleTiling(p.bundle, tile_limits<Numbers>, by_edge)};
+  k.width = load_width<Numbers>(p.bundle.c);
+  k.tiles = static_cast<int>(k.t.tiles(p.bundle));
+  k.group_tiles = static_cast<int>(std::ceil(std::sqrt(static_cast<double>(k.tiles))));
+  k.groups = static_cast<int>(blocks_for(k.tiles, k.group_tiles));
+  if (k.t.slices * (k.groups + 1) > Counters::size)
+    throw Error("conv_bundle: " + std::to_string(p.bundle.pixels()) + " pixels, expected fewer");
+  Carver carve(workspace);
+  k.parts = carve.take<TilePart>(std::int64_t{k.tiles} * k.columns());
+  k.group_parts = carve.take<TilePart>(std::int64_t{k.groups} * k.columns());
+  if (bytes) *bytes = carve.bytes();
+  return k;
+}
+
+template <class Numbers, int M, int N, class T>
+void start(const Forward<T>& k, Stream stream) {
+  launch("conv_bundle_forward", forward_kernel<Numbers, M, N, T>,
+         {k.tiles, tile_threads, k.t.shared_bytes(), static_cast<unsigned>(k.t.slices)}, stream, k);
+}
+template <class Numbers, int N, class T>
+void start_rows(const Forward<T>& k, Stream stream) {
+  if (k.t.m == 4) return start<Numbers, 4, N>(k, stream);
+  if (k.t.m == 2) return start<Numbers, 2, N>(k, stream);
+  start<Numbers, 1, N>(k, stream);
+}
+template <class Numbers, class T>
+void start_columns(const Forward<T>& k, Stream stream) {
+  if constexpr (tile_limits<Numbers>.most_n >= 6)
+    if (k.t.n == 6) return start_rows<Numbers, 6>(k, stream);
+  if (k.t.n == 4) return start_rows<Numbers, 4>(k, stream);
+  if (k.t.n == 2) return start_rows<Numbers, 2>(k, stream);
+  start_rows<Numbers, 1>(k, stream);
+}
+
+/// Calls body.template operator()<Numbers>() for how T is multiplied.
+template <class T, class Body>
+auto with_numbers(const Body& body) {
+  if constexpr (!std::is_same_v<T, float>)
+    return body.template operator()<Bfloat16Numbers>();
+  else if (conv_math() == ConvMath::tf32)
+    return body.template operator()<Tf32Numbers>();
+  else
+    return body.template operator()<Fp32Numbers>();
+}
+
+}  // namespace
+
+template <class T>
+bool bundle_tiles_take(const ConvBundle& b) {
+  return with_numbers<T>(
+      [&]<class Numbers>() { return BundleTiling(b, tile_limits<Numbers>, false).fits(); });
+}
+template <class T>
+std::size_t bundle_tile_forward_workspace(const ConvBundle& b) {
+  return with_numbers<T>([&]<class Numbers>() {
+    ConvBundleForwardOf<T> p{};
+    p.bundle = b;
+    std::size_t bytes[2];
+    for (const bool by_edge : {false, true})
+      describe<Numbers>(p, by_edge, nullptr, &bytes[by_edge]);
+    return std::max(bytes[0], bytes[1]);
+  });
+}
+template <class T>
+void bundle_tile_forward(const ConvBundleForwardOf<T>& p, void* workspace, Stream stream) {
+  with_numbers<T>([&]<class Numbers>() {
+    const bool by_edge = p.gates.of[0][0] != nullptr;
+    start_columns<Numbers>(describe<Numbers>(p, by_edge, workspace, nullptr), stream);
+  });
+}
+
+template bool bundle_tiles_take<float>(const ConvBundle&);
+template bool bundle_tiles_take<bfloat16>(const ConvBundle&);
+template std::size_t bundle_tile_forward_workspace<float>(const ConvBundle&);
+template std::size_t bundle_tile_forward_workspace<bfloat16>(const ConvBundle&);
+template void bundle_tile_forward<float>(const ConvBundleForwardOf<float>&, void*, Stream);
+template void bundle_tile_forward<bfloat16>(const ConvBundleForwardOf<bfloat16>&, void*, Stream);
+
+}  // namespace drnas::kernels

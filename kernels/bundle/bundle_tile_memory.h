@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+// A block's shared memory where kernels convolve a bundle themselves.
+#pragma once
+
+#include "kernels/bundle/bundle_tiling.h"
+
+namespace drnas::kernels {
+
+/// Mean, sum of squared deviations, and number of some pixels of a channel.
+struct alignas(16) TilePart {
+  float mean, m2, count, unused;
+};
+
+struct TileMemory {
+  struct alignas(16) Bytes16 {
+    unsigned char bytes[16];
+  };
+
+  Bytes16* u;       ///< [planes][rows][columns] with the halo; then zeros
+  TilePart* parts;  ///< [max_sizes][tile_warps][slice]
+  unsigned* last;
+  std::size_t bytes = 0;
+
+  /// With a null base it only counts.
+  DRNAS_HD TileMemory(const BundleTiling& t, void* base) {
+    auto* begin = static_cast<unsigned char*>(base);
+    u = take<Bytes16>(begin, zero(t) + 1);
+    first_weights_ = take<Bytes16>(begin, t.chunks[0] * t.weight_pitch());
+    second_weights_ = take<Bytes16>(begin, t.chunks[1] * t.weight_pitch());
+    parts = take<TilePart>(begin, ConvBundle::max_sizes * tile_warps * t.slice());
+    first_offsets_ = take<int>(begin, t.chunks[0]);
+    second_offsets_ = take<int>(begin, t.chunks[1]);
+    last = take<unsigned>(begin, 1);
+  }
+  // Chosen rather than indexed: an array of pointers would need a stack.
+  DRNAS_HD Bytes16* weights(int s) const {  ///< [chunks][weight_pitch]
+    return s == 0 ? first_weights_ : second_weights_;
+  }
+  DRNAS_HD int* offsets(int s) const {  ///< [chunks], see LeftOperand
+    return s == 0 ? first_offsets_ : second_offsets_;
+  }
+  /// Index of the zeros in u.
+  DRNAS_HD static int zero(const BundleTiling& t) { return t.planes * t.plane_pitch; }
+
+ private:
+  Bytes16 *first_weights_, *second_weights_;
+  int *first_offsets_, *second_offsets_;
+
+  template <class T>
+  DRNAS_HD T* take(unsigned char* begin, int count) {
+    T* piece = begin ? reinterpret_cast<T*>(begin + bytes) : nullptr;
+    bytes += static_cast<std::size_t>(count) * sizeof(T);
+    return piece;
+  }
+};
+
+}  // namespace drnas::kernels

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT
+// What the kernels that convolve a bundle themselves share, for .cu files: how a block fills its
+// shared memory, and which pixels and channels a lane's sums belong to.
+#pragma once
+
+#include "kernels/bundle/bundle_tile_memory.h"
+#include "kernels/bundle/conv_bundle_device.h"
+#include "kernels/bundle/pixel_tiles.h"
+#include "kernels/core/warp_product.h"
+
+namespace drnas::kernels {
+namespace {
+
+/// Channels in 16 bytes.
+template <class Numbers>
+constexpr int chunk_channels = 16 / static_cast<int>(sizeof(typename Numbers::Stored));
+/// Columns of a warp, in eights: multiply-adds hold all columns of B in registers.
+template <class Numbers>
+constexpr TileLimits tile_limits{chunk_channels<Numbers>, Numbers::tensor ? 6 : 4};
+
+/// Chunks as the memory's bytes.
+template <class Numbers>
+__device__ inline Chunk<typename Numbers::Stored>* chunks_at(TileMemory::Bytes16* bytes) {
+  return reinterpret_cast<Chunk<typename Numbers::Stored>*>(bytes);
+}
+
+/// The widest vector of at most a chunk that divides c.
+template <class Numbers>
+int load_width(int c) {
+  int width = chunk_channels<Numbers>;
+  while (c % width != 0) width /= 2;
+  return width;
+}
+
+template <int V, class T, int E>
+__device__ inline void load_by(const T* from, int count, float (&to)[E]) {
+  for (int at = 0; at < E; at += V) {
+    Channels<V> piece = {};
+    if (at < count) piece = load_channels<V>(from + at);
+    for (int i = 0; i < V; ++i) to[at + i] = piece.v[i];
+  }
+}
+/// The `count` values from `from` on by vectors of `width`, zeros after them.
+template <class T, int E>
+__device__ inline void load_chunk(const T* from, int width, int count, float (&to)[E]) {
+  if (width == E) return load_by<E>(from, count, to);
+  if constexpr (E > 4)
+    if (width == 4) return load_by<4>(from, count, to);
+  if (width == 2) return load_by<2>(from, count, to);
+  load_by<1>(from, count, to);
+}
+
+template <class Numbers, int E>
+__device__ inline void store_operand(Chunk<typename Numbers::Stored>* to, const float (&from)[E]) {
+  Chunk<typename Numbers::Stored> chunk;
+  for (int i = 0; i < E; ++i) chunk.element[i] = Numbers::operand(from[i]);
+  store_packed(to, chunk);
+}
+
+/// u = max(0, x) of a tile and its halo, zeros outside the image.
+template <class Numbers, class T>
+__device__ void load_rectified_tile(const ConvBundle& b, const BundleTiling& t,
+                                    const pixel_tiles::Tile& tile, const T* x, int width,
+                                    const TileMemory& memory) {
+  constexpr int E = chunk_channels<Numbers>;
+  auto* u = chunks_at<Numbers>(memory.u);
+  pixel_tiles::each_vector<tile_threads>(
+      t.planes, tile.rows + 2 * t.halo, t.row_pitch, [&](int plane) {
+        return [&, at = plane * E, to = u + plane * t.plane_pitch](int pixel, int row, int column) {
+          float v[E] = {};
+          const int i = tile.row + row - t.halo, j = tile.column + column - t.halo;
+          if (i >= 0 && i < b.h && j >= 0 && j < b.w)
+            load_chunk(
+                x + pixel_tiles::offset_of(tile.first_pixel + i * b.w + j, b.read_stride()) + at,
+                width, b.c - at, v);
+          for (float& value : v) value = value > 0.0f ? value : 0.0f;
+          store_operand<Numbers>(to + pixel, v);
+        };
+      });
+  constexpr float zeros[E] = {};
+  if (threadIdx.x == 0) store_operand<Numbers>(u + TileMemory::zero(t), zeros);
+}
+
+/// The channels of a slice that a lane holds: pairs of eights are woven so that a lane's four are
+/// neighbours. Column `column` of the slice is this channel of it.
+template <int N>
+__device__ inline int channel_of(int column) {
+  if (N == 1) return column;
+  const int in_eight = column % 8;
+  return column / 16 * 16 + in_eight / 2 * 4 + column / 8 % 2 * 2 + in_eight % 2;
+}
+/// The column of a channel of the slice.
+template <int N>
+__device__ inline int column_of(int channel) {
+  if (N == 1) return channel;
+  return channel / 16 * 16 + channel / 2 % 2 * 8 + channel % 16 / 4 * 2 + channel % 2;
+}
+
+/// The weights of a slice that begins at channel `first`, as columns of B; zeros for channels that
+/// there are not, and where depth is rounded up.
+template <class Numbers, int N, class T>
+__device__ void load_weights(const ConvBundle& b, const BundleTiling& t, int s, int first,
+                             const T* weight, int width, const TileMemory& memory) {
+  constexpr int E = chunk_channels<Numbers>;
+  auto* to = chunks_at<Numbers>(memory.weights(s));
+  const int taps = b.kernel[s] * b.kernel[s], present = b.rows(s) - first;
+  pixel_tiles::each_vector<tile_threads>(t.chunks[s], 8 * N, 1, [&](int chunk) {
+    const int tap = chunk / t.planes, at = chunk % t.planes * E;
+    return [&, tap, at, chunk](int channel, int, int) {
+      float v[E] = {};
+      if (channel < present && tap < taps)
+        load_chunk(weight + (std::int64_t{first + channel} * taps + tap) * b.c + at, width,
+                   b.c - at, v);
+      store_operand<Numbers>(to + chunk * t.weight_pitch() + column_of<N>(channel), v);
+    };
+  });
+}
+
+/// Where each chunk of a size's depth lies in u, from the pixel that its window's middle is on.
+__device__ inline void load_offsets(const ConvBundle& b, const BundleTiling& t, int s,
+                                    const TileMemory& memory) {
+  const int k = b.kernel[s], shift = t.halo - k / 2;
+  for (int chunk = static_cast<int>(threadIdx.x); chunk < t.chunks[s]; chunk += tile_threads) {
+    const int tap = chunk / t.planes, plane = chunk % t.planes;
+    memory.offsets(s)[chunk] =
+        tap >= k * k ? -1
+                     : plane * t.plane_pitch + (tap / k + shift) * t.row_pitch + tap % k + shift;
+  }
+}
+
+/// The pixels of a tile, rows of A: first their place in u, then in the batch.
+struct TileRows {
+  const BundleTiling& t;
+  const pixel_tiles::Tile& tile;
+  int image_width;
+
+  /// False: past the tile.
+  __device__ bool find(int row, int& down, int& across) const {
+    down = row / t.grid.columns;
+    across = row - down * t.grid.columns;
+    return down < tile.rows && across < tile.columns;
+  }
+  /// Where its window begins in a plane of u; of rows past the tile, some place.
+  __device__ int start(int row) const {
+    int down, across;
+    return find(row, down, across) ? down * t.row_pitch + across : 0;
+  }
+  /// -1: past the tile.
+  __device__ int pixel(int row) const {
+    int down, across;
+    if (!find(row, down, across)) return -1;
+    return tile.first_pixel + (tile.row + down) * image_width + tile.column + across;
+  }
+};
+
+/// First row of A of the warp.
+template <int M>
+__device__ inline int first_row() {
+  return static_cast<int>(threadIdx.x) / 32 * 16 * M;
+}
+
+template <class Numbers, int M>
+__device__ LeftOperand<Numbers, M> left_operand(const TileRows& rows, const TileMemory& memory) {
+  LeftOperand<Numbers, M> a{chunks_at<Numbers>(memory.u), TileMemory::zero(rows.t), {}};
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  for (int m = 0; m < M; ++m)
+    for (int i = 0; i < LaneRows<Numbers>::count; ++i)
+      a.start[m][i] = rows.start(first_row<M>() + 16 * m + LaneRows<Numbers>::row(lane, i));
+  return a;
+}
+
+/// sums = u * W of one size for the warp's pixels and the slice.
+template <class Numbers, int M, int N>
+__device__ void convolve_tile(const BundleTiling& t, int s, const LeftOperand<Numbers, M>& a,
+                              const TileMemory& memory, float (&sums)[M][N][4]) {
+  const auto* b = chunks_at<Numbers>(memory.weights(s));
+  const int pitch = t.weight_pitch();
+  for (int chunk = 0; chunk < t.chunks[s]; chunk += 2)
+    multiply_step(sums, a, memory.offsets(s) + chunk, b + chunk * pitch, pitch);
+}
+
+}  // namespace
+}  // namespace drnas::kernels

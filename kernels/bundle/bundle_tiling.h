@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+// How the kernels that convolve a bundle themselves cut it into blocks: a block takes a tile of
+// pixels and a slice of output channels, four warps M times 16 pixels each and all of the slice.
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/bundle/conv_bundle.h"
+#include "kernels/bundle/tile_grid.h"
+
+namespace drnas::kernels {
+
+inline constexpr int tile_warps = 4, tile_threads = 32 * tile_warps;
+
+/// What one of the kernels can do.
+struct TileLimits {
+  int chunk_channels;  ///< channels in 16 bytes
+  int most_n;          ///< most columns of a warp, in eights
+};
+
+/// Tiles of a block, as BundleTiling has them.
+struct BundleTile {
+  int m, n;
+};
+/// For the whole process: the tile that kernels take wherever it fits; null: the tiling's own
+/// choice. Set it before workspaces are measured.
+void prefer_bundle_tile(const BundleTile* tile);
+
+struct BundleTiling {
+  /// Most shared memory of a block that cards from compute capability 8.0 on have, the system's
+  /// share taken off.
+  static constexpr std::size_t most_shared = 99 * 1024;
+  static constexpr int most_columns = 32;
+  /// Blocks that keep all multiprocessors of a large card busy.
+  static constexpr std::int64_t enough_blocks = 132;
+
+  int m = 0;  ///< rows of a warp in sixteens; 0: nothing fits
+  int n = 0;  ///< columns of a slice in eights
+  pixel_tiles::TileGrid grid = {};
+  int halo = 0;         ///< pixels around a tile that its convolutions read
+  int planes = 0;       ///< chunks of a pixel
+  int row_pitch = 0;    ///< chunks from a row of the tile to the next, in a plane
+  int plane_pitch = 0;  ///< chunks from a plane to the next
+  int slices = 0;
+  int chunks[ConvBundle::max_sizes] = {};  ///< of a size's depth, an even number
+
+  DRNAS_HD int slice() const { return 8 * n; }
+  /// Chunks of weights from one chunk of depth to the next: neighbours lie in different banks.
+  DRNAS_HD int weight_pitch() const { return slice() + 1; }
+  std::int64_t tiles(const ConvBundle& b) const {
+    return std::int64_t{b.n} * grid.tile_rows * grid.tile_columns;
+  }
+  bool fits() const { return m > 0; }
+  std::size_t shared_bytes() const;
+
+  BundleTiling() = default;
+  /// The tiling that leaves the fewest columns unused and then the fewest loads, of those with
+  /// enough blocks. `by_edge`: the same tiles, but no slice holds more than one edge of eight
+  /// channels or more, so that edges whose convolutions do not run cost nothing.
+  BundleTiling(const ConvBundle& b, const TileLimits& limits, bool by_edge);
+
+ private:
+  BundleTiling(const ConvBundle& b, const TileLimits& limits, int m, int n);
+};
+
+}  // namespace drnas::kernels

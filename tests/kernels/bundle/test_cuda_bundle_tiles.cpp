@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+// Our own convolutions of bundles: every tile that blocks may take, in all three kinds of numbers,
+// against float64; and the tiling that chooses among them.
+#include <cmath>
+
+#include "kernels/bundle/bundle_tiling.h"
+#include "tests/cuda/bfloat16.h"
+#include "tests/cuda/harness.h"
+#include "tests/cuda/tf32.h"
+#include "tests/kernels/bundle/conv_bundle_checks.h"
+
+using namespace drnas;
+using namespace drnas::test;
+using kernels::BundleTile;
+using kernels::BundleTiling;
+
+namespace {
+
+struct Kind {
+  const char* name;
+  kernels::ConvMath math;
+  bool narrow;
+};
+const Kind kinds[] = {{"fp32", kernels::ConvMath::fp32, false},
+                      {"tf32", kernels::ConvMath::tf32, false},
+                      {"bf16", kernels::ConvMath::fp32, true}};
+
+/// What the kernels multiply.
+ConvBundleCase seen(ConvBundleCase c, const Kind& kind) {
+  const auto round = [&](Doubles& values) {
+    if (kind.narrow) values = rounded<bfloat16>(values);
+    for (double& v : values)
+      if (kind.math == kernels::ConvMath::tf32) v = nearest_tf32(static_cast<float>(v));
+  };
+  round(c.x);
+  for (Doubles& weight : c.weight) round(weight);
+  return c;
+}
+
+struct Sums {
+  double value = 0, size = 0;
+};
+/// z of one size at a pixel and channel, and the sum of its terms' magnitudes.
+Sums reference(const ConvBundleCase& c, int s, int pixel, int channel) {
+  const ConvBundle& b = c.bundle;
+  const int k = b.kernel[s], image = pixel / (b.h * b.w), i = pixel / b.w % b.h, j = pixel % b.w;
+  Sums sums;
+  for (int tap = 0; tap < k * k; ++tap) {
+    const int row = i + tap / k - k / 2, column = j + tap % k - k / 2;
+    if (row < 0 || row >= b.h || column < 0 || column >= b.w) continue;
+    const std::size_t from =
+        static_cast<std::size_t>((image * b.h + row) * b.w + column) * b.x_channels;
+    for (int at = 0; at < b.c; ++at) {
+      const double term = std::max(c.x[from + at], 0.0) *
+                          c.weight[s][static_cast<std::size_t>(channel * k * k + tap) * b.c + at];
+      sums.value += term;
+      sums.size += std::abs(term);
+    }
+  }
+  return sums;
+}
+
+void check_against_float64(const ConvBundleCase& given, const Kind& kind, const Results& got) {
+  const ConvBundleCase c = seen(given, kind);
+  const ConvBundle& b = c.bundle;
+  for (int s = 0; s < b.sizes; ++s) {
+    const Doubles& z = got.at(result(s, "z"));
+    const double terms = b.kernel[s] * b.kernel[s] * b.c + 2;
+    for (int pixel = 0; pixel < b.pixels(); ++pixel)
+      for (int channel = 0; channel < b.rows(s); ++channel) {
+        const Sums sums = reference(c, s, pixel, channel);
+        const double value = z[static_cast<std::size_t>(pixel) * b.z_channels(s) + channel];
+        // A card may cut what it adds below a float's last bit; then what is stored is rounded.
+        const double bound = terms * sums.size * 0x1p-23 +
+                             (kind.narrow ? bfloat16_rounding : 0x1p-24) * std::abs(sums.value);
+        if (!(std::abs(value - sums.value) <= bound))
+          FAIL_CHECK("size ", s, " pixel ", pixel, " channel ", channel, " is ", value,
+                     ", expected ", sums.value);
+      }
+    check_statistics(b, got, s, 16, 32);
+  }
+}
+
+Results forward(const ConvBundleCase& c, const Kind& kind) {
+  kernels::set_conv_math(kind.math);
+  const Results got = OnDevice{}(
+      [&](auto& of) { return kind.narrow ? c.forward<bfloat16>(of) : c.forward<float>(of); });
+  kernels::set_conv_math(kernels::ConvMath::fp32);
+  return got;
+}
+
+}  // namespace
+
+TEST_CASE("cuda: bundles by every tile, in fp32, tf32 and bf16") {
+  auto rng = generator(201);
+  const ConvBundle bundles[] = {make_bundle(2, 17, 9, 16, 1, 3, {1, 3}),
+                                make_bundle(1, 5, 35, 8, 2, 2, {3, 1}),
+                                make_bundle(3, 4, 5, 6, 1, 3, {1, 3}),
+                                make_bundle(2, 8, 8, 4, 4, 4, {1, 3}),
+                                make_bundle(1, 7, 6, 2, 8, 5, {3}),
+                                make_bundle(2, 6, 7, 20, 1, 1, {1}),
+                                make_bundle(1, 9, 8, 12, 1, 3, {1, 3}, {5, 2}),
+                                make_bundle(1, 6, 11, 3, 1, 2, {1, 5})};
+  for (const int m : {1, 2, 4})
+    for (const int n : {1, 2, 4, 6}) {
+      CAPTURE(m);
+      CAPTURE(n);
+      const BundleTile tile{m, n};
+      kernels::prefer_bundle_tile(&tile);
+      const ConvBundleCase c(rng, bundles[rng() % std::size(bundles)]);
+      for (const Kind& kind : kinds) {
+        CAPTURE(kind.name);
+        capture_and(c.bundle, [&] { check_against_float64(c, kind, forward(c, kind)); });
+      }
+    }
+  kernels::prefer_bundle_tile(nullptr);
+}
+
+TEST_CASE("cuda: bundles of more tiles than one group of blocks merges") {
+  auto rng = generator(202);
+  const ConvBundleCase c(rng, make_bundle(37, 3, 5, 2, 1, 2, {1, 3}));
+  for (const Kind& kind : kinds) {
+    CAPTURE(kind.name);
+    check_against_float64(c, kind, forward(c, kind));
+  }
+}
+
+TEST_CASE("a bundle's tiling: covers all channels, keeps a card busy, fits every card") {
+  const kernels::TileLimits narrow{8, 6}, wide{4, 4};
+  for (const int k : {1, 2, 4, 8})
+    for (int stage = 0; stage < 3; ++stage)
+      for (const int edges : {1, 2, 3})
+        for (const auto& limits : {narrow, wide})
+          for (const bool by_edge : {false, true}) {
+            const int c = (16 << stage) / k, side = 32 >> stage;
+            const ConvBundle b = make_bundle(64, side, side, c, k, edges, {1, 3});
+            const BundleTiling t(b, limits, by_edge);
+            CAPTURE(c);
+            CAPTURE(edges);
+            CAPTURE(limits.most_n);
+            REQUIRE(t.fits());
+            CHECK(t.shared_bytes() <= BundleTiling::most_shared);
+            CHECK(t.slices * t.slice() >= b.z_channels(1));
+            CHECK(t.grid.pixels() <= 64 * t.m);
+            CHECK(t.tiles(b) * t.slices >= (stage < 2 ? 128 : 64));
+            if (by_edge && t.n > 1) CHECK(t.slice() <= std::max(8, c));
+          }
+  CHECK_FALSE(BundleTiling(make_bundle(1, 4, 4, 4096, 1, 1, {3}), wide, false).fits());
+}
