@@ -11,7 +11,6 @@
 #include "kernels/bundle/bundle_tiles.h"
 #include "kernels/core/arrival.h"
 #include "kernels/core/carver.h"
-#include "kernels/layers/conv2d.h"
 
 namespace drnas::kernels {
 namespace {
@@ -37,52 +36,6 @@ struct Forward {
            static_cast<int>(blockIdx.y) * ConvBundle::max_sizes * t.slice();
   }
 };
-
-/// The pixels of a lane's sums, rows lane / 4 and lane / 4 + 8 of each sixteen; -1 past the tile.
-template <int M>
-struct LanePixels {
-  int at[M][2];
-
-  __device__ explicit LanePixels(const TileRows& rows) {
-    const int row = first_row<M>() + static_cast<int>(threadIdx.x) % 32 / 4;
-    for (int m = 0; m < M; ++m)
-      for (int i = 0; i < 2; ++i) at[m][i] = rows.pixel(row + 16 * m + 8 * i);
-  }
-};
-
-/// Rounds the sums as they are stored, zeros in the padding of z.
-template <int M, int N, class T>
-__device__ void round_sums(const ConvBundle& b, int s, int first, float (&sums)[M][N][4]) {
-  const int column = static_cast<int>(threadIdx.x) % 4 * 2;
-  for (int n = 0; n < N; ++n)
-    for (int v = 0; v < 2; ++v) {
-      const bool given = first + channel_of<N>(8 * n + column + v) < b.rows(s);
-      for (int m = 0; m < M; ++m)
-        for (int i = 0; i < 2; ++i) {
-          float& sum = sums[m][n][2 * i + v];
-          sum = given ? static_cast<float>(static_cast<T>(sum)) : 0.0f;
-        }
-    }
-}
-
-template <int M, int N, class T>
-__device__ void store_sums(const ConvBundle& b, int s, int first, const LanePixels<M>& pixels, T* z,
-                           const float (&sums)[M][N][4]) {
-  constexpr int side = N == 1 ? 1 : 2;  // eights whose channels are neighbours in a lane
-  const int column = static_cast<int>(threadIdx.x) % 4 * 2, stride = b.z_channels(s);
-  for (int n = 0; n < N; n += side) {
-    const int channel = first + channel_of<N>(8 * n + column);
-    if (channel >= stride) continue;
-    for (int m = 0; m < M; ++m)
-      for (int i = 0; i < 2; ++i) {
-        if (pixels.at[m][i] < 0) continue;
-        Channels<2 * side> out;
-        for (int k = 0; k < side; ++k)
-          for (int v = 0; v < 2; ++v) out.v[2 * k + v] = sums[m][n + k][2 * i + v];
-        store_channels(z + pixel_tiles::offset_of(pixels.at[m][i], stride) + channel, out);
-      }
-  }
-}
 
 /// Sum over the lanes that hold the same columns.
 __device__ inline float column_sum(float value) {
@@ -210,14 +163,6 @@ __device__ void forward_size(const Forward<T>& k, int s, int first,
   if (k.p.training) leave_parts(pixels, sums, memory.parts + (s * tile_warps + warp) * k.t.slice());
 }
 
-/// Blocks of a multiprocessor, by a lane's 4 M N sums: asked for so that the compiler spills
-/// nothing to hold more of them. Multiply-adds have all columns of B in registers too.
-template <class Numbers, int M, int N>
-constexpr int resident_blocks = (M * N > 16  ? 2
-                                 : M * N > 8 ? 3
-                                             : 4) -
-                                (Numbers::tensor ? 0 : 1);
-
 /// Grid (tiles, slices).
 template <class Numbers, int M, int N, class T>
 __global__ void __launch_bounds__(tile_threads, resident_blocks<Numbers, M, N>)
@@ -266,43 +211,13 @@ Forward<T> describe(const ConvBundleForwardOf<T>& p, bool by_edge, void* workspa
   return k;
 }
 
-template <class Numbers, int M, int N, class T>
-void start(const Forward<T>& k, Stream stream) {
-  launch("conv_bundle_forward", forward_kernel<Numbers, M, N, T>,
-         {k.tiles, tile_threads, k.t.shared_bytes(), static_cast<unsigned>(k.t.slices)}, stream, k);
-}
-template <class Numbers, int N, class T>
-void start_rows(const Forward<T>& k, Stream stream) {
-  if (k.t.m == 4) return start<Numbers, 4, N>(k, stream);
-  if (k.t.m == 2) return start<Numbers, 2, N>(k, stream);
-  start<Numbers, 1, N>(k, stream);
-}
-template <class Numbers, class T>
-void start_columns(const Forward<T>& k, Stream stream) {
-  if constexpr (tile_limits<Numbers>.most_n >= 6)
-    if (k.t.n == 6) return start_rows<Numbers, 6>(k, stream);
-  if (k.t.n == 4) return start_rows<Numbers, 4>(k, stream);
-  if (k.t.n == 2) return start_rows<Numbers, 2>(k, stream);
-  start_rows<Numbers, 1>(k, stream);
-}
-
-/// Calls body.template operator()<Numbers>() for how T is multiplied.
-template <class T, class Body>
-auto with_numbers(const Body& body) {
-  if constexpr (!std::is_same_v<T, float>)
-    return body.template operator()<Bfloat16Numbers>();
-  else if (conv_math() == ConvMath::tf32)
-    return body.template operator()<Tf32Numbers>();
-  else
-    return body.template operator()<Fp32Numbers>();
-}
-
 }  // namespace
 
 template <class T>
-bool bundle_tiles_take(const ConvBundle& b) {
-  return with_numbers<T>(
-      [&]<class Numbers>() { return BundleTiling(b, tile_limits<Numbers>, false).fits(); });
+bool runs_bundle_tiles(const ConvBundle& b) {
+  return conv_source() == ConvSource::own && with_numbers<T>([&]<class Numbers>() {
+           return BundleTiling(b, tile_limits<Numbers>, false).fits();
+         });
 }
 template <class T>
 std::size_t bundle_tile_forward_workspace(const ConvBundle& b) {
@@ -319,12 +234,16 @@ template <class T>
 void bundle_tile_forward(const ConvBundleForwardOf<T>& p, void* workspace, Stream stream) {
   with_numbers<T>([&]<class Numbers>() {
     const bool by_edge = p.gates.of[0][0] != nullptr;
-    start_columns<Numbers>(describe<Numbers>(p, by_edge, workspace, nullptr), stream);
+    const Forward<T> k = describe<Numbers>(p, by_edge, workspace, nullptr);
+    dispatch_tile<Numbers>(k.t, [&]<int M, int N>() {
+      launch("conv_bundle_forward", forward_kernel<Numbers, M, N, T>, launch_shape(k.t, k.p.bundle),
+             stream, k);
+    });
   });
 }
 
-template bool bundle_tiles_take<float>(const ConvBundle&);
-template bool bundle_tiles_take<bfloat16>(const ConvBundle&);
+template bool runs_bundle_tiles<float>(const ConvBundle&);
+template bool runs_bundle_tiles<bfloat16>(const ConvBundle&);
 template std::size_t bundle_tile_forward_workspace<float>(const ConvBundle&);
 template std::size_t bundle_tile_forward_workspace<bfloat16>(const ConvBundle&);
 template void bundle_tile_forward<float>(const ConvBundleForwardOf<float>&, void*, Stream);

@@ -5,15 +5,21 @@
 
 #include "kernels/bundle/conv_bundle.h"
 
-/// conv_bundle_forward in one launch by tiles of our own, for conv_bundle_forward.cu alone.
+/// Forward passes of a bundle in one launch by tiles of our own, for conv_bundle_forward.cu and
+/// folded_bundle.cu alone.
 namespace drnas::kernels {
 
-/// Do the tiles of a bundle fit a block?
+/// Are they wanted, and do the tiles of the bundle fit a block?
 template <class T>
-bool bundle_tiles_take(const ConvBundle& b);
+bool runs_bundle_tiles(const ConvBundle& b);
+
 template <class T>
 std::size_t bundle_tile_forward_workspace(const ConvBundle& b);
 template <class T>
 void bundle_tile_forward(const ConvBundleForwardOf<T>& p, void* workspace, Stream stream);
+
+/// Folds on load: needs no workspace.
+template <class T>
+void folded_tile_forward(const FoldedBundleOf<T>& p, Stream stream);
 
 }  // namespace drnas::kernels

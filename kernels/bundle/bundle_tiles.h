@@ -7,6 +7,7 @@
 #include "kernels/bundle/conv_bundle_device.h"
 #include "kernels/bundle/pixel_tiles.h"
 #include "kernels/core/warp_product.h"
+#include "kernels/layers/conv2d.h"
 
 namespace drnas::kernels {
 namespace {
@@ -177,6 +178,91 @@ __device__ void convolve_tile(const BundleTiling& t, int s, const LeftOperand<Nu
   const int pitch = t.weight_pitch();
   for (int chunk = 0; chunk < t.chunks[s]; chunk += 2)
     multiply_step(sums, a, memory.offsets(s) + chunk, b + chunk * pitch, pitch);
+}
+
+/// The pixels of a lane's sums, rows lane / 4 and lane / 4 + 8 of each sixteen; -1 past the tile.
+template <int M>
+struct LanePixels {
+  int at[M][2];
+
+  __device__ explicit LanePixels(const TileRows& rows) {
+    const int row = first_row<M>() + static_cast<int>(threadIdx.x) % 32 / 4;
+    for (int m = 0; m < M; ++m)
+      for (int i = 0; i < 2; ++i) at[m][i] = rows.pixel(row + 16 * m + 8 * i);
+  }
+};
+
+/// Rounds the sums as they are stored, zeros in the padding of z.
+template <int M, int N, class T>
+__device__ void round_sums(const ConvBundle& b, int s, int first, float (&sums)[M][N][4]) {
+  const int column = static_cast<int>(threadIdx.x) % 4 * 2;
+  for (int n = 0; n < N; ++n)
+    for (int v = 0; v < 2; ++v) {
+      const bool given = first + channel_of<N>(8 * n + column + v) < b.rows(s);
+      for (int m = 0; m < M; ++m)
+        for (int i = 0; i < 2; ++i) {
+          float& sum = sums[m][n][2 * i + v];
+          sum = given ? static_cast<float>(static_cast<T>(sum)) : 0.0f;
+        }
+    }
+}
+
+template <int M, int N, class T>
+__device__ void store_sums(const ConvBundle& b, int s, int first, const LanePixels<M>& pixels, T* z,
+                           const float (&sums)[M][N][4]) {
+  constexpr int side = N == 1 ? 1 : 2;  // eights whose channels are neighbours in a lane
+  const int column = static_cast<int>(threadIdx.x) % 4 * 2, stride = b.z_channels(s);
+  for (int n = 0; n < N; n += side) {
+    const int channel = first + channel_of<N>(8 * n + column);
+    if (channel >= stride) continue;
+    for (int m = 0; m < M; ++m)
+      for (int i = 0; i < 2; ++i) {
+        if (pixels.at[m][i] < 0) continue;
+        Channels<2 * side> out;
+        for (int k = 0; k < side; ++k)
+          for (int v = 0; v < 2; ++v) out.v[2 * k + v] = sums[m][n + k][2 * i + v];
+        store_channels(z + pixel_tiles::offset_of(pixels.at[m][i], stride) + channel, out);
+      }
+  }
+}
+
+/// Blocks of a multiprocessor, by a lane's 4 M N sums: asked for so that the compiler spills
+/// nothing to hold more of them. Multiply-adds have all columns of B in registers too.
+template <class Numbers, int M, int N>
+constexpr int resident_blocks = (M * N > 16  ? 2
+                                 : M * N > 8 ? 3
+                                             : 4) -
+                                (Numbers::tensor ? 0 : 1);
+
+/// A tiling's grid (tiles, slices).
+inline LaunchShape launch_shape(const BundleTiling& t, const ConvBundle& b) {
+  return {t.tiles(b), tile_threads, t.shared_bytes(), static_cast<unsigned>(t.slices)};
+}
+
+/// Calls body.template operator()<M, N>() for a tiling.
+template <class Numbers, class Body>
+void dispatch_tile(const BundleTiling& t, const Body& body) {
+  const auto with_columns = [&]<int N>() {
+    if (t.m == 4) return body.template operator()<4, N>();
+    if (t.m == 2) return body.template operator()<2, N>();
+    body.template operator()<1, N>();
+  };
+  if constexpr (tile_limits<Numbers>.most_n >= 6)
+    if (t.n == 6) return with_columns.template operator()<6>();
+  if (t.n == 4) return with_columns.template operator()<4>();
+  if (t.n == 2) return with_columns.template operator()<2>();
+  with_columns.template operator()<1>();
+}
+
+/// Calls body.template operator()<Numbers>() for how T is multiplied.
+template <class T, class Body>
+auto with_numbers(const Body& body) {
+  if constexpr (!std::is_same_v<T, float>)
+    return body.template operator()<Bfloat16Numbers>();
+  else if (conv_math() == ConvMath::tf32)
+    return body.template operator()<Tf32Numbers>();
+  else
+    return body.template operator()<Fp32Numbers>();
 }
 
 }  // namespace

@@ -272,15 +272,10 @@ void normalise(const ConvBundleForwardOf<T>& p, const ForwardScratch<T>& scratch
 }
 
 template <class T>
-bool runs_tiles(const ConvBundle& b) {
-  return conv_source() == ConvSource::own && bundle_tiles_take<T>(b);
-}
-
-template <class T>
 void forward(const ConvBundleForwardOf<T>& p, void* workspace, Stream stream) {
   if (p.bundle.sizes == 0) return;
   const PaddedBundle<T> padded(p.bundle);
-  if (runs_tiles<T>(p.bundle)) return bundle_tile_forward(p, workspace, stream);
+  if (runs_bundle_tiles<T>(p.bundle)) return bundle_tile_forward(p, workspace, stream);
   const ForwardScratch<T> scratch(padded, workspace);
   rectify(p, padded, scratch, stream);
   for (int s = 0; s < p.bundle.sizes; ++s)
@@ -293,8 +288,8 @@ template <class T>
 std::size_t forward_bytes(const ConvBundle& b) {
   if (b.sizes == 0) return 0;
   const PaddedBundle<T> padded(b);
-  return runs_tiles<T>(b) ? bundle_tile_forward_workspace<T>(b)
-                          : ForwardScratch<T>(padded, nullptr).bytes;
+  return runs_bundle_tiles<T>(b) ? bundle_tile_forward_workspace<T>(b)
+                                 : ForwardScratch<T>(padded, nullptr).bytes;
 }
 
 }  // namespace
