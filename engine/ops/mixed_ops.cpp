@@ -47,6 +47,8 @@ void run_forward_as(const BundleState& state, int first, int count, bool trainin
   kernels::ConvBundleForwardOf<T> f{};
   f.bundle = state.shape;
   f.bundle.sizes = count;
+  for (int s = 0; s < state.shape.sizes; ++s)
+    f.bundle.reach = std::max(f.bundle.reach, state.shape.kernel[s]);
   f.x = state.x.value().data<T>();
   std::vector<RunningRows> running_of;
   for (int s = 0; s < count; ++s) {

@@ -78,7 +78,8 @@ __device__ inline Merged merge(const TilePart* parts, int count, std::int64_t st
   const double shift = parts->mean;
   double first = 0, second = 0;
   total = 0;
-  for (int i = 0; i < count; ++i) {
+  DRNAS_BUNDLE_UNROLL  // loads of several parts go ahead of their sums
+      for (int i = 0; i < count; ++i) {
     const TilePart part = load_packed(parts + i * stride);
     const double n = part.count, delta = part.mean - shift;
     total += n;
@@ -94,8 +95,8 @@ __device__ inline TilePart part_of(const Merged& merged, double total) {
           0.0f};
 }
 
-/// Channels of the slice, of both sizes, that a thread finishes: calls body(size, channel of the
-/// slice, channel), all from `thread` on.
+/// Channels of the slice, of both sizes, each by one thread: body(size, place among both sizes'
+/// channels of the slice, channel).
 template <class T, class Body>
 __device__ void each_channel(const Forward<T>& k, int first, const Body& body) {
   const int slice = k.t.slice();
@@ -151,12 +152,12 @@ __device__ void known_statistics(const Forward<T>& k, int first) {
 
 /// Convolves one size, stores its outputs and leaves its statistics' parts.
 template <class Numbers, int M, int N, class T>
-__device__ void forward_size(const Forward<T>& k, int s, int first,
+__device__ void forward_size(const Forward<T>& k, int s, int first, const TileRows& rows,
                              const LeftOperand<Numbers, M>& a, const LanePixels<M>& pixels,
                              const TileMemory& memory) {
   const ConvBundle& b = k.p.bundle;
   float sums[M][N][4] = {};
-  convolve_tile(k.t, s, a, memory, sums);
+  convolve_tile(rows, s, a, memory, sums);
   round_sums<M, N, T>(b, s, first, sums);
   store_sums(b, s, first, pixels, k.p.z[s], sums);
   const int warp = static_cast<int>(threadIdx.x) / 32;
@@ -181,14 +182,14 @@ __global__ void __launch_bounds__(tile_threads, resident_blocks<Numbers, M, N>)
   for (int s = 0; s < b.sizes; ++s) {
     if (!(running >> s & 1)) continue;
     load_weights<Numbers, N>(b, k.t, s, first, k.p.weight[s], k.width, memory);
-    load_offsets(b, k.t, s, memory);
+    load_offsets(b, k.t, s, 0, memory);
   }
   __syncthreads();
   const TileRows rows{k.t, tile, b.w};
   const auto a = left_operand<Numbers, M>(rows, memory);
   const LanePixels<M> pixels(rows);
   for (int s = 0; s < b.sizes; ++s)
-    if (running >> s & 1) forward_size<Numbers, M, N>(k, s, first, a, pixels, memory);
+    if (running >> s & 1) forward_size<Numbers, M, N>(k, s, first, rows, a, pixels, memory);
   if (!k.p.training) return;
   __syncthreads();
   finish_statistics(k, first, memory);

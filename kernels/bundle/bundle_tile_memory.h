@@ -16,7 +16,7 @@ struct TileMemory {
     unsigned char bytes[16];
   };
 
-  Bytes16* u;       ///< [planes][rows][columns] with the halo; then zeros
+  Bytes16* u;       ///< [inputs][planes][rows][columns] with the halo; then zeros
   TilePart* parts;  ///< [max_sizes][tile_warps][slice]
   unsigned* last;
   std::size_t bytes = 0;
@@ -40,7 +40,7 @@ struct TileMemory {
     return s == 0 ? first_offsets_ : second_offsets_;
   }
   /// Index of the zeros in u.
-  DRNAS_HD static int zero(const BundleTiling& t) { return t.planes * t.plane_pitch; }
+  DRNAS_HD static int zero(const BundleTiling& t) { return t.inputs * t.planes * t.plane_pitch; }
 
  private:
   Bytes16 *first_weights_, *second_weights_;

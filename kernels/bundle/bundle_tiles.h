@@ -17,7 +17,7 @@ template <class Numbers>
 constexpr int chunk_channels = 16 / static_cast<int>(sizeof(typename Numbers::Stored));
 /// Columns of a warp, in eights: multiply-adds hold all columns of B in registers.
 template <class Numbers>
-constexpr TileLimits tile_limits{chunk_channels<Numbers>, Numbers::tensor ? 6 : 4};
+constexpr TileLimits tile_limits{chunk_channels<Numbers>, Numbers::tensor ? 6 : 4, Numbers::tensor};
 
 /// Chunks as the memory's bytes.
 template <class Numbers>
@@ -58,28 +58,42 @@ __device__ inline void store_operand(Chunk<typename Numbers::Stored>* to, const 
   store_packed(to, chunk);
 }
 
-/// u = max(0, x) of a tile and its halo, zeros outside the image.
+/// A tile and its halo of `input`, by load(pixel, channel, values) inside the image, zeros outside.
+template <class Numbers, class Load>
+__device__ void load_tile(const ConvBundle& b, const BundleTiling& t, const pixel_tiles::Tile& tile,
+                          int input, const TileMemory& memory, const Load& load) {
+  constexpr int E = chunk_channels<Numbers>;
+  auto* u = chunks_at<Numbers>(memory.u) + input * t.planes * t.plane_pitch;
+  pixel_tiles::each_vector<tile_threads>(
+      t.planes, tile.rows + 2 * t.halo, t.row_pitch, [&](int plane) {
+        return [&, at = plane * E, to = u + plane * t.plane_pitch](int place, int row, int column) {
+          float v[E] = {};
+          const int i = tile.row + row - t.halo, j = tile.column + column - t.halo;
+          if (i >= 0 && i < b.h && j >= 0 && j < b.w) load(tile.first_pixel + i * b.w + j, at, v);
+          store_operand<Numbers>(to + place, v);
+        };
+      });
+}
+
+/// The zeros after the tiles.
+template <class Numbers>
+__device__ inline void store_zeros(const BundleTiling& t, const TileMemory& memory) {
+  constexpr float zeros[chunk_channels<Numbers>] = {};
+  if (threadIdx.x == 0)
+    store_operand<Numbers>(chunks_at<Numbers>(memory.u) + TileMemory::zero(t), zeros);
+}
+
+/// u = max(0, x) of a tile.
 template <class Numbers, class T>
 __device__ void load_rectified_tile(const ConvBundle& b, const BundleTiling& t,
                                     const pixel_tiles::Tile& tile, const T* x, int width,
                                     const TileMemory& memory) {
   constexpr int E = chunk_channels<Numbers>;
-  auto* u = chunks_at<Numbers>(memory.u);
-  pixel_tiles::each_vector<tile_threads>(
-      t.planes, tile.rows + 2 * t.halo, t.row_pitch, [&](int plane) {
-        return [&, at = plane * E, to = u + plane * t.plane_pitch](int pixel, int row, int column) {
-          float v[E] = {};
-          const int i = tile.row + row - t.halo, j = tile.column + column - t.halo;
-          if (i >= 0 && i < b.h && j >= 0 && j < b.w)
-            load_chunk(
-                x + pixel_tiles::offset_of(tile.first_pixel + i * b.w + j, b.read_stride()) + at,
-                width, b.c - at, v);
-          for (float& value : v) value = value > 0.0f ? value : 0.0f;
-          store_operand<Numbers>(to + pixel, v);
-        };
-      });
-  constexpr float zeros[E] = {};
-  if (threadIdx.x == 0) store_operand<Numbers>(u + TileMemory::zero(t), zeros);
+  load_tile<Numbers>(b, t, tile, 0, memory, [&](int pixel, int at, float(&v)[E]) {
+    load_chunk(x + pixel_tiles::offset_of(pixel, b.read_stride()) + at, width, b.c - at, v);
+    for (float& value : v) value = value > 0.0f ? value : 0.0f;
+  });
+  store_zeros<Numbers>(t, memory);
 }
 
 /// The channels of a slice that a lane holds: pairs of eights are woven so that a lane's four are
@@ -97,35 +111,46 @@ __device__ inline int column_of(int channel) {
   return channel / 16 * 16 + channel / 2 % 2 * 8 + channel % 16 / 4 * 2 + channel % 2;
 }
 
-/// The weights of a slice that begins at channel `first`, as columns of B; zeros for channels that
-/// there are not, and where depth is rounded up.
+/// Columns of B, the weights of one size and of a slice: load(channel, tap, at, values) fills a
+/// chunk of depth from an input channel `at` on, zeros where depth is rounded up.
+template <class Numbers, int N, class Load>
+__device__ void load_columns(const ConvBundle& b, const BundleTiling& t, int s,
+                             const TileMemory& memory, const Load& load) {
+  constexpr int E = chunk_channels<Numbers>;
+  auto* to = chunks_at<Numbers>(memory.weights(s));
+  const int taps = b.kernel[s] * b.kernel[s];
+  pixel_tiles::PixelWalk walk(static_cast<int>(threadIdx.x), tile_threads, t.chunks[s]);
+  for (; walk.row < 8 * N; walk.advance()) {
+    const int channel = walk.row, tap = walk.column / t.planes;
+    float v[E] = {};
+    if (tap < taps) load(channel, tap, (walk.column - tap * t.planes) * E, v);
+    store_operand<Numbers>(to + walk.column * t.weight_pitch() + column_of<N>(channel), v);
+  }
+}
+
+/// The given weights of a slice that begins at channel `first`; zeros for channels that there are
+/// not.
 template <class Numbers, int N, class T>
 __device__ void load_weights(const ConvBundle& b, const BundleTiling& t, int s, int first,
                              const T* weight, int width, const TileMemory& memory) {
-  constexpr int E = chunk_channels<Numbers>;
-  auto* to = chunks_at<Numbers>(memory.weights(s));
   const int taps = b.kernel[s] * b.kernel[s], present = b.rows(s) - first;
-  pixel_tiles::each_vector<tile_threads>(t.chunks[s], 8 * N, 1, [&](int chunk) {
-    const int tap = chunk / t.planes, at = chunk % t.planes * E;
-    return [&, tap, at, chunk](int channel, int, int) {
-      float v[E] = {};
-      if (channel < present && tap < taps)
-        load_chunk(weight + (std::int64_t{first + channel} * taps + tap) * b.c + at, width,
-                   b.c - at, v);
-      store_operand<Numbers>(to + chunk * t.weight_pitch() + column_of<N>(channel), v);
-    };
-  });
+  load_columns<Numbers, N>(
+      b, t, s, memory, [&](int channel, int tap, int at, float(&v)[chunk_channels<Numbers>]) {
+        if (channel < present)
+          load_chunk(weight + (std::int64_t{first + channel} * taps + tap) * b.c + at, width,
+                     b.c - at, v);
+      });
 }
 
-/// Where each chunk of a size's depth lies in u, from the pixel that its window's middle is on.
-__device__ inline void load_offsets(const ConvBundle& b, const BundleTiling& t, int s,
+/// Where each chunk of a size's depth lies in `input`, from the first pixel of the largest window.
+__device__ inline void load_offsets(const ConvBundle& b, const BundleTiling& t, int s, int input,
                                     const TileMemory& memory) {
   const int k = b.kernel[s], shift = t.halo - k / 2;
   for (int chunk = static_cast<int>(threadIdx.x); chunk < t.chunks[s]; chunk += tile_threads) {
-    const int tap = chunk / t.planes, plane = chunk % t.planes;
-    memory.offsets(s)[chunk] =
-        tap >= k * k ? -1
-                     : plane * t.plane_pitch + (tap / k + shift) * t.row_pitch + tap % k + shift;
+    const int tap = chunk / t.planes, plane = chunk % t.planes,
+              place = (input * t.planes + plane) * t.plane_pitch + (tap / k + shift) * t.row_pitch +
+                      tap % k + shift;
+    memory.offsets(s)[chunk] = tap >= k * k ? -1 : place;
   }
 }
 
@@ -170,10 +195,13 @@ __device__ LeftOperand<Numbers, M> left_operand(const TileRows& rows, const Tile
   return a;
 }
 
-/// sums = u * W of one size for the warp's pixels and the slice.
+/// sums += u * W of one size for the warp's pixels and the slice; of a warp that has no pixels they
+/// stay.
 template <class Numbers, int M, int N>
-__device__ void convolve_tile(const BundleTiling& t, int s, const LeftOperand<Numbers, M>& a,
+__device__ void convolve_tile(const TileRows& rows, int s, const LeftOperand<Numbers, M>& a,
                               const TileMemory& memory, float (&sums)[M][N][4]) {
+  const BundleTiling& t = rows.t;
+  if (first_row<M>() >= rows.tile.rows * t.grid.columns) return;
   const auto* b = chunks_at<Numbers>(memory.weights(s));
   const int pitch = t.weight_pitch();
   for (int chunk = 0; chunk < t.chunks[s]; chunk += 2)

@@ -3,17 +3,24 @@
 
 #include <algorithm>
 #include <optional>
+#include <string>
 
 #include "kernels/bundle/bundle_tile_memory.h"
+#include "kernels/core/error.h"
+#include "kernels/core/shared_bytes.h"
 
 namespace drnas::kernels {
 namespace {
 
 int round_to(int value, int step) { return pixel_tiles::divide_up(value, step) * step; }
 
-/// Planes whose first pixels lie in different banks, as do those of the next pixels.
+/// Pixels from a plane to the next, so that what neighbouring threads store lies in different
+/// banks: a pixel's planes, then the next pixel's. Six planes go two to a bank.
 int spread(int pixels, int planes) {
-  const int banks = 8, residue = planes < banks && banks % planes == 0 ? banks / planes % banks : 1;
+  const int banks = 8;
+  int residue = 1;
+  if (banks % planes == 0) residue = banks / planes % banks;
+  if (planes % 2 != 0 && planes < banks) residue = planes == 1 ? 0 : planes;
   return pixels + (residue - pixels % banks + banks) % banks;
 }
 
@@ -23,11 +30,20 @@ int most_z_channels(const ConvBundle& b) {
   return most;
 }
 
-/// The most columns, in eights and no more than `most`, that hold one edge.
+/// The most columns, in eights and no more than `most`, of which slices hold one edge each.
 int columns_of_edge(const ConvBundle& b, int most) {
   for (const int columns : {6, 4, 2})
-    if (columns <= most && 8 * columns <= round_to(b.c, 8)) return columns;
+    if (columns <= most && round_to(b.c, 8) % (8 * columns) == 0) return columns;
   return 1;
+}
+
+/// A bundle that takes at least as much shared memory as any part of the one that b belongs to.
+ConvBundle largest_part(const ConvBundle& b) {
+  ConvBundle one = b;
+  one.sizes = ConvBundle::max_sizes;
+  for (int s = 0; s < b.sizes; ++s) one.reach = std::max(one.reach, b.kernel[s]);
+  for (int& kernel : one.kernel) kernel = one.reach;
+  return one;
 }
 
 std::optional<BundleTile> preferred;
@@ -35,6 +51,11 @@ std::optional<BundleTile> preferred;
 }  // namespace
 
 void prefer_bundle_tile(const BundleTile* tile) {
+  const auto among = [](int value, std::initializer_list<int> all) {
+    return std::find(all.begin(), all.end(), value) != all.end();
+  };
+  if (tile && !(among(tile->m, {1, 2, 4}) && among(tile->n, {1, 2, 4, 6})))
+    throw Error("no tile of " + std::to_string(tile->m) + " by " + std::to_string(tile->n));
   preferred = tile ? std::optional(*tile) : std::nullopt;
 }
 
@@ -45,6 +66,7 @@ BundleTiling::BundleTiling(const ConvBundle& b, const TileLimits& limits, int m_
   grid.cut(b.h, b.w, b.h, most_columns);
   grid.cut(b.h, b.w, std::max(1, pixels / grid.columns), most_columns);
   for (int s = 0; s < b.sizes; ++s) halo = std::max(halo, b.kernel[s] / 2);
+  inputs = limits.inputs;
   planes = divide_up(b.c, limits.chunk_channels);
   row_pitch = grid.columns + 2 * halo;
   plane_pitch = spread((grid.rows + 2 * halo) * row_pitch, planes);
@@ -52,27 +74,37 @@ BundleTiling::BundleTiling(const ConvBundle& b, const TileLimits& limits, int m_
   for (int s = 0; s < b.sizes; ++s) chunks[s] = round_to(b.kernel[s] * b.kernel[s] * planes, 2);
 }
 
+int BundleTiling::rows_of(const ConvBundle& b, const TileLimits& limits) {
+  const ConvBundle largest = largest_part(b);
+  for (const int rows : {4, 2, 1}) {
+    const BundleTiling tiling(largest, limits, rows, 1);
+    const bool wanted =
+        tiling.grid.pixels() > 16 * tile_warps * rows / 2 && tiling.tiles(b) >= enough_tiles;
+    if ((wanted || rows == 1) && tiling.shared_bytes() <= most_shared_bytes) return rows;
+  }
+  return 0;
+}
+
+double BundleTiling::cost(const ConvBundle& b, const TileLimits& limits) const {
+  const double loads = limits.tensor ? 4 * m + 2 * n : 4 * m + 4 * n + 4 * m * n;
+  const double waves = static_cast<double>(tiles(b)) * slices / multiprocessors;
+  return std::max(waves, 1.0) * loads;
+}
+
 BundleTiling::BundleTiling(const ConvBundle& b, const TileLimits& limits, bool by_edge) {
   if (preferred && preferred->n <= limits.most_n) {
     *this = BundleTiling(b, limits, preferred->m, preferred->n);
-    if (shared_bytes() <= most_shared) return;
+    if (shared_bytes() <= most_shared_bytes) return;
     *this = {};
   }
-  int least = 0;
+  const int rows = rows_of(b, limits);
   for (const int columns : {6, 4, 2, 1}) {
-    if (columns > limits.most_n) continue;
-    BundleTiling best;
-    for (const int rows : {4, 2, 1}) {
-      const BundleTiling tiling(b, limits, rows, columns);
-      const bool filled = tiling.grid.pixels() > 16 * tile_warps * rows / 2 || rows == 1;
-      if (!filled || tiling.shared_bytes() > most_shared) continue;
-      best = tiling;
-      if (tiling.tiles(b) * tiling.slices >= enough_blocks) break;
-    }
-    const int padded = best.slices * best.slice();
-    if (!best.fits() || (fits() && padded >= least)) continue;
-    least = padded;
-    *this = best;
+    if (rows == 0 || columns > limits.most_n) continue;
+    const BundleTiling tiling(b, limits, rows, columns);
+    if (tiling.shared_bytes() > most_shared_bytes) continue;
+    // Several slices of eight would store halves of sectors.
+    if (columns == 1 && tiling.slices > 1 && fits()) continue;
+    if (!fits() || tiling.cost(b, limits) < cost(b, limits)) *this = tiling;
   }
   if (by_edge && fits()) *this = BundleTiling(b, limits, m, columns_of_edge(b, n));
 }

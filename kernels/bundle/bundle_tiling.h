@@ -16,28 +16,29 @@ inline constexpr int tile_warps = 4, tile_threads = 32 * tile_warps;
 struct TileLimits {
   int chunk_channels;  ///< channels in 16 bytes
   int most_n;          ///< most columns of a warp, in eights
+  bool tensor;         ///< on tensor cores, else by multiply-adds
+  int inputs = 1;      ///< tiles of pixels in shared memory
 };
 
 /// Tiles of a block, as BundleTiling has them.
 struct BundleTile {
   int m, n;
 };
-/// For the whole process: the tile that kernels take wherever it fits; null: the tiling's own
-/// choice. Set it before workspaces are measured.
+/// For the whole process: the tile that kernels take wherever it fits, over several edges too;
+/// null: the tiling's own choice. Set it before workspaces are measured. Throws Error for one that
+/// no kernel has.
 void prefer_bundle_tile(const BundleTile* tile);
 
 struct BundleTiling {
-  /// Most shared memory of a block that cards from compute capability 8.0 on have, the system's
-  /// share taken off.
-  static constexpr std::size_t most_shared = 99 * 1024;
   static constexpr int most_columns = 32;
-  /// Blocks that keep all multiprocessors of a large card busy.
-  static constexpr std::int64_t enough_blocks = 132;
+  /// Of a large card, and tiles that keep most of them busy.
+  static constexpr int multiprocessors = 132, enough_tiles = 128;
 
   int m = 0;  ///< rows of a warp in sixteens; 0: nothing fits
   int n = 0;  ///< columns of a slice in eights
   pixel_tiles::TileGrid grid = {};
   int halo = 0;         ///< pixels around a tile that its convolutions read
+  int inputs = 1;       ///< tiles of pixels in shared memory
   int planes = 0;       ///< chunks of a pixel
   int row_pitch = 0;    ///< chunks from a row of the tile to the next, in a plane
   int plane_pitch = 0;  ///< chunks from a plane to the next
@@ -54,12 +55,17 @@ struct BundleTiling {
   std::size_t shared_bytes() const;
 
   BundleTiling() = default;
-  /// The tiling that leaves the fewest columns unused and then the fewest loads, of those with
-  /// enough blocks. `by_edge`: the same tiles, but no slice holds more than one edge of eight
-  /// channels or more, so that edges whose convolutions do not run cost nothing.
+  /// Rows follow from the images and channels alone, so that a bundle leaves the same statistics
+  /// and chooses the same library whichever of its sizes and edges run; columns are those of least
+  /// cost. `by_edge`: no slice holds more than one edge of eight channels or more, so that edges
+  /// whose convolutions do not run cost nothing.
   BundleTiling(const ConvBundle& b, const TileLimits& limits, bool by_edge);
 
  private:
+  /// Rows of a warp in sixteens: the most that leave enough tiles; 0 where nothing fits.
+  static int rows_of(const ConvBundle& b, const TileLimits& limits);
+  /// Loads from shared memory a step of depth, or multiply-adds, of a multiprocessor's blocks.
+  double cost(const ConvBundle& b, const TileLimits& limits) const;
   BundleTiling(const ConvBundle& b, const TileLimits& limits, int m, int n);
 };
 

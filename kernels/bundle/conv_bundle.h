@@ -31,6 +31,9 @@ struct ConvBundle {
   int kernel[max_sizes];
   /// Bit e: edge e has this size. Bits from `edges` on mean nothing.
   std::uint8_t present[max_sizes] = {every_edge, every_edge};
+  /// Where this is a part of a node's bundle: the largest kernel size of all, so that on CUDA the
+  /// part runs as the whole does. 0: of those given.
+  int reach = 0;
   /// x lies apart (CUDA only): the first c channels of all pixels [pixels, c], then the others.
   bool apart = false;
 

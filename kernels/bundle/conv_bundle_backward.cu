@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "kernels/bundle/bundle_tile_gradient.h"
 #include "kernels/bundle/conv_bundle_shuffled.h"
 #include "kernels/core/carver.h"
 
@@ -7,6 +8,7 @@ namespace {
 
 template <class T>
 struct BackwardScratch {
+  bool tiles;  // our own tiles make the gradient: without du, from weights as they are given
   T *dz[ConvBundle::max_sizes] = {}, *du[ConvBundle::max_sizes] = {};
   T* u;  // in the place of du[0], which is written later; null without sizes
   T* packed[ConvBundle::max_sizes] = {};
@@ -14,17 +16,19 @@ struct BackwardScratch {
   void* convolution;
   std::size_t bytes;
 
-  BackwardScratch(const PaddedBundle<T>& p, void* memory) {
+  BackwardScratch(const PaddedBundle<T>& p, void* memory)
+      : tiles(runs_gradient_tiles<T>(p.bundle)) {
     Carver carve(memory);
     for (int s = 0; s < p.bundle.sizes; ++s) {
       dz[s] = carve.take<T>(p.z_count(s));
-      du[s] = carve.take<T>(p.u_count());
-      packed[s] = carve.take<T>(p.packed_count(s));
+      if (s == 0 || !tiles) du[s] = carve.take<T>(p.u_count());
+      packed[s] = carve.take<T>(tiles ? 0 : p.packed_count(s));
       dweight[s] = carve.take<T>(p.unpacked_count(s));
     }
     u = du[0];
-    convolution = carve.take<std::byte>(std::max(p.convolution_bytes(ConvPass::backward_data),
-                                                 p.convolution_bytes(ConvPass::backward_weight)));
+    convolution =
+        carve.take<std::byte>(std::max(tiles ? 0 : p.convolution_bytes(ConvPass::backward_data),
+                                       p.convolution_bytes(ConvPass::backward_weight)));
     bytes = carve.bytes();
   }
 };
@@ -117,8 +121,9 @@ void start(const ConvBundleBackwardOf<T>& p, const PaddedBundle<T>& padded,
   constexpr const char* name = "conv_bundle_differentiate";
   const ConvBundle& b = p.bundle;
   Differentiation<T> k = describe(p, padded, scratch);
-  const WeightPacking<T> packing =
-      p.dx ? pack_weights(padded, p.weight, scratch.packed) : WeightPacking<T>(padded);
+  const WeightPacking<T> packing = p.dx && !scratch.tiles
+                                       ? pack_weights(padded, p.weight, scratch.packed)
+                                       : WeightPacking<T>(padded);
   dispatch_channels(b.c, [&]<int V>() {
     if (b.parts() == 1) {
       const std::int64_t items = std::int64_t{b.n} * blocks_for(b.h, strip_rows) * b.w * (b.c / V);
@@ -158,7 +163,23 @@ WeightUnpacking<T> differentiate_weights(const ConvBundleBackwardOf<T>& p,
   return unpacking;
 }
 
-/// The convolutions' part of dx, where it is wanted; unpacks gradients of weights.
+/// By our own tiles, the convolutions' part of dx; by the vendor's library, du.
+template <class T>
+void differentiate_input(const ConvBundleBackwardOf<T>& p, const PaddedBundle<T>& padded,
+                         const BackwardScratch<T>& scratch, Stream stream) {
+  if (scratch.tiles) {
+    TileGradient<T> k{p.bundle, p.x, {}, {}, p.dx, p.gates};
+    std::copy_n(p.weight, p.bundle.sizes, k.weight);
+    std::copy_n(scratch.dz, p.bundle.sizes, k.dz);
+    return bundle_tile_gradient(k, stream);
+  }
+  for (int s = 0; s < p.bundle.sizes; ++s)
+    convolve<T>(ConvPass::backward_data, padded.conv(s), scratch.dz[s],
+                padded.weight(p.weight[s], scratch.packed[s]), scratch.du[s], scratch.convolution,
+                stream);
+}
+
+/// The convolutions' part of dx from du, where there is one; unpacks gradients of weights.
 template <class T>
 void finish(const ConvBundleBackwardOf<T>& p, const PaddedBundle<T>& padded,
             const BackwardScratch<T>& scratch, const WeightUnpacking<T>& unpacking, Stream stream) {
@@ -168,7 +189,7 @@ void finish(const ConvBundleBackwardOf<T>& p, const PaddedBundle<T>& padded,
   dispatch_channels<widest<T>>(b.c, [&]<int V>() {
     const std::int64_t whole = round_up(b.c * static_cast<int>(sizeof(T)), 32) / sizeof(T);
     k.groups = static_cast<int>(whole) <= b.x_channels ? static_cast<int>(whole) / V : b.c / V;
-    if (p.dx) k.items = static_cast<unsigned>(b.pixels() * k.groups);
+    if (p.dx && !scratch.tiles) k.items = static_cast<unsigned>(b.pixels() * k.groups);
     launch("conv_bundle_rectify_gradient", rectify_gradient_kernel<T, V>,
            {blocks_for(k.items, bundle_threads) + unpacking.blocks(), bundle_threads}, stream, k,
            unpacking);
@@ -183,10 +204,7 @@ void backward(const ConvBundleBackwardOf<T>& p, void* workspace, Stream stream) 
   start(p, padded, scratch, stream);
   if (p.bundle.sizes == 0) return;
   const WeightUnpacking<T> unpacking = differentiate_weights(p, padded, scratch, stream);
-  for (int s = 0; s < p.bundle.sizes && p.dx; ++s)
-    convolve<T>(ConvPass::backward_data, padded.conv(s), scratch.dz[s],
-                padded.weight(p.weight[s], scratch.packed[s]), scratch.du[s], scratch.convolution,
-                stream);
+  if (p.dx) differentiate_input(p, padded, scratch, stream);
   finish(p, padded, scratch, unpacking, stream);
 }
 

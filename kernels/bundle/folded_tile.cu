@@ -18,8 +18,8 @@ struct FoldedForward {
   int weight_width;  ///< of loads of weights, which are float32
 };
 
-/// Channels of the slice that there are, from `thread` on: body(channel of the slice, edge, channel
-/// of the edge).
+/// Channels of the slice that there are, each by one thread: body(channel of the slice, edge,
+/// channel of the edge).
 template <class T, class Body>
 __device__ void each_row(const FoldedForward<T>& k, int first, const Body& body) {
   const ConvBundle& b = k.weights.folded;
@@ -51,32 +51,24 @@ __device__ void fold_chunk(const FoldedForward<T>& k, int e, int channel, int ta
   }
 }
 
-/// The slice's folded weights as columns of B, like load_weights.
+/// The slice's folded weights as columns of B.
 template <class Numbers, int N, class T>
 __device__ void load_folded(const FoldedForward<T>& k, int first, const float* scales,
                             const TileMemory& memory) {
-  constexpr int E = chunk_channels<Numbers>;
   const ConvBundle& b = k.weights.folded;
-  auto* to = chunks_at<Numbers>(memory.weights(0));
-  const int taps = b.kernel[0] * b.kernel[0];
-  pixel_tiles::each_vector<tile_threads>(k.t.chunks[0], 8 * N, 1, [&](int chunk) {
-    const int tap = chunk / k.t.planes, at = chunk % k.t.planes * E;
-    return [&, tap, at, chunk](int row, int, int) {
-      float v[E] = {};
-      if (first + row < b.rows(0) && tap < taps) {
-        const int slot = (first + row) / b.c, e = k.weights.edge[slot],
-                  channel = first + row - slot * b.c;
-        const float scale = scales[row], other = scales[8 * N + row];
-        if (k.weight_width == 4)
-          fold_chunk<4>(k, e, channel, tap, at, scale, other, v);
-        else if (k.weight_width == 2)
-          fold_chunk<2>(k, e, channel, tap, at, scale, other, v);
-        else
-          fold_chunk<1>(k, e, channel, tap, at, scale, other, v);
-      }
-      store_operand<Numbers>(to + chunk * k.t.weight_pitch() + column_of<N>(row), v);
-    };
-  });
+  load_columns<Numbers, N>(b, k.t, 0, memory,
+                           [&](int row, int tap, int at, float(&v)[chunk_channels<Numbers>]) {
+                             if (first + row >= b.rows(0)) return;
+                             const int slot = (first + row) / b.c, e = k.weights.edge[slot],
+                                       channel = first + row - slot * b.c;
+                             const float scale = scales[row], other = scales[8 * N + row];
+                             if (k.weight_width == 4)
+                               fold_chunk<4>(k, e, channel, tap, at, scale, other, v);
+                             else if (k.weight_width == 2)
+                               fold_chunk<2>(k, e, channel, tap, at, scale, other, v);
+                             else
+                               fold_chunk<1>(k, e, channel, tap, at, scale, other, v);
+                           });
 }
 
 /// Grid (tiles, slices).
@@ -90,7 +82,7 @@ __global__ void __launch_bounds__(tile_threads, resident_blocks<Numbers, M, N>)
   const Tile tile(k.t.grid, b.h, b.w, static_cast<int>(blockIdx.x));
   load_scales(k, first, scales);
   load_rectified_tile<Numbers>(b, k.t, tile, k.weights.p.x, k.width, memory);
-  load_offsets(b, k.t, 0, memory);
+  load_offsets(b, k.t, 0, 0, memory);
   __syncthreads();
   load_folded<Numbers, N>(k, first, scales, memory);
   __syncthreads();
@@ -98,7 +90,7 @@ __global__ void __launch_bounds__(tile_threads, resident_blocks<Numbers, M, N>)
   const auto a = left_operand<Numbers, M>(rows, memory);
   const LanePixels<M> pixels(rows);
   float sums[M][N][4] = {};
-  convolve_tile(k.t, 0, a, memory, sums);
+  convolve_tile(rows, 0, a, memory, sums);
   round_sums<M, N, T>(b, 0, first, sums);
   store_sums(b, 0, first, pixels, k.weights.p.z, sums);
 }

@@ -15,6 +15,10 @@ struct bfloat16 {
 
   bfloat16() = default;
   DRNAS_HD explicit bfloat16(float value) {
+#ifdef __CUDA_ARCH__
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+    return;
+#endif
     std::uint32_t word;
     memcpy(&word, &value, sizeof word);
     if ((word & 0x7fffffffu) > 0x7f800000u)

@@ -13,6 +13,7 @@
 
 #include "kernels/core/device.h"
 #include "kernels/core/named_range.h"
+#include "kernels/core/shared_bytes.h"
 
 namespace drnas::kernels {
 
@@ -58,9 +59,6 @@ inline void after_call(const char* name, Stream stream) {
   if (status == cudaStreamCaptureStatusNone) require_cuda(cudaStreamSynchronize(on), name);
 }
 
-/// Shared memory that a kernel may have without asking for more.
-inline constexpr std::size_t common_shared_bytes = 48 * 1024;
-
 /// Starts `kernel` on the stream; an empty grid starts nothing. Throws Error named `name`.
 template <class... Params, class... Args>
 void launch(const char* name, void (*kernel)(Params...), const LaunchShape& shape, Stream stream,
@@ -75,9 +73,10 @@ void launch(const char* name, void (*kernel)(Params...), const LaunchShape& shap
   config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = static_cast<cudaStream_t>(stream);
   const NamedRange range(name);
+  // Always the most: a smaller limit would hold for launches that are recorded already.
   if (shape.shared_bytes > common_shared_bytes)
     require_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                      static_cast<int>(shape.shared_bytes)),
+                                      static_cast<int>(most_shared_bytes)),
                  name);
   require_cuda(
       cudaLaunchKernelEx(&config, kernel, static_cast<Params>(std::forward<Args>(args))...), name);

@@ -4,11 +4,14 @@
 // that is written here (PTX ISA 8.7, sections 9.7.14.5 and 9.7.14.5.15).
 //
 // What lane l holds, with g = l / 4 and t = l % 4:
-//   D [16][8], float      d[0], d[1]: row g, columns 2t and 2t + 1; d[2], d[3]: the same of row g +
-//   8 bfloat16, depth 16, two neighbours in a register, the first in its lower half
+//   D [16][8], float      d[0], d[1]: row g, columns 2t and 2t + 1;
+//                         d[2], d[3]: the same of row g + 8
+//
+//   bfloat16, depth 16, two neighbours in a register, the first in its lower half
 //     A [16][16]          a[0]: row g, columns 2t, 2t + 1; a[1]: of row g + 8;
 //                         a[2], a[3]: the same rows, columns 2t + 8, 2t + 9
 //     B [16][8]           b[0]: column g, rows 2t, 2t + 1; b[1]: rows 2t + 8, 2t + 9
+//
 //   TF32, depth 8, one in a register
 //     A [16][8]           a[0]: row g, column t; a[1]: row g + 8; a[2], a[3]: column t + 4
 //     B [8][8]            b[0]: column g, row t; b[1]: row t + 4

@@ -4,10 +4,9 @@
 #include <cmath>
 
 #include "kernels/bundle/bundle_tiling.h"
-#include "tests/cuda/bfloat16.h"
-#include "tests/cuda/harness.h"
+#include "kernels/core/shared_bytes.h"
 #include "tests/cuda/tf32.h"
-#include "tests/kernels/bundle/conv_bundle_checks.h"
+#include "tests/kernels/bundle/rounded_bundles.h"
 
 using namespace drnas;
 using namespace drnas::test;
@@ -93,6 +92,7 @@ Results forward(const ConvBundleCase& c, const Kind& kind) {
 
 TEST_CASE("cuda: bundles by every tile, in fp32, tf32 and bf16") {
   auto rng = generator(201);
+  std::size_t at = 0;
   const ConvBundle bundles[] = {make_bundle(2, 17, 9, 16, 1, 3, {1, 3}),
                                 make_bundle(1, 5, 35, 8, 2, 2, {3, 1}),
                                 make_bundle(3, 4, 5, 6, 1, 3, {1, 3}),
@@ -107,13 +107,47 @@ TEST_CASE("cuda: bundles by every tile, in fp32, tf32 and bf16") {
       CAPTURE(n);
       const BundleTile tile{m, n};
       kernels::prefer_bundle_tile(&tile);
-      const ConvBundleCase c(rng, bundles[rng() % std::size(bundles)]);
+      const ConvBundleCase c(rng, bundles[at++ % std::size(bundles)]);
       for (const Kind& kind : kinds) {
         CAPTURE(kind.name);
         capture_and(c.bundle, [&] { check_against_float64(c, kind, forward(c, kind)); });
       }
     }
   kernels::prefer_bundle_tile(nullptr);
+}
+
+TEST_CASE("cuda: gradients of nodes by every tile, in fp32, tf32 and bf16") {
+  auto rng = generator(203);
+  std::size_t at = 0;
+  const ConvBundle bundles[] = {
+      make_bundle(2, 9, 9, 16, 1, 3, {1, 3}), make_bundle(1, 5, 35, 8, 1, 2, {3, 1}),
+      make_bundle(3, 4, 5, 12, 1, 2, {3}),    make_bundle(2, 8, 8, 4, 1, 5, {1, 3}),
+      make_bundle(1, 7, 6, 20, 1, 3, {1}),    make_bundle(1, 9, 8, 12, 1, 3, {1, 3}, {5, 2})};
+  for (const int m : {1, 2, 4})
+    for (const int n : {1, 2, 4, 6}) {
+      CAPTURE(m);
+      CAPTURE(n);
+      const BundleTile tile{m, n};
+      kernels::prefer_bundle_tile(&tile);
+      const ConvBundleCase c(rng, bundles[at++ % std::size(bundles)]);
+      capture_and(c.bundle, [&] {
+        check_rounded_backward<bfloat16>(c, 3 * bfloat16_rounding, 2 * bfloat16_rounding);
+        check_rounded_backward<float>(c, 0, 0);
+        kernels::set_conv_math(kernels::ConvMath::tf32);
+        check_rounded_backward<float>(c, 2 * 0x1p-11, 0);  // dz and weights
+        kernels::set_conv_math(kernels::ConvMath::fp32);
+      });
+    }
+  kernels::prefer_bundle_tile(nullptr);
+}
+
+TEST_CASE("cuda: bundles of many channels, in fp32, tf32 and bf16") {
+  auto rng = generator(204);
+  const ConvBundleCase c(rng, make_bundle(1, 4, 5, 66, 1, 2, {1, 3}));
+  for (const Kind& kind : kinds) {
+    CAPTURE(kind.name);
+    check_against_float64(c, kind, forward(c, kind));
+  }
 }
 
 TEST_CASE("cuda: bundles of more tiles than one group of blocks merges") {
@@ -126,7 +160,7 @@ TEST_CASE("cuda: bundles of more tiles than one group of blocks merges") {
 }
 
 TEST_CASE("a bundle's tiling: covers all channels, keeps a card busy, fits every card") {
-  const kernels::TileLimits narrow{8, 6}, wide{4, 4};
+  const kernels::TileLimits narrow{8, 6, true}, wide{4, 4, false};
   for (const int k : {1, 2, 4, 8})
     for (int stage = 0; stage < 3; ++stage)
       for (const int edges : {1, 2, 3})
@@ -139,11 +173,42 @@ TEST_CASE("a bundle's tiling: covers all channels, keeps a card busy, fits every
             CAPTURE(edges);
             CAPTURE(limits.most_n);
             REQUIRE(t.fits());
-            CHECK(t.shared_bytes() <= BundleTiling::most_shared);
+            CHECK(t.shared_bytes() <= kernels::most_shared_bytes);
             CHECK(t.slices * t.slice() >= b.z_channels(1));
             CHECK(t.grid.pixels() <= 64 * t.m);
             CHECK(t.tiles(b) * t.slices >= (stage < 2 ? 128 : 64));
-            if (by_edge && t.n > 1) CHECK(t.slice() <= std::max(8, c));
+            if (by_edge && c % 8 == 0) CHECK(c % t.slice() == 0);
           }
   CHECK_FALSE(BundleTiling(make_bundle(1, 4, 4, 4096, 1, 1, {3}), wide, false).fits());
+}
+
+TEST_CASE("a bundle's tiling: its parts run like the whole") {
+  auto rng = generator(205);
+  const auto pick = [&](std::initializer_list<int> of) { return of.begin()[rng() % of.size()]; };
+  for (int trial = 0; trial < 2000; ++trial) {
+    const int side = pick({4, 8, 16, 32});
+    const ConvBundle whole =
+        make_bundle(pick({16, 40, 64, 128, 256}), side, side, pick({4, 16, 32, 64, 128, 256}), 1,
+                    pick({1, 2, 3}), {1, 3});
+    for (const auto& limits : {kernels::TileLimits{8, 6, true}, kernels::TileLimits{4, 6, true},
+                               kernels::TileLimits{4, 4, false}}) {
+      const BundleTiling expected(whole, limits, false);
+      for (const int kernel : {1, 3}) {
+        ConvBundle part = whole;
+        part.sizes = 1;
+        part.kernel[0] = kernel;
+        part.reach = 3;
+        for (const bool by_edge : {false, true}) {
+          const BundleTiling tiling(part, limits, by_edge);
+          CHECK(tiling.fits() == expected.fits());
+          CHECK(tiling.m == expected.m);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("a bundle's tiling: tiles that no kernel has are refused") {
+  for (const BundleTile tile : {BundleTile{3, 2}, BundleTile{4, 3}, BundleTile{0, 0}})
+    CHECK_THROWS_AS(kernels::prefer_bundle_tile(&tile), drnas::Error);
 }

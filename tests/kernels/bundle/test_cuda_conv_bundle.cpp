@@ -36,12 +36,15 @@ void check_forward(const ConvBundleCase& c) {
 
 void check_backward(const ConvBundleCase& c) {
   const auto backward = [&](auto& buffers) { return c.backward(buffers); };
-  const Results cpu = OnCpu{}(backward), device = OnDevice{}(backward);
-  for (int s = 0; s < c.bundle.sizes; ++s)
-    CHECK(max_error(device.at(result(s, "dweight")), cpu.at(result(s, "dweight"))) <
-          tolerance(static_cast<double>(c.bundle.pixels())));
-  CHECK(max_error(device.at("dx"), cpu.at("dx")) < tolerance(products_of_dx(c.bundle)));
-  check_parts(OnDevice{}, c, device);
+  const Results cpu = OnCpu{}(backward);
+  each_source([&] {
+    const Results device = OnDevice{}(backward);
+    for (int s = 0; s < c.bundle.sizes; ++s)
+      CHECK(max_error(device.at(result(s, "dweight")), cpu.at(result(s, "dweight"))) <
+            tolerance(static_cast<double>(c.bundle.pixels())));
+    CHECK(max_error(device.at("dx"), cpu.at("dx")) < tolerance(products_of_dx(c.bundle)));
+    check_parts(OnDevice{}, c, device);
+  });
 }
 
 /// Every number of parts and channels; the rest by chance.
@@ -142,8 +145,10 @@ TEST_CASE("cuda: conv bundles replay from a graph") {
   for (const ConvBundle& b : {large_bundles[0], make_bundle(2, 5, 3, 6, 2, 2, {1, 3}),
                               make_bundle(2, 5, 3, 6, 2, 3, {1, 3}, {5, 2})}) {
     const ConvBundleCase c(rng, b);
-    each_source([&] { check_replay([&](auto& of) { return c.forward(of, Mode::no_running); }); });
-    check_replay([&](auto& of) { return c.backward(of); });
+    each_source([&] {
+      check_replay([&](auto& of) { return c.forward(of, Mode::no_running); });
+      check_replay([&](auto& of) { return c.backward(of); });
+    });
   }
 }
 
@@ -162,12 +167,15 @@ TEST_CASE("cuda: conv bundles start few kernels beside the convolutions") {
     };
     CHECK(started([&](auto& b) { return c.forward(b); }) == 1);
     CHECK(started([&](auto& b) { return c.forward(b, Mode::evaluation); }) == 1);
+    CHECK(started([&](auto& b) { return c.backward(b); }) == 2);
+    // Gradients of weights in bfloat16 are widened.
+    CHECK(started([&](auto& b) { return c.backward<bfloat16>(b); }) == (channels % 4 == 0 ? 3 : 2));
     kernels::set_conv_source(kernels::ConvSource::vendor);
     CHECK(started([&](auto& b) { return c.forward(b); }) == 2);
     CHECK(started([&](auto& b) { return c.forward(b, Mode::evaluation); }) == 2);
-    kernels::set_conv_source(kernels::ConvSource::own);
     CHECK(started([&](auto& b) { return c.backward(b); }) == 2);
     CHECK(started([&](auto& b) { return c.backward<bfloat16>(b); }) == 2);
+    kernels::set_conv_source(kernels::ConvSource::own);
     CHECK(started([&](auto& b) { return none.forward(b); }) == 0);
     CHECK(started([&](auto& b) { return none.backward(b); }) == 1);
     CHECK(forward_workspace<Device::cuda, float>(none.bundle) == 0);

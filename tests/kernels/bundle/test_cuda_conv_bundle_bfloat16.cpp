@@ -1,30 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Convolution bundles on bfloat16: CUDA sources against the float32 CPU twin on rounded inputs.
-#include "tests/cuda/bfloat16.h"
-#include "tests/cuda/harness.h"
-#include "tests/kernels/bundle/conv_bundle_checks.h"
+#include "tests/kernels/bundle/rounded_bundles.h"
 
 using namespace drnas;
 using namespace drnas::test;
 
 namespace {
-
-/// Roundings of a float32 sum of `terms`, on both sides, against the largest result.
-double tolerance(double terms) { return 2 * 0x1p-24 * (terms + 48); }
-
-/// Calls body(values) for all arrays that are stored as T.
-template <class Body>
-void each_stored(ConvBundleCase& c, const Body& body) {
-  body(c.x);
-  for (auto* arrays : {&c.weight, &c.dy, &c.z})
-    for (Doubles& values : *arrays) body(values);
-}
-
-/// What the kernels see of these.
-ConvBundleCase seen(ConvBundleCase c) {
-  each_stored(c, [](Doubles& values) { values = rounded<bfloat16>(values); });
-  return c;
-}
 
 void check_forward(const ConvBundleCase& c) {
   const ConvBundle& b = c.bundle;
@@ -35,49 +16,20 @@ void check_forward(const ConvBundleCase& c) {
     for (int s = 0; s < b.sizes; ++s) {
       const Doubles& z = cpu.at(result(s, "z"));
       check_each(device.at(result(s, "z")), z, bfloat16_rounding,
-                 tolerance(b.kernel[s] * b.kernel[s] * b.c) * largest(z));
+                 sum_rounding(b.kernel[s] * b.kernel[s] * b.c) * largest(z));
       check_statistics(b, device, s, 16, 32);
     }
     check_modes<bfloat16>(OnDevice{}, c, device);
   });
 }
 
-/// The sums of the magnitudes of all products that an element of dx or dweight is made of.
-Results magnitudes(const ConvBundleCase& of) {
-  ConvBundleCase c = of;
-  const auto make_positive = [](Doubles& values) {
-    for (double& v : values) v = std::abs(v);
-  };
-  each_stored(c, make_positive);
-  c.x = of.x;
-  for (auto& of_edge : c.coefficients)
-    for (Doubles& values : of_edge) make_positive(values);
-  for (auto* weights : {&c.skip, &c.pool})
-    for (auto& weight : *weights)
-      if (weight) weight = std::abs(*weight);
-  return OnCpu{}([&](auto& b) { return c.backward(b); });
-}
-
 void check_backward(const ConvBundleCase& c) {
-  const ConvBundle& b = c.bundle;
-  const ConvBundleCase narrow = seen(c);
-  const Results cpu = OnCpu{}([&](auto& of) { return narrow.backward(of); });
-  const Results device = OnDevice{}([&](auto& of) { return c.backward<bfloat16>(of); });
-  for (const auto& [name, magnitude] : magnitudes(narrow)) {
-    CAPTURE(name);
-    // On the way to dx: dz, its convolution and the sum are rounded; to dweight: dz and the result.
-    // Their products cost less than a hundredth more; float32's sums come on top.
-    const double store = (name == "dx" ? 3.0 : 2.0) * bfloat16_rounding * 1.01;
-    const double terms =
-        name == "dx" ? 18.0 * b.edges * b.c + 2 * b.edges : static_cast<double>(b.pixels());
-    const Doubles &got = device.at(name), &expected = cpu.at(name);
-    REQUIRE(got.size() == expected.size());
-    const double floats = tolerance(terms) * largest(magnitude);
-    for (std::size_t j = 0; j < got.size(); ++j)
-      if (!(std::abs(got[j] - expected[j]) <= store * magnitude[j] + floats))
-        FAIL_CHECK("element ", j, " is ", got[j], ", expected ", expected[j]);
-  }
-  check_parts<bfloat16>(OnDevice{}, c, device);
+  // On the way to dx: dz, its convolution and the sum are rounded; to dweight: dz and the result.
+  each_source([&] {
+    check_rounded_backward<bfloat16>(c, 3 * bfloat16_rounding, 2 * bfloat16_rounding);
+    check_parts<bfloat16>(OnDevice{}, c,
+                          OnDevice{}([&](auto& of) { return c.backward<bfloat16>(of); }));
+  });
 }
 
 /// Every width of vectors; channels beside multiples of eight.

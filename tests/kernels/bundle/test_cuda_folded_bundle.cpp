@@ -76,6 +76,21 @@ TEST_CASE_TEMPLATE("cuda: folded bundles against the formula in float64", T, flo
   check<T>(FoldedBundleCase(rng, make_bundle(2, 3, 3, 8, 1, 3, {})));
 }
 
+TEST_CASE("cuda: folded bundles in TF32 against the formula in float64") {
+  auto rng = generator(85);
+  kernels::set_conv_math(kernels::ConvMath::tf32);
+  for (const int c : {3, 8, 20}) {
+    const FoldedBundleCase k(rng, make_bundle(2, 5, 6, c, 1, 3, {1, 3}));
+    const ConvBundle one = k.bundle.folded();
+    const Results got = OnDevice{}([&](auto& of) { return k.folded<float>(of); });
+    Doubles sum = unpadded(one, 0, got.at("z"));
+    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] -= got.at("mean")[i % one.rows(0)];
+    // Both operands are rounded to 11 bits: 2^14 roundings of float32 in all.
+    CHECK(roundings_of_largest(sum, unfolded(k)) <= (1 << 14) + 9 * c + 40);
+  }
+  kernels::set_conv_math(kernels::ConvMath::fp32);
+}
+
 TEST_CASE_TEMPLATE("cuda: folded bundles of a node whose parts lie apart", T, float, bfloat16) {
   auto rng = generator(82);
   for (const int c : {3, 8}) {
