@@ -78,8 +78,9 @@ __device__ inline Merged merge(const TilePart* parts, int count, std::int64_t st
   const double shift = parts->mean;
   double first = 0, second = 0;
   total = 0;
-  DRNAS_BUNDLE_UNROLL  // loads of several parts go ahead of their sums
-      for (int i = 0; i < count; ++i) {
+  // Loads of several parts go ahead of their sums.
+  DRNAS_BUNDLE_UNROLL
+  for (int i = 0; i < count; ++i) {
     const TilePart part = load_packed(parts + i * stride);
     const double n = part.count, delta = part.mean - shift;
     total += n;

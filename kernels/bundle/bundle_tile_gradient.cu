@@ -81,8 +81,9 @@ __device__ void add_masked(const Gradient<T>& k, int first, const LanePixels<M>&
   constexpr int side = N == 1 ? 1 : 2;
   const ConvBundle& b = k.p.bundle;
   const int column = static_cast<int>(threadIdx.x) % 4 * 2;
-  DRNAS_BUNDLE_UNROLL  // else the sums lie in memory
-      for (int n = 0; n < N; n += side) {
+  // Unrolled, since else the sums would lie in memory.
+  DRNAS_BUNDLE_UNROLL
+  for (int n = 0; n < N; n += side) {
     const int channel = first + channel_of<N>(8 * n + column);
     if (channel >= b.c) continue;
     DRNAS_BUNDLE_UNROLL
