@@ -52,6 +52,7 @@ __device__ void leave_parts(const LanePixels<M>& pixels, const float (&sums)[M][
   for (int m = 0; m < M; ++m)
     for (int i = 0; i < 2; ++i) present += pixels.at[m][i] >= 0 ? 1.0f : 0.0f;
   const float count = column_sum(present), inverse = count > 0 ? 1.0f / count : 0.0f;
+  DRNAS_UNROLL
   for (int n = 0; n < N; ++n)
     for (int v = 0; v < 2; ++v) {
       float sum = 0, squares = 0;

@@ -81,12 +81,11 @@ __device__ void add_masked(const Gradient<T>& k, int first, const LanePixels<M>&
   constexpr int side = N == 1 ? 1 : 2;
   const ConvBundle& b = k.p.bundle;
   const int column = static_cast<int>(threadIdx.x) % 4 * 2;
-  // Unrolled, since else the sums would lie in memory.
-  DRNAS_BUNDLE_UNROLL
+  DRNAS_UNROLL
   for (int n = 0; n < N; n += side) {
     const int channel = first + channel_of<N>(8 * n + column);
     if (channel >= b.c) continue;
-    DRNAS_BUNDLE_UNROLL
+    DRNAS_UNROLL
     for (int m = 0; m < M; ++m)
       for (int i = 0; i < 2; ++i) {
         if (pixels.at[m][i] < 0) continue;

@@ -9,6 +9,13 @@
 #include "kernels/core/warp_product.h"
 #include "kernels/layers/conv2d.h"
 
+/// Before loops over a lane's sums: unrolled, since else the sums would lie in memory.
+#ifdef __CUDACC__
+#define DRNAS_UNROLL _Pragma("unroll")
+#else
+#define DRNAS_UNROLL
+#endif
+
 namespace drnas::kernels {
 namespace {
 
@@ -224,6 +231,7 @@ struct LanePixels {
 template <int M, int N, class T>
 __device__ void round_sums(const ConvBundle& b, int s, int first, float (&sums)[M][N][4]) {
   const int column = static_cast<int>(threadIdx.x) % 4 * 2;
+  DRNAS_UNROLL
   for (int n = 0; n < N; ++n)
     for (int v = 0; v < 2; ++v) {
       const bool given = first + channel_of<N>(8 * n + column + v) < b.rows(s);
@@ -240,9 +248,11 @@ __device__ void store_sums(const ConvBundle& b, int s, int first, const LanePixe
                            const float (&sums)[M][N][4]) {
   constexpr int side = N == 1 ? 1 : 2;  // eights whose channels are neighbours in a lane
   const int column = static_cast<int>(threadIdx.x) % 4 * 2, stride = b.z_channels(s);
+  DRNAS_UNROLL
   for (int n = 0; n < N; n += side) {
     const int channel = first + channel_of<N>(8 * n + column);
     if (channel >= stride) continue;
+    DRNAS_UNROLL
     for (int m = 0; m < M; ++m)
       for (int i = 0; i < 2; ++i) {
         if (pixels.at[m][i] < 0) continue;

@@ -47,17 +47,17 @@ struct Folding {
               channel = static_cast<int>(row) - slot * folded.c;
     const bool given = static_cast<int>(row) < folded.rows(0);
     const int tap = static_cast<int>(row_tap - row * taps);
+    if (given && at == 0 && tap == 0)
+      weights.p.mean[row] = weights.mean_of(weights.edge[slot], channel);
     Channels<V> values = {};
     if (given && at < folded.c) {
       const int e = weights.edge[slot];
       // Before the sum: divisions are calls, which spill it.
-      const float first = weights.scale(0, e, channel), second = weights.scale(1, e, channel);
-      values = weights.template sum_sizes<V>(e, channel, tap, at,
-                                             [&](int s) { return s == 0 ? first : second; });
+      float factor[ConvBundle::max_sizes];
+      for (int s = 0; s < ConvBundle::max_sizes; ++s) factor[s] = weights.scale(s, e, channel);
+      values = weights.template sum_sizes<V>(e, channel, tap, at, [&](int s) { return factor[s]; });
     }
     store_channels(to + item * V, values);
-    if (given && at == 0 && tap == 0)
-      weights.p.mean[row] = weights.mean_of(weights.edge[slot], channel);
   }
 };
 

@@ -70,10 +70,17 @@ __device__ inline void merge_tile(const ChannelPixels& pixels, int tile,
   }
 }
 
+/// Blocks of a multiprocessor: more registers for each where the compiler would spill.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
+constexpr int moments_blocks = 3;
+#else
+constexpr int moments_blocks = 4;
+#endif
+
 /// Statistics of the N tensors' values that load(image, channel, vector, running, values) gives; in
 /// evaluation from the running ones. Of tensors that are not made only what rest() leaves.
 template <int V, int held, int N, class Load>
-__global__ void __launch_bounds__(plane_threads, 4)
+__global__ void __launch_bounds__(plane_threads, moments_blocks)
     moments_kernel(ChannelPixels pixels, Load load, MomentsOut<N> out) {
   const int ch = blockIdx.y, row = blockIdx.x, c = gridDim.y, thread = threadIdx.x;
   const unsigned running = out.running();

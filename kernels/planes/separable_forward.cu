@@ -164,9 +164,16 @@ __device__ void merge_tiles(const Forward& k, int f, double* shared) {
       });
 }
 
+/// Blocks of a multiprocessor: more registers for each where the compiler would spill.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
+constexpr int resident_blocks = 4;
+#else
+constexpr int resident_blocks = 5;
+#endif
+
 /// Blocks (x: tiles of all images, y: filters); those of a filter that does not run leave.
 template <int T, int V>
-__global__ void __launch_bounds__(separable_threads, 5) forward_kernel(Forward k) {
+__global__ void __launch_bounds__(separable_threads, resident_blocks) forward_kernel(Forward k) {
   const Separable& s = k.p.shape;
   const int f = static_cast<int>(blockIdx.y), tiles = k.tiles.count(),
             image = static_cast<int>(blockIdx.x) / tiles;

@@ -15,7 +15,7 @@ echo "# machine: $("$nvcc" --version | sed -n 's/.*release \([^,]*\),.*/nvcc \1/
 status=0
 for file in kernels/*/*.cu; do
   for architecture in "$@"; do
-    report=$("$nvcc" -std=c++20 -O3 -I. -arch="sm_$architecture" -Xptxas -v -c "$file" -o /dev/null 2>&1) ||
+    report=$("$nvcc" -std=c++20 -O3 -I. -DDRNAS_CUBLAS_LIBRARY=\"libcublas.so\" -arch="sm_$architecture" -Xptxas -v -c "$file" -o /dev/null 2>&1) ||
       { echo "$report" >&2; exit 1; }
     line=$(echo "$report" | awk '
       / bytes spill stores/ { for (i = 1; i < NF; ++i) if ($(i + 2) == "spill") spills += $i }
