@@ -271,12 +271,12 @@ def read_gpu_check(record):
 
 def read_registers(record):
     architectures = collections.defaultdict(list)
-    for file, architecture, kernels, registers, spilled in record["lines"]:
-        architectures[architecture].append((int(registers), file, int(kernels), int(spilled)))
-    rows = [[name, len(files), sum(f[2] for f in files), max(files)[0], f"`{max(files)[1]}`", sum(f[3] for f in files)]
-            for name, files in architectures.items()]
+    for file, architecture, kernels, registers, stack, spilled in record["lines"]:
+        architectures[architecture].append((int(registers), file, int(kernels), int(stack), int(spilled)))
+    rows = [[name, len(files), sum(f[2] for f in files), max(files)[0], f"`{max(files)[1]}`", sum(f[3] for f in files),
+             sum(f[4] for f in files)] for name, files in architectures.items()]
     return [Part(REGISTERS, "Registers and spills of every CUDA kernel, as the compiler reports them",
-                 ["architecture", "files", "kernels", "most registers", "in", "bytes spilled"], rows)]
+                 ["architecture", "files", "kernels", "most registers", "in", "bytes of stack", "bytes spilled"], rows)]
 
 
 def read_gpu_model(record):
@@ -340,7 +340,7 @@ def load(file):
         return json.loads(text)
     record = dict(re.findall(r"^# (\w+): (.*)$", text, re.MULTILINE))
     lines = [line for line in text.splitlines() if not line.startswith("#")]
-    pattern = r"(\S+) (sm_\d+): (\d+) kernels, at most (\d+) registers, (\d+) bytes spilled"
+    pattern = r"(\S+) (sm_\d+): (\d+) kernels, at most (\d+) registers, (\d+) bytes of stack, (\d+) bytes spilled"
     record["lines"] = [re.fullmatch(pattern, line).groups() for line in lines]
     return record
 

@@ -92,14 +92,14 @@ class ResultsPage(Case):
                                     "tests": {"status": "failed", "why": "reason"},
                                     "bench_device": {"status": "passed", "kernels": [kernel]},
                                     "bench_step K 1": {"status": "passed", "row": row}}})
-        self.write("registers.txt", "# command: c\nkernels/a.cu sm_90: 2 kernels, at most 30 registers, 0 bytes "
-                   "spilled\nkernels/b.cu sm_90: 3 kernels, at most 40 registers, 8 bytes spilled\n")
+        self.write("registers.txt", "# command: c\nkernels/a.cu sm_90: 2 kernels, at most 30 registers, 4 bytes of stack, 0 bytes "
+                   "spilled\nkernels/b.cu sm_90: 3 kernels, at most 40 registers, 12 bytes of stack, 8 bytes spilled\n")
         text = self.page()
         self.check_line(text, "not recorded", "A card, driver 1", "abc", "2026-12-01")
         self.check_line(text, "tests", "failed", "reason")
         self.check_line(text, "drnas", "1", "2", "3", "572")
         self.check_line(text, "mix", "forward", "16", "32", "1", "0.5", "1000", "0.75")
-        self.check_line(text, "sm_90", "2", "5", "40", "`kernels/b.cu`", "8")
+        self.check_line(text, "sm_90", "2", "5", "40", "`kernels/b.cu`", "16", "8")
         self.assertIn("did not come to their end", text)
 
     def test_images(self):
