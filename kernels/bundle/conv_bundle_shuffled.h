@@ -14,7 +14,7 @@ namespace {
 /// of all pixels of a tile: dy of an edge, or one part of dx.
 struct ShuffledTiling {
   static constexpr int most_chunk = 32, most_rows = 8, most_columns = 32, enough_blocks = 256;
-  static constexpr std::size_t wanted_bytes = 30 * 1024, most_bytes = 48 * 1024;
+  static constexpr std::size_t wanted_bytes = 30 * 1024, most_bytes = common_shared_bytes;
 
   pixel_tiles::TileGrid grid{};
   int chunk = 0, chunks = 0;

@@ -132,7 +132,7 @@ __global__ void __launch_bounds__(plane_threads)
 
 }  // namespace
 
-static_assert(sizeof(TermScale) * PlaneMix::max_terms * most_planes <= 48 * 1024,
+static_assert(sizeof(TermScale) * PlaneMix::max_terms * most_planes <= common_shared_bytes,
               "a block's scales");
 
 template <>

@@ -265,7 +265,7 @@ std::size_t workspace_of(const PlanePool& p, int results) {
 
 }  // namespace
 
-static_assert(PoolTiles::most_outputs * (2 * sizeof(float) + sizeof(int)) <= 48 * 1024,
+static_assert(PoolTiles::most_outputs * (2 * sizeof(float) + sizeof(int)) <= common_shared_bytes,
               "a block's gradients");
 
 template <>

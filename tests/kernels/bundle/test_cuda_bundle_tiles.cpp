@@ -88,11 +88,27 @@ Results forward(const ConvBundleCase& c, const Kind& kind) {
   return got;
 }
 
+/// Runs body by each tile on a case of the bundles in turn. By multiply-adds the widest tile is the
+/// tiling's own choice.
+template <std::size_t count, class Body>
+void each_tile(Rng& rng, const ConvBundle (&bundles)[count], const Body& body) {
+  std::size_t at = 0;
+  for (const int m : {1, 2, 4})
+    for (const int n : {1, 2, 4, 6}) {
+      CAPTURE(m);
+      CAPTURE(n);
+      const BundleTile tile{m, n};
+      kernels::prefer_bundle_tile(&tile);
+      const ConvBundleCase c(rng, bundles[at++ % count]);
+      capture_and(c.bundle, [&] { body(c); });
+    }
+  kernels::prefer_bundle_tile(nullptr);
+}
+
 }  // namespace
 
 TEST_CASE("cuda: bundles by every tile, in fp32, tf32 and bf16") {
   auto rng = generator(201);
-  std::size_t at = 0;
   const ConvBundle bundles[] = {make_bundle(2, 17, 9, 16, 1, 3, {1, 3}),
                                 make_bundle(1, 5, 35, 8, 2, 2, {3, 1}),
                                 make_bundle(3, 4, 5, 6, 1, 3, {1, 3}),
@@ -101,44 +117,27 @@ TEST_CASE("cuda: bundles by every tile, in fp32, tf32 and bf16") {
                                 make_bundle(2, 6, 7, 20, 1, 1, {1}),
                                 make_bundle(1, 9, 8, 12, 1, 3, {1, 3}, {5, 2}),
                                 make_bundle(1, 6, 11, 3, 1, 2, {1, 5})};
-  for (const int m : {1, 2, 4})
-    for (const int n : {1, 2, 4, 6}) {
-      CAPTURE(m);
-      CAPTURE(n);
-      const BundleTile tile{m, n};
-      kernels::prefer_bundle_tile(&tile);
-      const ConvBundleCase c(rng, bundles[at++ % std::size(bundles)]);
-      for (const Kind& kind : kinds) {
-        CAPTURE(kind.name);
-        capture_and(c.bundle, [&] { check_against_float64(c, kind, forward(c, kind)); });
-      }
+  each_tile(rng, bundles, [&](const ConvBundleCase& c) {
+    for (const Kind& kind : kinds) {
+      CAPTURE(kind.name);
+      check_against_float64(c, kind, forward(c, kind));
     }
-  kernels::prefer_bundle_tile(nullptr);
+  });
 }
 
 TEST_CASE("cuda: gradients of nodes by every tile, in fp32, tf32 and bf16") {
   auto rng = generator(203);
-  std::size_t at = 0;
   const ConvBundle bundles[] = {
       make_bundle(2, 9, 9, 16, 1, 3, {1, 3}), make_bundle(1, 5, 35, 8, 1, 2, {3, 1}),
       make_bundle(3, 4, 5, 12, 1, 2, {3}),    make_bundle(2, 8, 8, 4, 1, 5, {1, 3}),
       make_bundle(1, 7, 6, 20, 1, 3, {1}),    make_bundle(1, 9, 8, 12, 1, 3, {1, 3}, {5, 2})};
-  for (const int m : {1, 2, 4})
-    for (const int n : {1, 2, 4, 6}) {
-      CAPTURE(m);
-      CAPTURE(n);
-      const BundleTile tile{m, n};
-      kernels::prefer_bundle_tile(&tile);
-      const ConvBundleCase c(rng, bundles[at++ % std::size(bundles)]);
-      capture_and(c.bundle, [&] {
-        check_rounded_backward<bfloat16>(c, 3 * bfloat16_rounding, 2 * bfloat16_rounding);
-        check_rounded_backward<float>(c, 0, 0);
-        kernels::set_conv_math(kernels::ConvMath::tf32);
-        check_rounded_backward<float>(c, 2 * 0x1p-11, 0);  // dz and weights
-        kernels::set_conv_math(kernels::ConvMath::fp32);
-      });
-    }
-  kernels::prefer_bundle_tile(nullptr);
+  each_tile(rng, bundles, [](const ConvBundleCase& c) {
+    check_rounded_backward<bfloat16>(c, 3 * bfloat16_rounding, 2 * bfloat16_rounding);
+    check_rounded_backward<float>(c, 0, 0);
+    kernels::set_conv_math(kernels::ConvMath::tf32);
+    check_rounded_backward<float>(c, 2 * 0x1p-11, 0);  // dz and weights
+    kernels::set_conv_math(kernels::ConvMath::fp32);
+  });
 }
 
 TEST_CASE("cuda: bundles of many channels, in fp32, tf32 and bf16") {
