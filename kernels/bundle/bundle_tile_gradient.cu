@@ -1,23 +1,27 @@
 // SPDX-License-Identifier: MIT
 // The gradient of a node by tiles: an edge after the other, a block loads dz of its tile for both
 // sizes and the filters turned around, and adds to its sums; at the end it masks them and adds them
-// to dx. Columns are the node's channels, depth is the taps' output channels of an edge.
+// to dx. Columns are the node's channels, depth is the taps' output channels of an edge. After
+// these blocks others add up gradients of weights.
 #include "kernels/bundle/bundle_tile_gradient.h"
 
-#include "kernels/bundle/bundle_tiles.h"
+#include "kernels/bundle/bundle_differential.h"
+#include "kernels/bundle/weight_sums.h"
 
 namespace drnas::kernels {
 namespace {
 
 using pixel_tiles::Tile;
 
-constexpr int vector = 4;  ///< channels of dx that are neighbours in a lane
-
 template <class T>
 struct Gradient {
-  TileGradient<T> p;
+  BundleDifferential<T> d;
   BundleTiling t;
-  int width;  ///< of loads of dz
+  int width;       ///< of loads of stored dz
+  unsigned tiles;  ///< blocks
+  WeightSums sums;
+  bool whole;
+  OperationEdges<T> skip = {}, pool = {};  ///< none where dx is not whole
 };
 
 /// The bundle whose forward pass has the shape of one edge's gradient.
@@ -32,6 +36,7 @@ template <class Numbers>
 BundleTiling gradient_tiling(const ConvBundle& b) {
   TileLimits limits = tile_limits<Numbers>;
   limits.inputs = ConvBundle::max_sizes;
+  limits.around = 1;  // for pools
   return {turned(b), limits, false};
 }
 
@@ -39,77 +44,167 @@ BundleTiling gradient_tiling(const ConvBundle& b) {
 template <class Numbers, class T>
 __device__ void load_gradient_tile(const Gradient<T>& k, const Tile& tile, int s, int slot,
                                    const TileMemory& memory) {
-  const ConvBundle& b = k.p.bundle;
-  const T* from = k.p.dz[s] + slot * b.c;
-  const int stride = b.z_channels(s);
+  const ConvBundle& b = k.d.p.bundle;
   load_tile<Numbers>(
-      b, k.t, tile, s, memory, [&](int pixel, int at, float(&v)[chunk_channels<Numbers>]) {
-        load_chunk(from + pixel_tiles::offset_of(pixel, stride) + at, k.width, b.c - at, v);
+      b, k.t, tile, chunks_at<Numbers>(memory.u) + s * k.t.count(), [&, s, slot](int at) {
+        return DifferentialChunk<Numbers, false, T>(k.d, s, slot * b.c + at, k.width, b.c - at);
       });
 }
 
 /// The filters of an edge and size, turned around, as columns of B: depth in taps' output channels.
-template <class Numbers, int N, class T>
+/// Of the node's channels V neighbours at a time.
+template <class Numbers, int N, int V, class T>
 __device__ void load_turned_weights(const Gradient<T>& k, int first, int s, int slot,
                                     const TileMemory& memory) {
   constexpr int E = chunk_channels<Numbers>;
-  const ConvBundle& b = k.p.bundle;
+  const ConvBundle& b = k.d.p.bundle;
   auto* to = chunks_at<Numbers>(memory.weights(s));
   const int taps = b.kernel[s] * b.kernel[s];
-  pixel_tiles::each_vector<tile_threads>(8 * N / vector, k.t.chunks[s], 1, [&](int group) {
-    const int channel = group * vector;
+  pixel_tiles::each_vector<tile_threads>(8 * N / V, k.t.chunks[s], 1, [&](int group) {
+    const int channel = group * V;
     return [&, channel](int chunk, int, int) {
       const int tap = taps - 1 - chunk / k.t.planes, output = chunk % k.t.planes * E;
-      float v[vector][E] = {};
+      float v[V][E] = {};
       for (int i = 0; i < E; ++i) {
         if (tap < 0 || output + i >= b.c || first + channel >= b.c) continue;
         const std::int64_t row = slot * b.c + output + i;
         const auto weights =
-            load_channels<vector>(k.p.weight[s] + (row * taps + tap) * b.c + first + channel);
-        for (int c = 0; c < vector; ++c) v[c][i] = weights.v[c];
+            load_channels<V>(k.d.p.weight[s] + (row * taps + tap) * b.c + first + channel);
+        for (int c = 0; c < V; ++c) v[c][i] = weights.v[c];
       }
-      for (int c = 0; c < vector; ++c)
+      for (int c = 0; c < V; ++c)
         store_operand<Numbers>(to + chunk * k.t.weight_pitch() + column_of<N>(channel + c), v[c]);
     };
   });
 }
 
-/// dx += the sums where x > 0.
-template <int M, int N, class T>
-__device__ void add_masked(const Gradient<T>& k, int first, const LanePixels<M>& pixels,
-                           const float (&sums)[M][N][4]) {
-  constexpr int side = N == 1 ? 1 : 2;
-  const ConvBundle& b = k.p.bundle;
-  const int column = static_cast<int>(threadIdx.x) % 4 * 2;
-  DRNAS_UNROLL
-  for (int n = 0; n < N; n += side) {
-    const int channel = first + channel_of<N>(8 * n + column);
-    if (channel >= b.c) continue;
-    DRNAS_UNROLL
-    for (int m = 0; m < M; ++m)
-      for (int i = 0; i < 2; ++i) {
-        if (pixels.at[m][i] < 0) continue;
-        T* to = k.p.dx + pixel_tiles::offset_of(pixels.at[m][i], b.x_channels) + channel;
-        const auto x = load_channels<2 * side>(
-            k.p.x + pixel_tiles::offset_of(pixels.at[m][i], b.read_stride()) + channel);
-        auto dx = load_channels<2 * side>(to);
-        for (int j = 0; j < side; ++j)
-          for (int v = 0; v < 2; ++v)
-            if (x.v[2 * j + v] > 0.0f) dx.v[2 * j + v] += sums[m][n + j][2 * i + v];
-        store_channels(to, dx);
+/// Planes of the block's channels of sum_e pool_e dy_e, in the place of dz.
+template <class Numbers, class T>
+__device__ TilePlanes load_pooled(const Gradient<T>& k, const Tile& tile, int first,
+                                  const EdgeWeights& weights, const TileMemory& memory) {
+  using Plain = Unrounded<Numbers>;
+  constexpr int E = chunk_channels<Numbers>;
+  const ConvBundle& b = k.d.p.bundle;
+  TilePlanes planes = k.t;
+  planes.planes = pixel_tiles::min_of(k.t.slice() / E, k.t.planes);
+  load_tile<Plain>(b, planes, tile, chunks_at<Plain>(memory.u), [&](int plane_channel) {
+    return [&, at = first + plane_channel](int pixel, float(&sum)[E]) {
+      const std::int64_t where = pixel_tiles::offset_of(pixel, b.x_channels) + at;
+      for (int e = 0; e < k.pool.count; ++e) {
+        const float weight = weights.pool[e];
+        if (k.pool.zeros_rest && weight == 0.0f) continue;
+        float dy[E] = {};
+        load_chunk(k.pool.dy[e] + where, k.width, b.c - at, dy);
+        for (int i = 0; i < E; ++i) sum[i] += weight * dy[i];
       }
+    };
+  });
+  return planes;
+}
+
+/// What one pixel of a lane has to do with: its place in the batch, in its image, and in the tile.
+struct GradientPixel {
+  int pixel, row, column, place;
+};
+
+/// The pools' part of V channels of a pixel: `channel` of the block's.
+template <int V, class Numbers>
+__device__ Channels<V> pooled_at(const ConvBundle& b, const TilePlanes& planes,
+                                 const TileMemory& memory, const GradientPixel& at, int channel) {
+  constexpr int E = chunk_channels<Numbers>;
+  const auto* from = chunks_at<Numbers>(memory.u) + channel / E * planes.plane_pitch + at.place;
+  Channels<V> sum = {};
+  for (int i = -1; i <= 1; ++i)
+    for (int j = -1; j <= 1; ++j) {
+      const float share = pixel_tiles::window_share(at.row + i, b.h) *
+                          pixel_tiles::window_share(at.column + j, b.w);
+      sum.add(share, load_channels<V>((from + i * planes.row_pitch + j)->element + channel % E));
+    }
+  return sum;
+}
+
+/// Writes V channels of a pixel of dx; `channel` is the block's, whose first is `first`.
+template <int V, class Numbers, class T>
+__device__ void finish_channels(const Gradient<T>& k, const EdgeWeights& weights,
+                                const TilePlanes& pooled, const TileMemory& memory,
+                                const GradientPixel& at, int first, int channel,
+                                const Channels<V>& sum) {
+  const ConvBundle& b = k.d.p.bundle;
+  T* to = k.d.p.dx + pixel_tiles::offset_of(at.pixel, b.x_channels) + first + channel;
+  Channels<V> dx = {};
+  if (k.whole) {
+    dx = sum_edges<V>(b, k.skip, weights.skip, at.pixel, first + channel);
+    if (k.pool.count > 0) dx += pooled_at<V, Numbers>(b, pooled, memory, at, channel);
+  } else {
+    dx = load_channels<V>(to);
+  }
+  const auto x = load_channels<V>(k.d.p.x + pixel_tiles::offset_of(at.pixel, b.read_stride()) +
+                                  first + channel);
+  for (int i = 0; i < V; ++i)
+    if (x.v[i] > 0.0f) dx.v[i] += sum.v[i];
+  store_channels(to, dx);
+}
+
+/// dx from the sums of the convolutions and the rest.
+template <class Numbers, int M, int N, class T>
+__device__ void finish_gradient(const Gradient<T>& k, const TileRows& rows, int first,
+                                const EdgeWeights& weights, const TileMemory& memory,
+                                const float (&sums)[M][N][4]) {
+  constexpr int side = N == 1 ? 1 : 2, V = 2 * side;
+  const ConvBundle& b = k.d.p.bundle;
+  const Tile& tile = rows.tile;
+  TilePlanes pooled;
+  if (k.pool.count > 0) {
+    __syncthreads();
+    pooled = load_pooled<Numbers>(k, tile, first, weights, memory);
+    __syncthreads();
+  }
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  DRNAS_UNROLL
+  for (int m = 0; m < M; ++m) DRNAS_UNROLL
+  for (int i = 0; i < 2; ++i) {
+    int down, across;
+    if (!rows.find(first_row<M>() + 16 * m + 8 * i + lane / 4, down, across)) continue;
+    const int row = tile.row + down, column = tile.column + across;
+    const GradientPixel at{tile.first_pixel + row * b.w + column, row, column,
+                           (down + k.t.halo) * k.t.row_pitch + across + k.t.halo};
+    DRNAS_UNROLL
+    for (int n = 0; n < N; n += side) {
+      const int channel = channel_of<N>(8 * n + lane % 4 * 2);
+      if (first + channel >= b.c) continue;
+      Channels<V> sum;
+      for (int j = 0; j < side; ++j)
+        for (int v = 0; v < 2; ++v) sum.v[2 * j + v] = sums[m][n + j][2 * i + v];
+      if (b.c % V == 0) {
+        finish_channels<V, Numbers>(k, weights, pooled, memory, at, first, channel, sum);
+        continue;
+      }
+      DRNAS_UNROLL
+      for (int v = 0; v < V; ++v)
+        if (first + channel + v < b.c)
+          finish_channels<1, Numbers>(k, weights, pooled, memory, at, first, channel + v,
+                                      Channels<1>{{sum.v[v]}});
+    }
   }
 }
 
-/// Grid (tiles, slices).
+/// Grid (tiles and blocks for weights, slices).
 template <class Numbers, int M, int N, class T>
 __global__ void __launch_bounds__(tile_threads, resident_blocks<Numbers, M, N>)
     gradient_kernel(Gradient<T> k) {
-  const ConvBundle& b = k.p.bundle;
-  if (!k.p.gates.any(b)) return;
+  const ConvBundle& b = k.d.p.bundle;
+  const BundleGates& gates = k.d.p.gates;
+  if (blockIdx.x >= k.tiles) {
+    const std::int64_t block =
+        blockIdx.x - k.tiles + std::int64_t{blockIdx.y} * (gridDim.x - k.tiles);
+    return add_weight(k.sums, block * tile_threads + threadIdx.x);
+  }
+  if (!k.whole && !gates.any(b)) return;
   const int first = static_cast<int>(blockIdx.y) * k.t.slice();
   const TileMemory memory(k.t, shared_memory());
   const Tile tile(k.t.grid, b.h, b.w, static_cast<int>(blockIdx.x));
+  EdgeWeights& weights = *reinterpret_cast<EdgeWeights*>(memory.parts);  // which are not used here
+  weights.load(k);
   store_zeros<Numbers>(k.t, memory);
   for (int s = 0; s < b.sizes; ++s) load_offsets(b, k.t, s, s, memory);
   const TileRows rows{k.t, tile, b.w};
@@ -118,36 +213,45 @@ __global__ void __launch_bounds__(tile_threads, resident_blocks<Numbers, M, N>)
   for (int e = 0; e < b.edges; ++e) {
     unsigned running = 0;
     for (int s = 0; s < b.sizes; ++s)
-      if (b.has(s, e) && k.p.gates.open(s, b.slot(s, e))) running |= 1u << s;
+      if (b.has(s, e) && gates.open(s, b.slot(s, e))) running |= 1u << s;
     if (!running) continue;
     __syncthreads();
     for (int s = 0; s < b.sizes; ++s) {
       if (!(running >> s & 1)) continue;
       load_gradient_tile<Numbers>(k, tile, s, b.slot(s, e), memory);
-      load_turned_weights<Numbers, N>(k, first, s, b.slot(s, e), memory);
+      if (b.c % 4 == 0)
+        load_turned_weights<Numbers, N, 4>(k, first, s, b.slot(s, e), memory);
+      else
+        load_turned_weights<Numbers, N, 1>(k, first, s, b.slot(s, e), memory);
     }
     __syncthreads();
     for (int s = 0; s < b.sizes; ++s)
       if (running >> s & 1) convolve_tile(rows, s, a, memory, sums);
   }
-  add_masked(k, first, LanePixels<M>(rows), sums);
+  finish_gradient<Numbers>(k, rows, first, weights, memory, sums);
 }
 
 }  // namespace
 
 template <class T>
 bool runs_gradient_tiles(const ConvBundle& b) {
-  return conv_source() == ConvSource::own && b.c % vector == 0 &&
+  return conv_source() == ConvSource::own &&
          with_numbers<T>([&]<class Numbers>() { return gradient_tiling<Numbers>(b).fits(); });
 }
 
 template <class T>
 void bundle_tile_gradient(const TileGradient<T>& p, Stream stream) {
+  const ConvBundle& b = p.p.bundle;
   with_numbers<T>([&]<class Numbers>() {
-    const Gradient<T> k{p, gradient_tiling<Numbers>(p.bundle), load_width<Numbers>(p.bundle.c)};
-    dispatch_tile<Numbers>(k.t, [&]<int M, int N>() {
-      launch("conv_bundle_gradient", gradient_kernel<Numbers, M, N, T>, launch_shape(k.t, p.bundle),
-             stream, k);
+    const BundleTiling t = gradient_tiling<Numbers>(b);
+    Gradient<T> k{BundleDifferential<T>(p.p),        t,      load_width<Numbers>(b.c),
+                  static_cast<unsigned>(t.tiles(b)), p.sums, p.whole};
+    if (p.whole) choose_operations(p.p, k.skip, k.pool);
+    std::copy_n(p.dz, b.sizes, k.d.stored);
+    LaunchShape shape = launch_shape(t, b);
+    shape.blocks += blocks_for(p.sums.weights, std::int64_t{tile_threads} * shape.rows);
+    dispatch_tile<Numbers>(t, [&]<int M, int N>() {
+      launch("conv_bundle_gradient", gradient_kernel<Numbers, M, N, T>, shape, stream, k);
     });
   });
 }

@@ -12,10 +12,6 @@ struct alignas(16) TilePart {
 };
 
 struct TileMemory {
-  struct alignas(16) Bytes16 {
-    unsigned char bytes[16];
-  };
-
   Bytes16* u;       ///< [inputs][planes][rows][columns] with the halo; then zeros
   TilePart* parts;  ///< [max_sizes][tile_warps][slice]
   unsigned* last;
@@ -23,14 +19,15 @@ struct TileMemory {
 
   /// With a null base it only counts.
   DRNAS_HD TileMemory(const BundleTiling& t, void* base) {
-    auto* begin = static_cast<unsigned char*>(base);
-    u = take<Bytes16>(begin, zero(t) + 1);
-    first_weights_ = take<Bytes16>(begin, t.chunks[0] * t.weight_pitch());
-    second_weights_ = take<Bytes16>(begin, t.chunks[1] * t.weight_pitch());
-    parts = take<TilePart>(begin, ConvBundle::max_sizes * tile_warps * t.slice());
-    first_offsets_ = take<int>(begin, t.chunks[0]);
-    second_offsets_ = take<int>(begin, t.chunks[1]);
-    last = take<unsigned>(begin, 1);
+    SharedCarver carve{static_cast<unsigned char*>(base)};
+    u = carve.take<Bytes16>(zero(t) + 1);
+    first_weights_ = carve.take<Bytes16>(t.chunks[0] * t.weight_pitch());
+    second_weights_ = carve.take<Bytes16>(t.chunks[1] * t.weight_pitch());
+    parts = carve.take<TilePart>(ConvBundle::max_sizes * tile_warps * t.slice());
+    first_offsets_ = carve.take<int>(t.chunks[0]);
+    second_offsets_ = carve.take<int>(t.chunks[1]);
+    last = carve.take<unsigned>(1);
+    bytes = carve.bytes;
   }
   // Chosen rather than indexed: an array of pointers would need a stack.
   DRNAS_HD Bytes16* weights(int s) const {  ///< [chunks][weight_pitch]
@@ -45,13 +42,6 @@ struct TileMemory {
  private:
   Bytes16 *first_weights_, *second_weights_;
   int *first_offsets_, *second_offsets_;
-
-  template <class T>
-  DRNAS_HD T* take(unsigned char* begin, int count) {
-    T* piece = begin ? reinterpret_cast<T*>(begin + bytes) : nullptr;
-    bytes += static_cast<std::size_t>(count) * sizeof(T);
-    return piece;
-  }
 };
 
 }  // namespace drnas::kernels

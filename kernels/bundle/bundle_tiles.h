@@ -28,7 +28,7 @@ constexpr TileLimits tile_limits{chunk_channels<Numbers>, Numbers::tensor ? 6 : 
 
 /// Chunks as the memory's bytes.
 template <class Numbers>
-__device__ inline Chunk<typename Numbers::Stored>* chunks_at(TileMemory::Bytes16* bytes) {
+__device__ inline Chunk<typename Numbers::Stored>* chunks_at(Bytes16* bytes) {
   return reinterpret_cast<Chunk<typename Numbers::Stored>*>(bytes);
 }
 
@@ -58,6 +58,13 @@ __device__ inline void load_chunk(const T* from, int width, int count, float (&t
   load_by<1>(from, count, to);
 }
 
+/// Numbers as they are stored, whatever they are multiplied as.
+template <class Numbers>
+struct Unrounded : Numbers {
+  using Stored = typename Numbers::Stored;
+  static __device__ Stored operand(float value) { return static_cast<Stored>(value); }
+};
+
 template <class Numbers, int E>
 __device__ inline void store_operand(Chunk<typename Numbers::Stored>* to, const float (&from)[E]) {
   Chunk<typename Numbers::Stored> chunk;
@@ -65,21 +72,33 @@ __device__ inline void store_operand(Chunk<typename Numbers::Stored>* to, const 
   store_packed(to, chunk);
 }
 
-/// A tile and its halo of `input`, by load(pixel, channel, values) inside the image, zeros outside.
-template <class Numbers, class Load>
-__device__ void load_tile(const ConvBundle& b, const BundleTiling& t, const pixel_tiles::Tile& tile,
-                          int input, const TileMemory& memory, const Load& load) {
+/// Fills planes with a tile and its halo. prepare(channel) is for the chunk from this channel on;
+/// what it returns is called as load(pixel, values) inside the image. Zeros outside.
+template <class Numbers, int threads = tile_threads, class Prepare>
+__device__ void load_tile(const ConvBundle& b, const TilePlanes& t, const pixel_tiles::Tile& tile,
+                          Chunk<typename Numbers::Stored>* planes, const Prepare& prepare) {
   constexpr int E = chunk_channels<Numbers>;
-  auto* u = chunks_at<Numbers>(memory.u) + input * t.planes * t.plane_pitch;
-  pixel_tiles::each_vector<tile_threads>(
-      t.planes, tile.rows + 2 * t.halo, t.row_pitch, [&](int plane) {
-        return [&, at = plane * E, to = u + plane * t.plane_pitch](int place, int row, int column) {
-          float v[E] = {};
-          const int i = tile.row + row - t.halo, j = tile.column + column - t.halo;
-          if (i >= 0 && i < b.h && j >= 0 && j < b.w) load(tile.first_pixel + i * b.w + j, at, v);
-          store_operand<Numbers>(to + place, v);
-        };
-      });
+  pixel_tiles::each_vector<threads>(t.planes, tile.rows + 2 * t.halo, t.row_pitch, [&](int plane) {
+    return [&, load = prepare(plane * E), to = planes + plane * t.plane_pitch](int place, int row,
+                                                                               int column) {
+      float v[E] = {};
+      const int i = tile.row + row - t.halo, j = tile.column + column - t.halo;
+      if (i >= 0 && i < b.h && j >= 0 && j < b.w) load(tile.first_pixel + i * b.w + j, v);
+      store_operand<Numbers>(to + place, v);
+    };
+  });
+}
+
+/// For load_tile: u = max(0, x) from channel `first` of x on.
+template <class Numbers, class T>
+__device__ inline auto rectified(const ConvBundle& b, const T* x, int width, int first = 0) {
+  return [&b, x, width, first](int at) {
+    return [&b, from = x + first + at, width, count = b.c - first - at](
+               int pixel, float(&v)[chunk_channels<Numbers>]) {
+      load_chunk(from + pixel_tiles::offset_of(pixel, b.read_stride()), width, count, v);
+      for (float& value : v) value = value > 0.0f ? value : 0.0f;
+    };
+  };
 }
 
 /// The zeros after the tiles.
@@ -95,11 +114,7 @@ template <class Numbers, class T>
 __device__ void load_rectified_tile(const ConvBundle& b, const BundleTiling& t,
                                     const pixel_tiles::Tile& tile, const T* x, int width,
                                     const TileMemory& memory) {
-  constexpr int E = chunk_channels<Numbers>;
-  load_tile<Numbers>(b, t, tile, 0, memory, [&](int pixel, int at, float(&v)[E]) {
-    load_chunk(x + pixel_tiles::offset_of(pixel, b.read_stride()) + at, width, b.c - at, v);
-    for (float& value : v) value = value > 0.0f ? value : 0.0f;
-  });
+  load_tile<Numbers>(b, t, tile, chunks_at<Numbers>(memory.u), rectified<Numbers>(b, x, width));
   store_zeros<Numbers>(t, memory);
 }
 

@@ -14,16 +14,6 @@ namespace {
 
 int round_to(int value, int step) { return pixel_tiles::divide_up(value, step) * step; }
 
-/// Pixels from a plane to the next, so that what neighbouring threads store lies in different
-/// banks: a pixel's planes, then the next pixel's. Six planes go two to a bank.
-int spread(int pixels, int planes) {
-  const int banks = 8;
-  int residue = 1;
-  if (banks % planes == 0) residue = banks / planes % banks;
-  if (planes % 2 != 0 && planes < banks) residue = planes == 1 ? 0 : planes;
-  return pixels + (residue - pixels % banks + banks) % banks;
-}
-
 int most_z_channels(const ConvBundle& b) {
   int most = 0;
   for (int s = 0; s < b.sizes; ++s) most = std::max(most, b.z_channels(s));
@@ -60,16 +50,12 @@ void prefer_bundle_tile(const BundleTile* tile) {
 }
 
 BundleTiling::BundleTiling(const ConvBundle& b, const TileLimits& limits, int m_, int n_)
-    : m(m_), n(n_) {
+    : TilePlanes(tiles_of(b, 16 * tile_warps * m_), std::max(pixels_around(b), limits.around),
+                 pixel_tiles::divide_up(b.c, limits.chunk_channels)),
+      m(m_),
+      n(n_),
+      inputs(limits.inputs) {
   using pixel_tiles::divide_up;
-  const int pixels = 16 * tile_warps * m;
-  grid.cut(b.h, b.w, b.h, most_columns);
-  grid.cut(b.h, b.w, std::max(1, pixels / grid.columns), most_columns);
-  for (int s = 0; s < b.sizes; ++s) halo = std::max(halo, b.kernel[s] / 2);
-  inputs = limits.inputs;
-  planes = divide_up(b.c, limits.chunk_channels);
-  row_pitch = grid.columns + 2 * halo;
-  plane_pitch = spread((grid.rows + 2 * halo) * row_pitch, planes);
   slices = divide_up(most_z_channels(b), slice());
   for (int s = 0; s < b.sizes; ++s) chunks[s] = round_to(b.kernel[s] * b.kernel[s] * planes, 2);
 }

@@ -5,8 +5,7 @@
 
 #include <cstddef>
 
-#include "kernels/bundle/conv_bundle.h"
-#include "kernels/bundle/tile_grid.h"
+#include "kernels/bundle/tile_planes.h"
 
 namespace drnas::kernels {
 
@@ -18,6 +17,7 @@ struct TileLimits {
   int most_n;          ///< most columns of a warp, in eights
   bool tensor;         ///< on tensor cores, else by multiply-adds
   int inputs = 1;      ///< tiles of pixels in shared memory
+  int around = 0;      ///< pixels around a tile that are there whatever the convolutions read
 };
 
 /// Tiles of a block, as BundleTiling has them.
@@ -29,28 +29,19 @@ struct BundleTile {
 /// no kernel has.
 void prefer_bundle_tile(const BundleTile* tile);
 
-struct BundleTiling {
-  static constexpr int most_columns = 32;
+struct BundleTiling : TilePlanes {
   /// Of a large card, and tiles that keep most of them busy.
   static constexpr int multiprocessors = 132, enough_tiles = 128;
 
-  int m = 0;  ///< rows of a warp in sixteens; 0: nothing fits
-  int n = 0;  ///< columns of a slice in eights
-  pixel_tiles::TileGrid grid = {};
-  int halo = 0;         ///< pixels around a tile that its convolutions read
-  int inputs = 1;       ///< tiles of pixels in shared memory
-  int planes = 0;       ///< chunks of a pixel
-  int row_pitch = 0;    ///< chunks from a row of the tile to the next, in a plane
-  int plane_pitch = 0;  ///< chunks from a plane to the next
+  int m = 0;       ///< rows of a warp in sixteens; 0: nothing fits
+  int n = 0;       ///< columns of a slice in eights
+  int inputs = 1;  ///< tiles of pixels in shared memory
   int slices = 0;
   int chunks[ConvBundle::max_sizes] = {};  ///< of a size's depth, an even number
 
   DRNAS_HD int slice() const { return 8 * n; }
   /// Chunks of weights from one chunk of depth to the next: neighbours lie in different banks.
   DRNAS_HD int weight_pitch() const { return slice() + 1; }
-  std::int64_t tiles(const ConvBundle& b) const {
-    return std::int64_t{b.n} * grid.tile_rows * grid.tile_columns;
-  }
   bool fits() const { return m > 0; }
   std::size_t shared_bytes() const;
 

@@ -1,34 +1,43 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/bundle/bundle_tile_gradient.h"
+#include "kernels/bundle/bundle_tile_weights.h"
 #include "kernels/bundle/conv_bundle_shuffled.h"
 #include "kernels/core/carver.h"
 
 namespace drnas::kernels {
 namespace {
 
+/// Our own tiles need neither u nor du, weights as they are given, and mostly no dz; the vendor's
+/// library needs them all.
 template <class T>
 struct BackwardScratch {
-  bool tiles;  // our own tiles make the gradient: without du, from weights as they are given
+  bool gradient_tiles, weight_tiles;
+  bool whole;  // tiles do all of it: dz is formed where it is read
   T *dz[ConvBundle::max_sizes] = {}, *du[ConvBundle::max_sizes] = {};
-  T* u;  // in the place of du[0], which is written later; null without sizes
+  T* u = nullptr;  // in the place of du[0], which is written later
   T* packed[ConvBundle::max_sizes] = {};
   T* dweight[ConvBundle::max_sizes] = {};  // padded
+  float* parts = nullptr;                  // of the gradients of weights
   void* convolution;
   std::size_t bytes;
 
   BackwardScratch(const PaddedBundle<T>& p, void* memory)
-      : tiles(runs_gradient_tiles<T>(p.bundle)) {
+      : gradient_tiles(runs_gradient_tiles<T>(p.bundle)),
+        weight_tiles(runs_weight_tiles<T>(p.bundle)),
+        whole(gradient_tiles && weight_tiles && forms_differential(p.bundle)) {
+    const ConvBundle& b = p.bundle;
     Carver carve(memory);
-    for (int s = 0; s < p.bundle.sizes; ++s) {
-      dz[s] = carve.take<T>(p.z_count(s));
-      if (s == 0 || !tiles) du[s] = carve.take<T>(p.u_count());
-      packed[s] = carve.take<T>(tiles ? 0 : p.packed_count(s));
-      dweight[s] = carve.take<T>(p.unpacked_count(s));
+    for (int s = 0; s < b.sizes; ++s) {
+      if (!whole) dz[s] = carve.take<T>(p.z_count(s));
+      if (!gradient_tiles || (s == 0 && !weight_tiles)) du[s] = carve.take<T>(p.u_count());
+      packed[s] = carve.take<T>(gradient_tiles ? 0 : p.packed_count(s));
+      dweight[s] = carve.take<T>(weight_tiles ? 0 : p.unpacked_count(s));
     }
-    u = du[0];
-    convolution =
-        carve.take<std::byte>(std::max(tiles ? 0 : p.convolution_bytes(ConvPass::backward_data),
-                                       p.convolution_bytes(ConvPass::backward_weight)));
+    if (!weight_tiles) u = du[0];
+    if (weight_tiles) parts = carve.take<float>(weight_parts<T>(b));
+    convolution = carve.take<std::byte>(
+        std::max(gradient_tiles ? 0 : p.convolution_bytes(ConvPass::backward_data),
+                 weight_tiles ? 0 : p.convolution_bytes(ConvPass::backward_weight)));
     bytes = carve.bytes();
   }
 };
@@ -98,20 +107,16 @@ Differentiation<T> describe(const ConvBundleBackwardOf<T>& p, const PaddedBundle
                             const BackwardScratch<T>& scratch) {
   const ConvBundle& b = p.bundle;
   Differentiation<T> k{p};
-  if (wants_weights(p)) k.u = scratch.u;
+  if (wants_weights(p)) k.u = scratch.u;  // null where nothing reads it
   k.c_pad = padded.c_pad;
-  k.skip.zeros_rest = k.pool.zeros_rest = p.zeros_rest;
+  if (p.dx) choose_operations(p, k.skip, k.pool);
   for (int s = 0; s < b.sizes; ++s) {
     if (p.dx || p.dweight[s]) k.dz[s] = scratch.dz[s];
     k.z_channels[s] = b.z_channels(s);
   }
-  for (int e = 0; e < b.edges; ++e) {
+  for (int e = 0; e < b.edges; ++e)
     for (int s = 0; s < ConvBundle::max_sizes; ++s)
       k.channel[e][s] = s < b.sizes && k.dz[s] && b.has(s, e) ? b.slot(s, e) * b.c : -1;
-    if (!p.dx) continue;
-    k.skip.add(p.edge[e].dy, p.edge[e].skip_weight);
-    k.pool.add(p.edge[e].dy, p.edge[e].pool_weight);
-  }
   return k;
 }
 
@@ -121,7 +126,7 @@ void start(const ConvBundleBackwardOf<T>& p, const PaddedBundle<T>& padded,
   constexpr const char* name = "conv_bundle_differentiate";
   const ConvBundle& b = p.bundle;
   Differentiation<T> k = describe(p, padded, scratch);
-  const WeightPacking<T> packing = p.dx && !scratch.tiles
+  const WeightPacking<T> packing = p.dx && !scratch.gradient_tiles
                                        ? pack_weights(padded, p.weight, scratch.packed)
                                        : WeightPacking<T>(padded);
   dispatch_channels(b.c, [&]<int V>() {
@@ -163,19 +168,13 @@ WeightUnpacking<T> differentiate_weights(const ConvBundleBackwardOf<T>& p,
   return unpacking;
 }
 
-/// By our own tiles, the convolutions' part of dx; by the vendor's library, du.
+/// du.
 template <class T>
-void differentiate_input(const ConvBundleBackwardOf<T>& p, const PaddedBundle<T>& padded,
+void differentiate_input(const PaddedBundle<T>& padded, const T* const* weight,
                          const BackwardScratch<T>& scratch, Stream stream) {
-  if (scratch.tiles) {
-    TileGradient<T> k{p.bundle, p.x, {}, {}, p.dx, p.gates};
-    std::copy_n(p.weight, p.bundle.sizes, k.weight);
-    std::copy_n(scratch.dz, p.bundle.sizes, k.dz);
-    return bundle_tile_gradient(k, stream);
-  }
-  for (int s = 0; s < p.bundle.sizes; ++s)
+  for (int s = 0; s < padded.bundle.sizes; ++s)
     convolve<T>(ConvPass::backward_data, padded.conv(s), scratch.dz[s],
-                padded.weight(p.weight[s], scratch.packed[s]), scratch.du[s], scratch.convolution,
+                padded.weight(weight[s], scratch.packed[s]), scratch.du[s], scratch.convolution,
                 stream);
 }
 
@@ -189,7 +188,7 @@ void finish(const ConvBundleBackwardOf<T>& p, const PaddedBundle<T>& padded,
   dispatch_channels<widest<T>>(b.c, [&]<int V>() {
     const std::int64_t whole = round_up(b.c * static_cast<int>(sizeof(T)), 32) / sizeof(T);
     k.groups = static_cast<int>(whole) <= b.x_channels ? static_cast<int>(whole) / V : b.c / V;
-    if (p.dx && !scratch.tiles) k.items = static_cast<unsigned>(b.pixels() * k.groups);
+    if (p.dx && !scratch.gradient_tiles) k.items = static_cast<unsigned>(b.pixels() * k.groups);
     launch("conv_bundle_rectify_gradient", rectify_gradient_kernel<T, V>,
            {blocks_for(k.items, bundle_threads) + unpacking.blocks(), bundle_threads}, stream, k,
            unpacking);
@@ -201,10 +200,24 @@ void backward(const ConvBundleBackwardOf<T>& p, void* workspace, Stream stream) 
   if (!p.dx && !wants_weights(p)) return;
   const PaddedBundle<T> padded(p.bundle);
   const BackwardScratch<T> scratch(padded, workspace);
-  start(p, padded, scratch, stream);
+  if (!scratch.whole) start(p, padded, scratch, stream);
   if (p.bundle.sizes == 0) return;
-  const WeightUnpacking<T> unpacking = differentiate_weights(p, padded, scratch, stream);
-  if (p.dx) differentiate_input(p, padded, scratch, stream);
+  WeightUnpacking<T> unpacking(padded);
+  WeightSums sums;
+  const auto dz_of = [&](auto k) {
+    std::copy_n(scratch.dz, p.bundle.sizes, k.dz);
+    return k;
+  };
+  if (!scratch.weight_tiles)
+    unpacking = differentiate_weights(p, padded, scratch, stream);
+  else if (wants_weights(p))
+    sums = bundle_tile_weights(dz_of(TileWeights<T>{p, {}, scratch.parts}), stream);
+  if (p.dx && scratch.gradient_tiles) {
+    bundle_tile_gradient(dz_of(TileGradient<T>{p, scratch.whole, {}, sums}), stream);
+  } else {
+    if (p.dx) differentiate_input(padded, p.weight, scratch, stream);
+    if (sums.weights > 0) bundle_add_weights(sums, stream);
+  }
   finish(p, padded, scratch, unpacking, stream);
 }
 

@@ -29,6 +29,17 @@ struct OperationEdges {
   }
 };
 
+/// Of a node's edges those with an identity and those with a pool.
+template <class T>
+void choose_operations(const ConvBundleBackwardOf<T>& p, OperationEdges<T>& skip,
+                       OperationEdges<T>& pool) {
+  skip.zeros_rest = pool.zeros_rest = p.zeros_rest;
+  for (int e = 0; e < p.bundle.edges; ++e) {
+    skip.add(p.edge[e].dy, p.edge[e].skip_weight);
+    pool.add(p.edge[e].dy, p.edge[e].pool_weight);
+  }
+}
+
 template <class T>
 struct Differentiation {
   ConvBundleBackwardOf<T> p;
@@ -59,8 +70,9 @@ static_assert(ConvBundle::max_sizes == 2);
 struct EdgeWeights {
   float skip[ConvBundle::max_edges], pool[ConvBundle::max_edges];
 
-  template <class T>
-  __device__ void load(const Differentiation<T>& k) {
+  /// Of anything with those edges.
+  template <class K>
+  __device__ void load(const K& k) {
     const int thread = threadIdx.x;
     if (thread < k.skip.count) skip[thread] = static_cast<float>(*k.skip.weight[thread]);
     if (thread < k.pool.count) pool[thread] = static_cast<float>(*k.pool.weight[thread]);
