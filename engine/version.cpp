@@ -47,7 +47,9 @@ const char* cudnn_version() {
 
 std::string cuda_versions() {
   const std::string cuda = cuda_version();
-  return cuda.empty() ? "without CUDA" : "CUDA " + cuda + ", cuDNN " + cudnn_version();
+  if (cuda.empty()) return "without CUDA";
+  const std::string cudnn = cudnn_version();
+  return "CUDA " + cuda + (cudnn.empty() ? ", without cuDNN" : ", cuDNN " + cudnn);
 }
 
 }  // namespace drnas

@@ -11,10 +11,10 @@ const char* version();
 const char* git_commit();
 /// Name and version of the compiler.
 std::string compiler();
-/// "12.8" and "9.7" of the build; empty without CUDA.
+/// "12.8" and "9.7" of the build; empty without CUDA, the second without cuDNN too.
 const char* cuda_version();
 const char* cudnn_version();
-/// "CUDA 12.8, cuDNN 9.7" of the build, or "without CUDA".
+/// "CUDA 12.8, cuDNN 9.7" of the build, "CUDA 12.8, without cuDNN", or "without CUDA".
 std::string cuda_versions();
 
 }  // namespace drnas

@@ -9,7 +9,6 @@
 #include "engine/stream.h"
 #include "engine/tape.h"
 #include "kernels/layers/conv2d.h"
-#include "kernels/train/elementwise.h"
 
 namespace drnas {
 
@@ -42,19 +41,14 @@ class Convolution {
   }
   void backward_weight(const Tensor& x, const Tensor& dy, const Tensor& dw) const {
     const Tensor scratch = scratch_for(kernels::ConvPass::backward_weight);
-    if constexpr (plain) {
-      execute([&] {
+    execute([&] {
+      if constexpr (plain)
         kernels::conv2d_backward_weight<D>(p_, x.data(), dy.data(), dw.data(), scratch.data(),
                                            stream());
-      });
-    } else {
-      const Tensor rounded(dw.shape(), MemoryTag::workspace, D, dtype_of<T>());
-      execute([&] {
-        kernels::conv2d_backward_weight(p_, x.data<T>(), dy.data<T>(), rounded.data<T>(),
-                                        scratch.data(), stream());
-        kernels::cast<D>(dw.elements(), rounded.data<T>(), dw.data(), stream());
-      });
-    }
+      else
+        kernels::conv2d_backward_weight(p_, x.data<T>(), dy.data<T>(), dw.data(), scratch.data(),
+                                        stream());
+    });
   }
 
  private:

@@ -218,7 +218,7 @@ Forward<T> describe(const ConvBundleForwardOf<T>& p, bool by_edge, void* workspa
 
 template <class T>
 bool runs_bundle_tiles(const ConvBundle& b) {
-  return conv_source() == ConvSource::own && with_numbers<T>([&]<class Numbers>() {
+  return wants_tiles() && with_numbers<T>([&]<class Numbers>() {
            return BundleTiling(b, tile_limits<Numbers>, false).fits();
          });
 }
@@ -238,7 +238,7 @@ void bundle_tile_forward(const ConvBundleForwardOf<T>& p, void* workspace, Strea
   with_numbers<T>([&]<class Numbers>() {
     const bool by_edge = p.gates.of[0][0] != nullptr;
     const Forward<T> k = describe<Numbers>(p, by_edge, workspace, nullptr);
-    dispatch_tile<Numbers>(k.t, [&]<int M, int N>() {
+    dispatch_tile<Numbers>(k.t.m, k.t.n, [&]<int M, int N>() {
       launch("conv_bundle_forward", forward_kernel<Numbers, M, N, T>, launch_shape(k.t, k.p.bundle),
              stream, k);
     });

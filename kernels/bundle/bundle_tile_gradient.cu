@@ -78,70 +78,69 @@ __device__ void load_turned_weights(const Gradient<T>& k, int first, int s, int 
   });
 }
 
-/// Planes of the block's channels of sum_e pool_e dy_e, in the place of dz.
+/// sum += the edges' weighted dy at an element; `count` channels are left.
+template <int E, class T>
+__device__ inline void add_edges(const OperationEdges<T>& edges, const float* weights,
+                                 std::int64_t where, int width, int count, float (&sum)[E]) {
+  for (int e = 0; e < edges.count; ++e) {
+    if (edges.zeros_rest && weights[e] == 0.0f) continue;
+    float dy[E] = {};
+    load_chunk(edges.dy[e] + where, width, count, dy);
+    for (int i = 0; i < E; ++i) sum[i] += weights[e] * dy[i];
+  }
+}
+
+/// What dx has beside the convolutions' share, in the place of dz: sum_e pool_e dy_e of the tile
+/// and a pixel around it where the first size was, then identities and pools where the second was.
 template <class Numbers, class T>
-__device__ TilePlanes load_pooled(const Gradient<T>& k, const Tile& tile, int first,
-                                  const EdgeWeights& weights, const TileMemory& memory) {
+__device__ TilePlanes load_rest(const Gradient<T>& k, const Tile& tile, int first,
+                                const EdgeWeights& weights, const TileMemory& memory) {
   using Plain = Unrounded<Numbers>;
   constexpr int E = chunk_channels<Numbers>;
   const ConvBundle& b = k.d.p.bundle;
   TilePlanes planes = k.t;
   planes.planes = pixel_tiles::min_of(k.t.slice() / E, k.t.planes);
-  load_tile<Plain>(b, planes, tile, chunks_at<Plain>(memory.u), [&](int plane_channel) {
-    return [&, at = first + plane_channel](int pixel, float(&sum)[E]) {
-      const std::int64_t where = pixel_tiles::offset_of(pixel, b.x_channels) + at;
-      for (int e = 0; e < k.pool.count; ++e) {
-        const float weight = weights.pool[e];
-        if (k.pool.zeros_rest && weight == 0.0f) continue;
-        float dy[E] = {};
-        load_chunk(k.pool.dy[e] + where, k.width, b.c - at, dy);
-        for (int i = 0; i < E; ++i) sum[i] += weight * dy[i];
-      }
+  auto* pooled = chunks_at<Plain>(memory.u);
+  if (k.pool.count > 0) {
+    load_tile<Plain>(b, planes, tile, pooled, [&](int plane_channel) {
+      return [&, at = first + plane_channel](int pixel, float(&sum)[E]) {
+        add_edges(k.pool, weights.pool, pixel_tiles::offset_of(pixel, b.x_channels) + at, k.width,
+                  b.c - at, sum);
+      };
+    });
+    __syncthreads();
+  }
+  auto* rest = pooled + k.t.count();
+  pixel_tiles::each_vector<tile_threads>(planes.planes, tile.rows, tile.columns, [&](int plane) {
+    return [&, at = first + plane * E, from = pooled + plane * planes.plane_pitch,
+            to = rest + plane * planes.plane_pitch](int, int down, int across) {
+      const int row = tile.row + down, column = tile.column + across,
+                place = planes.start(down + planes.halo(), across + planes.halo());
+      float sum[E] = {};
+      add_edges(k.skip, weights.skip,
+                pixel_tiles::offset_of(tile.first_pixel + row * b.w + column, b.x_channels) + at,
+                k.width, b.c - at, sum);
+      for (int i = -1; i <= 1 && k.pool.count > 0; ++i)
+        for (int j = -1; j <= 1; ++j) {
+          const float share =
+              pixel_tiles::window_share(row + i, b.h) * pixel_tiles::window_share(column + j, b.w);
+          const auto chunk = load_packed(from + place + i * planes.row_pitch + j);
+          for (int v = 0; v < E; ++v) sum[v] += share * static_cast<float>(chunk.element[v]);
+        }
+      store_operand<Plain>(to + place, sum);
     };
   });
+  __syncthreads();
   return planes;
 }
 
-/// What one pixel of a lane has to do with: its place in the batch, in its image, and in the tile.
-struct GradientPixel {
-  int pixel, row, column, place;
-};
-
-/// The pools' part of V channels of a pixel: `channel` of the block's.
-template <int V, class Numbers>
-__device__ Channels<V> pooled_at(const ConvBundle& b, const TilePlanes& planes,
-                                 const TileMemory& memory, const GradientPixel& at, int channel) {
-  constexpr int E = chunk_channels<Numbers>;
-  const auto* from = chunks_at<Numbers>(memory.u) + channel / E * planes.plane_pitch + at.place;
-  Channels<V> sum = {};
-  for (int i = -1; i <= 1; ++i)
-    for (int j = -1; j <= 1; ++j) {
-      const float share = pixel_tiles::window_share(at.row + i, b.h) *
-                          pixel_tiles::window_share(at.column + j, b.w);
-      sum.add(share, load_channels<V>((from + i * planes.row_pitch + j)->element + channel % E));
-    }
-  return sum;
-}
-
-/// Writes V channels of a pixel of dx; `channel` is the block's, whose first is `first`.
-template <int V, class Numbers, class T>
-__device__ void finish_channels(const Gradient<T>& k, const EdgeWeights& weights,
-                                const TilePlanes& pooled, const TileMemory& memory,
-                                const GradientPixel& at, int first, int channel,
-                                const Channels<V>& sum) {
-  const ConvBundle& b = k.d.p.bundle;
-  T* to = k.d.p.dx + pixel_tiles::offset_of(at.pixel, b.x_channels) + first + channel;
-  Channels<V> dx = {};
-  if (k.whole) {
-    dx = sum_edges<V>(b, k.skip, weights.skip, at.pixel, first + channel);
-    if (k.pool.count > 0) dx += pooled_at<V, Numbers>(b, pooled, memory, at, channel);
-  } else {
-    dx = load_channels<V>(to);
-  }
-  const auto x = load_channels<V>(k.d.p.x + pixel_tiles::offset_of(at.pixel, b.read_stride()) +
-                                  first + channel);
+/// dx = what is there, or `rest`, and the sum where x > 0, of V channels.
+template <int V, class T>
+__device__ inline void finish_channels(const Channels<V>& sum, const T* rest, const T* x, T* to) {
+  auto dx = load_channels<V>(rest ? rest : to);
+  const auto value = load_channels<V>(x);
   for (int i = 0; i < V; ++i)
-    if (x.v[i] > 0.0f) dx.v[i] += sum.v[i];
+    if (value.v[i] > 0.0f) dx.v[i] += sum.v[i];
   store_channels(to, dx);
 }
 
@@ -150,40 +149,44 @@ template <class Numbers, int M, int N, class T>
 __device__ void finish_gradient(const Gradient<T>& k, const TileRows& rows, int first,
                                 const EdgeWeights& weights, const TileMemory& memory,
                                 const float (&sums)[M][N][4]) {
-  constexpr int side = N == 1 ? 1 : 2, V = 2 * side;
+  constexpr int side = N == 1 ? 1 : 2, V = 2 * side, E = chunk_channels<Numbers>;
   const ConvBundle& b = k.d.p.bundle;
-  const Tile& tile = rows.tile;
-  TilePlanes pooled;
-  if (k.pool.count > 0) {
+  TilePlanes planes;
+  if (k.whole) {
     __syncthreads();
-    pooled = load_pooled<Numbers>(k, tile, first, weights, memory);
-    __syncthreads();
+    planes = load_rest<Numbers>(k, rows.tile, first, weights, memory);
   }
+  const auto* rest = chunks_at<Numbers>(memory.u) + k.t.count();
   const int lane = static_cast<int>(threadIdx.x) % 32;
   DRNAS_UNROLL
   for (int m = 0; m < M; ++m) DRNAS_UNROLL
   for (int i = 0; i < 2; ++i) {
+    const int row = first_row<M>() + 16 * m + 8 * i + lane / 4, pixel = rows.pixel(row);
+    if (pixel < 0) continue;
     int down, across;
-    if (!rows.find(first_row<M>() + 16 * m + 8 * i + lane / 4, down, across)) continue;
-    const int row = tile.row + down, column = tile.column + across;
-    const GradientPixel at{tile.first_pixel + row * b.w + column, row, column,
-                           (down + k.t.halo) * k.t.row_pitch + across + k.t.halo};
+    rows.find(row, down, across);
+    const int place = k.t.start(down + k.t.halo(), across + k.t.halo());
+    const T* x = k.d.p.x + pixel_tiles::offset_of(pixel, b.read_stride()) + first;
+    T* dx = k.d.p.dx + pixel_tiles::offset_of(pixel, b.x_channels) + first;
     DRNAS_UNROLL
     for (int n = 0; n < N; n += side) {
       const int channel = channel_of<N>(8 * n + lane % 4 * 2);
       if (first + channel >= b.c) continue;
+      const T* from = k.whole
+                          ? (rest + channel / E * planes.plane_pitch + place)->element + channel % E
+                          : nullptr;
       Channels<V> sum;
       for (int j = 0; j < side; ++j)
         for (int v = 0; v < 2; ++v) sum.v[2 * j + v] = sums[m][n + j][2 * i + v];
       if (b.c % V == 0) {
-        finish_channels<V, Numbers>(k, weights, pooled, memory, at, first, channel, sum);
+        finish_channels(sum, from, x + channel, dx + channel);
         continue;
       }
       DRNAS_UNROLL
       for (int v = 0; v < V; ++v)
         if (first + channel + v < b.c)
-          finish_channels<1, Numbers>(k, weights, pooled, memory, at, first, channel + v,
-                                      Channels<1>{{sum.v[v]}});
+          finish_channels(Channels<1>{{sum.v[v]}}, from ? from + v : nullptr, x + channel + v,
+                          dx + channel + v);
     }
   }
 }
@@ -235,7 +238,7 @@ __global__ void __launch_bounds__(tile_threads, resident_blocks<Numbers, M, N>)
 
 template <class T>
 bool runs_gradient_tiles(const ConvBundle& b) {
-  return conv_source() == ConvSource::own &&
+  return wants_tiles() &&
          with_numbers<T>([&]<class Numbers>() { return gradient_tiling<Numbers>(b).fits(); });
 }
 
@@ -250,7 +253,7 @@ void bundle_tile_gradient(const TileGradient<T>& p, Stream stream) {
     std::copy_n(p.dz, b.sizes, k.d.stored);
     LaunchShape shape = launch_shape(t, b);
     shape.blocks += blocks_for(p.sums.weights, std::int64_t{tile_threads} * shape.rows);
-    dispatch_tile<Numbers>(t, [&]<int M, int N>() {
+    dispatch_tile<Numbers>(t.m, t.n, [&]<int M, int N>() {
       launch("conv_bundle_gradient", gradient_kernel<Numbers, M, N, T>, shape, stream, k);
     });
   });

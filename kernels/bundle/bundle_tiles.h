@@ -5,86 +5,24 @@
 
 #include "kernels/bundle/bundle_tile_memory.h"
 #include "kernels/bundle/conv_bundle_device.h"
-#include "kernels/bundle/pixel_tiles.h"
-#include "kernels/core/warp_product.h"
-#include "kernels/layers/conv2d.h"
-
-/// Before loops over a lane's sums: unrolled, since else the sums would lie in memory.
-#ifdef __CUDACC__
-#define DRNAS_UNROLL _Pragma("unroll")
-#else
-#define DRNAS_UNROLL
-#endif
+#include "kernels/core/tile_operands.h"
+#include "kernels/layers/conv_numbers.h"
 
 namespace drnas::kernels {
 namespace {
 
-/// Channels in 16 bytes.
 template <class Numbers>
-constexpr int chunk_channels = 16 / static_cast<int>(sizeof(typename Numbers::Stored));
-/// Columns of a warp, in eights: multiply-adds hold all columns of B in registers.
-template <class Numbers>
-constexpr TileLimits tile_limits{chunk_channels<Numbers>, Numbers::tensor ? 6 : 4, Numbers::tensor};
-
-/// Chunks as the memory's bytes.
-template <class Numbers>
-__device__ inline Chunk<typename Numbers::Stored>* chunks_at(Bytes16* bytes) {
-  return reinterpret_cast<Chunk<typename Numbers::Stored>*>(bytes);
-}
-
-/// The widest vector of at most a chunk that divides c.
-template <class Numbers>
-int load_width(int c) {
-  int width = chunk_channels<Numbers>;
-  while (c % width != 0) width /= 2;
-  return width;
-}
-
-template <int V, class T, int E>
-__device__ inline void load_by(const T* from, int count, float (&to)[E]) {
-  for (int at = 0; at < E; at += V) {
-    Channels<V> piece = {};
-    if (at < count) piece = load_channels<V>(from + at);
-    for (int i = 0; i < V; ++i) to[at + i] = piece.v[i];
-  }
-}
-/// The `count` values from `from` on by vectors of `width`, zeros after them.
-template <class T, int E>
-__device__ inline void load_chunk(const T* from, int width, int count, float (&to)[E]) {
-  if (width == E) return load_by<E>(from, count, to);
-  if constexpr (E > 4)
-    if (width == 4) return load_by<4>(from, count, to);
-  if (width == 2) return load_by<2>(from, count, to);
-  load_by<1>(from, count, to);
-}
-
-/// Numbers as they are stored, whatever they are multiplied as.
-template <class Numbers>
-struct Unrounded : Numbers {
-  using Stored = typename Numbers::Stored;
-  static __device__ Stored operand(float value) { return static_cast<Stored>(value); }
-};
-
-template <class Numbers, int E>
-__device__ inline void store_operand(Chunk<typename Numbers::Stored>* to, const float (&from)[E]) {
-  Chunk<typename Numbers::Stored> chunk;
-  for (int i = 0; i < E; ++i) chunk.element[i] = Numbers::operand(from[i]);
-  store_packed(to, chunk);
-}
+constexpr TileLimits tile_limits{chunk_channels<Numbers>, most_tile_n<Numbers>, Numbers::tensor};
 
 /// Fills planes with a tile and its halo. prepare(channel) is for the chunk from this channel on;
 /// what it returns is called as load(pixel, values) inside the image. Zeros outside.
 template <class Numbers, int threads = tile_threads, class Prepare>
 __device__ void load_tile(const ConvBundle& b, const TilePlanes& t, const pixel_tiles::Tile& tile,
                           Chunk<typename Numbers::Stored>* planes, const Prepare& prepare) {
-  constexpr int E = chunk_channels<Numbers>;
-  pixel_tiles::each_vector<threads>(t.planes, tile.rows + 2 * t.halo, t.row_pitch, [&](int plane) {
-    return [&, load = prepare(plane * E), to = planes + plane * t.plane_pitch](int place, int row,
-                                                                               int column) {
-      float v[E] = {};
-      const int i = tile.row + row - t.halo, j = tile.column + column - t.halo;
-      if (i >= 0 && i < b.h && j >= 0 && j < b.w) load(tile.first_pixel + i * b.w + j, v);
-      store_operand<Numbers>(to + place, v);
+  const int halo = t.halo();
+  load_planes<Numbers, threads>(t, {b.h, b.w}, tile, -halo, -halo, planes, [&](int channel) {
+    return [&b, &tile, load = prepare(channel)](int i, int j, float(&v)[chunk_channels<Numbers>]) {
+      load(tile.first_pixel + i * b.w + j, v);
     };
   });
 }
@@ -116,21 +54,6 @@ __device__ void load_rectified_tile(const ConvBundle& b, const BundleTiling& t,
                                     const TileMemory& memory) {
   load_tile<Numbers>(b, t, tile, chunks_at<Numbers>(memory.u), rectified<Numbers>(b, x, width));
   store_zeros<Numbers>(t, memory);
-}
-
-/// The channels of a slice that a lane holds: pairs of eights are woven so that a lane's four are
-/// neighbours. Column `column` of the slice is this channel of it.
-template <int N>
-__device__ inline int channel_of(int column) {
-  if (N == 1) return column;
-  const int in_eight = column % 8;
-  return column / 16 * 16 + in_eight / 2 * 4 + column / 8 % 2 * 2 + in_eight % 2;
-}
-/// The column of a channel of the slice.
-template <int N>
-__device__ inline int column_of(int channel) {
-  if (N == 1) return channel;
-  return channel / 16 * 16 + channel / 2 % 2 * 8 + channel % 16 / 4 * 2 + channel % 2;
 }
 
 /// Columns of B, the weights of one size and of a slice: load(channel, tap, at, values) fills a
@@ -167,7 +90,7 @@ __device__ void load_weights(const ConvBundle& b, const BundleTiling& t, int s, 
 /// Where each chunk of a size's depth lies in `input`, from the first pixel of the largest window.
 __device__ inline void load_offsets(const ConvBundle& b, const BundleTiling& t, int s, int input,
                                     const TileMemory& memory) {
-  const int k = b.kernel[s], shift = t.halo - k / 2;
+  const int k = b.kernel[s], shift = t.halo() - k / 2;
   for (int chunk = static_cast<int>(threadIdx.x); chunk < t.chunks[s]; chunk += tile_threads) {
     const int tap = chunk / t.planes, plane = chunk % t.planes,
               place = (input * t.planes + plane) * t.plane_pitch + (tap / k + shift) * t.row_pitch +
@@ -184,14 +107,12 @@ struct TileRows {
 
   /// False: past the tile.
   __device__ bool find(int row, int& down, int& across) const {
-    down = row / t.grid.columns;
-    across = row - down * t.grid.columns;
-    return down < tile.rows && across < tile.columns;
+    return find_pixel(t.grid, tile, row, down, across);
   }
   /// Where its window begins in a plane of u; of rows past the tile, some place.
   __device__ int start(int row) const {
     int down, across;
-    return find(row, down, across) ? down * t.row_pitch + across : 0;
+    return find(row, down, across) ? t.start(down, across) : 0;
   }
   /// -1: past the tile.
   __device__ int pixel(int row) const {
@@ -200,12 +121,6 @@ struct TileRows {
     return tile.first_pixel + (tile.row + down) * image_width + tile.column + across;
   }
 };
-
-/// First row of A of the warp.
-template <int M>
-__device__ inline int first_row() {
-  return static_cast<int>(threadIdx.x) / 32 * 16 * M;
-}
 
 template <class Numbers, int M>
 __device__ LeftOperand<Numbers, M> left_operand(const TileRows& rows, const TileMemory& memory) {
@@ -279,43 +194,9 @@ __device__ void store_sums(const ConvBundle& b, int s, int first, const LanePixe
   }
 }
 
-/// Blocks of a multiprocessor, by a lane's 4 M N sums: asked for so that the compiler spills
-/// nothing to hold more of them. Multiply-adds have all columns of B in registers too.
-template <class Numbers, int M, int N>
-constexpr int resident_blocks = (M * N > 16  ? 2
-                                 : M * N > 8 ? 3
-                                             : 4) -
-                                (Numbers::tensor ? 0 : 1);
-
 /// A tiling's grid (tiles, slices).
 inline LaunchShape launch_shape(const BundleTiling& t, const ConvBundle& b) {
   return {t.tiles(b), tile_threads, t.shared_bytes(), static_cast<unsigned>(t.slices)};
-}
-
-/// Calls body.template operator()<M, N>() for a tiling.
-template <class Numbers, class Body>
-void dispatch_tile(const BundleTiling& t, const Body& body) {
-  const auto with_columns = [&]<int N>() {
-    if (t.m == 4) return body.template operator()<4, N>();
-    if (t.m == 2) return body.template operator()<2, N>();
-    body.template operator()<1, N>();
-  };
-  if constexpr (tile_limits<Numbers>.most_n >= 6)
-    if (t.n == 6) return with_columns.template operator()<6>();
-  if (t.n == 4) return with_columns.template operator()<4>();
-  if (t.n == 2) return with_columns.template operator()<2>();
-  with_columns.template operator()<1>();
-}
-
-/// Calls body.template operator()<Numbers>() for how T is multiplied.
-template <class T, class Body>
-auto with_numbers(const Body& body) {
-  if constexpr (!std::is_same_v<T, float>)
-    return body.template operator()<Bfloat16Numbers>();
-  else if (conv_math() == ConvMath::tf32)
-    return body.template operator()<Tf32Numbers>();
-  else
-    return body.template operator()<Fp32Numbers>();
 }
 
 }  // namespace

@@ -14,6 +14,13 @@ namespace {
 
 int round_to(int value, int step) { return pixel_tiles::divide_up(value, step) * step; }
 
+/// How far the largest convolution reads around a pixel.
+int pixels_around(const ConvBundle& b) {
+  int around = 0;
+  for (int s = 0; s < b.sizes; ++s) around = std::max(around, b.kernel[s] / 2);
+  return around;
+}
+
 int most_z_channels(const ConvBundle& b) {
   int most = 0;
   for (int s = 0; s < b.sizes; ++s) most = std::max(most, b.z_channels(s));
@@ -50,7 +57,8 @@ void prefer_bundle_tile(const BundleTile* tile) {
 }
 
 BundleTiling::BundleTiling(const ConvBundle& b, const TileLimits& limits, int m_, int n_)
-    : TilePlanes(tiles_of(b, 16 * tile_warps * m_), std::max(pixels_around(b), limits.around),
+    : TilePlanes(cut_images(b.h, b.w, 16 * tile_warps * m_), 1,
+                 2 * std::max(pixels_around(b), limits.around) + 1,
                  pixel_tiles::divide_up(b.c, limits.chunk_channels)),
       m(m_),
       n(n_),

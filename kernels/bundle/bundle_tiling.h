@@ -5,11 +5,10 @@
 
 #include <cstddef>
 
-#include "kernels/bundle/tile_planes.h"
+#include "kernels/bundle/conv_bundle.h"
+#include "kernels/core/tile_planes.h"
 
 namespace drnas::kernels {
-
-inline constexpr int tile_warps = 4, tile_threads = 32 * tile_warps;
 
 /// What one of the kernels can do.
 struct TileLimits {
@@ -42,6 +41,9 @@ struct BundleTiling : TilePlanes {
   DRNAS_HD int slice() const { return 8 * n; }
   /// Chunks of weights from one chunk of depth to the next: neighbours lie in different banks.
   DRNAS_HD int weight_pitch() const { return slice() + 1; }
+  std::int64_t tiles(const ConvBundle& b) const {
+    return std::int64_t{b.n} * grid.tile_rows * grid.tile_columns;
+  }
   bool fits() const { return m > 0; }
   std::size_t shared_bytes() const;
 

@@ -16,8 +16,8 @@ struct BackwardScratch {
   T *dz[ConvBundle::max_sizes] = {}, *du[ConvBundle::max_sizes] = {};
   T* u = nullptr;  // in the place of du[0], which is written later
   T* packed[ConvBundle::max_sizes] = {};
-  T* dweight[ConvBundle::max_sizes] = {};  // padded
-  float* parts = nullptr;                  // of the gradients of weights
+  float* dweight[ConvBundle::max_sizes] = {};  // padded
+  float* parts = nullptr;                      // of the gradients of weights
   void* convolution;
   std::size_t bytes;
 
@@ -31,7 +31,7 @@ struct BackwardScratch {
       if (!whole) dz[s] = carve.take<T>(p.z_count(s));
       if (!gradient_tiles || (s == 0 && !weight_tiles)) du[s] = carve.take<T>(p.u_count());
       packed[s] = carve.take<T>(gradient_tiles ? 0 : p.packed_count(s));
-      dweight[s] = carve.take<T>(weight_tiles ? 0 : p.unpacked_count(s));
+      dweight[s] = carve.take<float>(weight_tiles ? 0 : p.unpacked_count(s));
     }
     if (!weight_tiles) u = du[0];
     if (weight_tiles) parts = carve.take<float>(weight_parts<T>(b));
@@ -57,21 +57,19 @@ struct Rectification {
   BundleGates gates;
 };
 
-template <class T>
-using WeightUnpacking = WeightPadding<float, const T>;
+using WeightUnpacking = WeightPadding<float, const float>;
 
 /// Writes one weight of the given layout.
-template <class T>
-__device__ inline void unpack_weight(const WeightUnpacking<T>& p, std::int64_t item) {
-  typename WeightUnpacking<T>::Size size;
+__device__ inline void unpack_weight(const WeightUnpacking& p, std::int64_t item) {
+  WeightUnpacking::Size size;
   if (!p.find(item, size)) return;
   const unsigned at = static_cast<unsigned>(item), row_tap = at / p.c;
-  size.outer[at] = static_cast<float>(size.padded[row_tap * p.c_pad + (at - row_tap * p.c)]);
+  size.outer[at] = size.padded[row_tap * p.c_pad + (at - row_tap * p.c)];
 }
 
 template <class T, int V>
 __global__ void __launch_bounds__(bundle_threads)
-    rectify_gradient_kernel(Rectification<T> k, WeightUnpacking<T> unpacking) {
+    rectify_gradient_kernel(Rectification<T> k, WeightUnpacking unpacking) {
   const ConvBundle& b = k.bundle;
   const unsigned blocks = (k.items + bundle_threads - 1) / bundle_threads;
   if (blockIdx.x >= blocks) {
@@ -151,17 +149,15 @@ void start(const ConvBundleBackwardOf<T>& p, const PaddedBundle<T>& padded,
 
 /// Gradients of weights from u and dz; what remains to be unpacked.
 template <class T>
-WeightUnpacking<T> differentiate_weights(const ConvBundleBackwardOf<T>& p,
-                                         const PaddedBundle<T>& padded,
-                                         const BackwardScratch<T>& scratch, Stream stream) {
-  WeightUnpacking<T> unpacking(padded);
+WeightUnpacking differentiate_weights(const ConvBundleBackwardOf<T>& p,
+                                      const PaddedBundle<T>& padded,
+                                      const BackwardScratch<T>& scratch, Stream stream) {
+  WeightUnpacking unpacking(padded);
   for (int s = 0; s < p.bundle.sizes; ++s) {
     if (!p.dweight[s]) continue;
-    T* to = scratch.dweight[s];
-    if constexpr (PaddedBundle<T>::stores_float)
-      if (!padded.unpacks_gradients()) to = p.dweight[s];
-    convolve<T>(ConvPass::backward_weight, padded.conv(s), scratch.u, scratch.dz[s], to,
-                scratch.convolution, stream);
+    float* to = padded.unpacks_gradients() ? scratch.dweight[s] : p.dweight[s];
+    differentiate_filters(padded.conv(s), scratch.u, scratch.dz[s], to, scratch.convolution,
+                          stream);
     if (padded.unpacks_gradients())
       unpacking.set(padded, s, p.dweight[s], to, p.bundle.weight_count(s));
   }
@@ -181,7 +177,7 @@ void differentiate_input(const PaddedBundle<T>& padded, const T* const* weight,
 /// The convolutions' part of dx from du, where there is one; unpacks gradients of weights.
 template <class T>
 void finish(const ConvBundleBackwardOf<T>& p, const PaddedBundle<T>& padded,
-            const BackwardScratch<T>& scratch, const WeightUnpacking<T>& unpacking, Stream stream) {
+            const BackwardScratch<T>& scratch, const WeightUnpacking& unpacking, Stream stream) {
   const ConvBundle& b = p.bundle;
   Rectification<T> k{b, p.x, {}, p.dx, 0, 1, padded.c_pad, p.gates};
   std::copy_n(scratch.du, b.sizes, k.du);
@@ -202,7 +198,7 @@ void backward(const ConvBundleBackwardOf<T>& p, void* workspace, Stream stream) 
   const BackwardScratch<T> scratch(padded, workspace);
   if (!scratch.whole) start(p, padded, scratch, stream);
   if (p.bundle.sizes == 0) return;
-  WeightUnpacking<T> unpacking(padded);
+  WeightUnpacking unpacking(padded);
   WeightSums sums;
   const auto dz_of = [&](auto k) {
     std::copy_n(scratch.dz, p.bundle.sizes, k.dz);

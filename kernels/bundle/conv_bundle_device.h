@@ -10,7 +10,7 @@
 #include <type_traits>
 
 #include "kernels/bundle/conv_bundle.h"
-#include "kernels/core/cuda_vector.h"
+#include "kernels/core/channels.h"
 #include "kernels/core/launch.h"
 #include "kernels/layers/conv2d.h"
 
@@ -42,7 +42,7 @@ struct PaddedBundle {
   /// Given weights are packed; otherwise c is a multiple of eight and they are used in place.
   bool packs_weights() const { return bundle.c != c_pad; }
   /// Gradients of weights are unpacked; otherwise the library writes them where they belong.
-  bool unpacks_gradients() const { return !stores_float || packs_weights(); }
+  bool unpacks_gradients() const { return packs_weights(); }
   /// What the library reads of the given and the packed weights of one size.
   const T* weight(const T* given, const T* packed) const {
     return packs_weights() ? packed : given;
@@ -74,52 +74,27 @@ namespace {
 
 constexpr unsigned bundle_threads = 256;
 
-/// One pass of the library on T: forward (x, w) -> y, backward_data (dy, w) -> dx, backward_weight
-/// (x, dy) -> dw.
+/// One pass of the library on T: forward (x, w) -> y, backward_data (dy, w) -> dx.
 template <class T>
 void convolve(ConvPass pass, const Conv2d& p, const T* a, const T* b, T* out, void* workspace,
               Stream stream) {
   using Function = void (*)(const Conv2d&, const T*, const T*, T*, void*, Stream);
-  const auto run = [&](const Function(&of_pass)[3]) {
+  const auto run = [&](const Function(&of_pass)[2]) {
     of_pass[static_cast<int>(pass)](p, a, b, out, workspace, stream);
   };
   if constexpr (PaddedBundle<T>::stores_float)
-    run({conv2d_forward<Device::cuda>, conv2d_backward_data<Device::cuda>,
-         conv2d_backward_weight<Device::cuda>});
+    run({conv2d_forward<Device::cuda>, conv2d_backward_data<Device::cuda>});
   else
-    run({conv2d_forward, conv2d_backward_data, conv2d_backward_weight});
+    run({conv2d_forward, conv2d_backward_data});
 }
-
-/// V adjacent channels in float32; V values of T in memory are read and written as one.
-template <int V>
-struct Channels {
-  float v[V];
-
-  __device__ Channels& operator+=(const Channels& other) {
-    for (int i = 0; i < V; ++i) v[i] += other.v[i];
-    return *this;
-  }
-  /// *this += weight * other.
-  __device__ void add(float weight, const Channels& other) {
-    for (int i = 0; i < V; ++i) v[i] += weight * other.v[i];
-  }
-};
-template <class T, int V>
-struct alignas(V * sizeof(T)) StoredChannels {
-  T v[V];
-};
-template <int V, class T>
-__device__ inline Channels<V> load_channels(const T* from) {
-  const auto stored = load_packed(reinterpret_cast<const StoredChannels<T, V>*>(from));
-  Channels<V> out;
-  for (int i = 0; i < V; ++i) out.v[i] = static_cast<float>(stored.v[i]);
-  return out;
-}
-template <class T, int V>
-__device__ inline void store_channels(T* to, const Channels<V>& from) {
-  StoredChannels<T, V> stored;
-  for (int i = 0; i < V; ++i) stored.v[i] = static_cast<T>(from.v[i]);
-  store_packed(reinterpret_cast<StoredChannels<T, V>*>(to), stored);
+/// The gradient of the weights.
+template <class T>
+void differentiate_filters(const Conv2d& p, const T* x, const T* dy, float* dw, void* workspace,
+                           Stream stream) {
+  if constexpr (PaddedBundle<T>::stores_float)
+    conv2d_backward_weight<Device::cuda>(p, x, dy, dw, workspace, stream);
+  else
+    conv2d_backward_weight(p, x, dy, dw, workspace, stream);
 }
 
 /// Calls body.template operator()<V>() with the widest V of `most`, 4, 2, 1 that divides c.

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "kernels/bundle/conv_bundle_device.h"
-#include "kernels/bundle/pixel_tiles.h"
+#include "kernels/core/pixel_tiles.h"
 
 namespace drnas::kernels {
 namespace {

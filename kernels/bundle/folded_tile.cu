@@ -104,7 +104,7 @@ void folded_tile_forward(const FoldedBundleOf<T>& p, Stream stream) {
     const ConvBundle& b = weights.folded;
     const FoldedForward<T> k{weights, BundleTiling(b, tile_limits<Numbers>, false),
                              load_width<Numbers>(b.c), load_width<Fp32Numbers>(b.c)};
-    dispatch_tile<Numbers>(k.t, [&]<int M, int N>() {
+    dispatch_tile<Numbers>(k.t.m, k.t.n, [&]<int M, int N>() {
       launch("folded_bundle", folded_kernel<Numbers, M, N, T>, launch_shape(k.t, b), stream, k);
     });
   });

@@ -8,9 +8,9 @@
 #include <string>
 
 #include "kernels/bundle/node_mix.h"
-#include "kernels/bundle/pixel_tiles.h"
 #include "kernels/core/cuda_vector.h"
 #include "kernels/core/launch.h"
+#include "kernels/core/pixel_tiles.h"
 
 /// Before loops over arrays that must stay in registers, and before loops that would take too many
 /// registers if they were unrolled.

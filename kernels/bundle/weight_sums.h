@@ -3,7 +3,7 @@
 #pragma once
 
 #include "kernels/bundle/bundle_tile_weights.h"
-#include "kernels/bundle/conv_bundle_device.h"
+#include "kernels/layers/weight_product.h"
 
 namespace drnas::kernels {
 namespace {
@@ -14,13 +14,9 @@ __device__ inline void add_weight(const WeightSums& sums, std::int64_t item) {
   const int s = item < sums.first_size ? 0 : 1;
   if (!sums.to[s]) return;
   const unsigned at = static_cast<unsigned>(item - (s == 0 ? 0 : sums.first_size));
-  float sum = 0;
-  if (sums.gates.open(s, static_cast<int>(at / static_cast<unsigned>(sums.slot_weights[s])))) {
-    const float* part = sums.parts + item;
-    DRNAS_BUNDLE_UNROLL
-    for (int share = 0; share < sums.shares; ++share) sum += part[share * sums.weights];
-  }
-  sums.to[s][at] = sum;
+  const bool runs =
+      sums.gates.open(s, static_cast<int>(at / static_cast<unsigned>(sums.slot_weights[s])));
+  sums.to[s][at] = runs ? sum_parts(sums.parts + item, sums.shares, sums.weights) : 0.0f;
 }
 
 }  // namespace

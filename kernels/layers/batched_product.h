@@ -25,6 +25,7 @@ struct BatchedProduct {
   float* out;
   std::int64_t out_stride;  ///< from matrix to matrix
   bool accumulate = false;
+  bool exact = false;  ///< true float32 whatever conv_math() says
 };
 
 /// In the mode of conv_math(); `name` goes into errors. Deterministic.

@@ -10,7 +10,7 @@ namespace drnas::kernels {
 namespace {
 
 std::atomic<ConvMath> math_mode = ConvMath::fp32;
-std::atomic<ConvSource> source_mode = ConvSource::own;
+std::atomic<ConvSource> source_mode = ConvSource::automatic;
 
 /// Carves [packed weights | oneDNN scratch] out of the caller's workspace.
 struct Scratch {

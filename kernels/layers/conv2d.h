@@ -34,11 +34,14 @@ enum class ConvMath { fp32, tf32 };
 void set_conv_math(ConvMath math);
 ConvMath conv_math();
 
-/// Whose convolutions CUDA runs where both can do it: our own tiles, or the vendor's library. For
-/// the whole process, own at first. Set it before workspaces are measured.
-enum class ConvSource { own, vendor };
+/// Whose convolutions and products CUDA runs: our own tiles, or those of the vendor's libraries.
+/// `automatic`: our own, but for batches of products, where the library is there. For the whole
+/// process, automatic at first. Set it before workspaces are measured.
+enum class ConvSource { automatic, own, vendor };
 void set_conv_source(ConvSource source);
 ConvSource conv_source();
+/// Are tiles of our own wanted?
+inline bool wants_tiles() { return conv_source() != ConvSource::vendor; }
 
 /// Bytes of scratch (packed weights included) that one pass needs; 256-byte aligned by the caller.
 template <Device D>
@@ -57,14 +60,14 @@ template <Device D>
 void conv2d_backward_weight(const Conv2d& p, const float* x, const float* dy, float* dw,
                             void* workspace, Stream);
 
-// bfloat16 storage, float32 sums; in builds with CUDA only. cuDNN has no mixed form of the weight
-// gradient, so dw is bfloat16 too. Pointers are aligned to 16 bytes.
+// bfloat16 storage, float32 sums and gradients of weights, which the vendor's library rounds to
+// bfloat16 on the way; in builds with CUDA only. Pointers are aligned to 16 bytes.
 std::size_t conv2d_workspace_bfloat16(const Conv2d& p, ConvPass pass);
 void conv2d_forward(const Conv2d& p, const bfloat16* x, const bfloat16* w, bfloat16* y,
                     void* workspace, Stream);
 void conv2d_backward_data(const Conv2d& p, const bfloat16* dy, const bfloat16* w, bfloat16* dx,
                           void* workspace, Stream);
-void conv2d_backward_weight(const Conv2d& p, const bfloat16* x, const bfloat16* dy, bfloat16* dw,
+void conv2d_backward_weight(const Conv2d& p, const bfloat16* x, const bfloat16* dy, float* dw,
                             void* workspace, Stream);
 
 }  // namespace drnas::kernels

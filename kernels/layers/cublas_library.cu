@@ -13,10 +13,15 @@ constexpr std::size_t workspace_bytes = std::size_t{1} << 20;
 // The version whose header this file was compiled with.
 constexpr const char* library_name = "libcublas.so." DRNAS_NAME(CUBLAS_VER_MAJOR);
 
-void* open_library() {
-  // By name from where the system looks, else from where the build found it.
+/// By name from where the system looks, else from where the build found it; null: from neither.
+void* find_library() {
   for (const char* name : {library_name, DRNAS_CUBLAS_LIBRARY})
     if (void* library = ::dlopen(name, RTLD_NOW | RTLD_LOCAL)) return library;
+  return nullptr;
+}
+
+void* open_library() {
+  if (void* library = find_library()) return library;
   throw Error(std::string("cannot open ") + library_name +
               ": install cuBLAS or add its folder to LD_LIBRARY_PATH");
 }
@@ -38,12 +43,16 @@ CublasFunctions open_functions() {
   find(library, DRNAS_NAME(cublasSetMathMode), functions.set_math_mode);
   find(library, DRNAS_NAME(cublasSetStream), functions.set_stream);
   find(library, DRNAS_NAME(cublasSetWorkspace), functions.set_workspace);
-  find(library, DRNAS_NAME(cublasSgemm), functions.multiply);
   find(library, DRNAS_NAME(cublasSgemmStridedBatched), functions.multiply_batched);
   return functions;
 }
 
 }  // namespace
+
+bool CublasLibrary::there() {
+  static const bool found = find_library() != nullptr;
+  return found;
+}
 
 CublasLibrary& CublasLibrary::get() {
   static CublasLibrary& shared = *new CublasLibrary;

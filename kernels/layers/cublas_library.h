@@ -25,7 +25,6 @@ struct CublasFunctions {
   decltype(&cublasSetMathMode) set_math_mode;
   decltype(&cublasSetStream) set_stream;
   decltype(&cublasSetWorkspace) set_workspace;
-  decltype(&cublasSgemm) multiply;
   decltype(&cublasSgemmStridedBatched) multiply_batched;
 };
 
@@ -35,6 +34,8 @@ struct CublasFunctions {
 /// allocated here, once: cuBLAS's own would grow with every captured graph.
 class CublasLibrary {
  public:
+  /// Can the library be opened?
+  static bool there();
   /// Throws Error where cuBLAS is missing or does not start. Never destroyed: when the process
   /// ends, the CUDA runtime may be gone before static objects are.
   static CublasLibrary& get();

@@ -1,32 +1,21 @@
 // SPDX-License-Identifier: MIT
-// Linear layers through cuBLAS, in true float32.
+// Linear layers as batches of one product, in true float32.
 #include "kernels/layers/linear.h"
 
-#include "kernels/layers/cublas_library.h"
+#include "kernels/layers/batched_product.h"
 #include "kernels/layers/linear_bias.h"
 
 namespace drnas::kernels {
 namespace {
 
-struct Operand {
-  const float* data;
-  int stride;  ///< elements from one row of the row-major matrix to the next
-  cublasOperation_t operation;
-};
+BatchedOperand matrix(const float* data, int row_stride, bool transposed = false) {
+  return {data, row_stride, 0, transposed};
+}
 
-/// c = a b + beta c in cuBLAS's order: c rows x columns, a rows x inner, b inner x columns.
-void multiply(const char* name, const Linear& p, int rows, int columns, int inner, Operand a,
-              Operand b, float beta, float* c, Stream stream) {
-  const auto describe = [&] {
-    return std::string(name) + " [" + std::to_string(p.n) + ", " + std::to_string(p.in) + "] x [" +
-           std::to_string(p.out) + ", " + std::to_string(p.in) + "]";
-  };
-  const float one = 1.0f;
-  CublasLibrary::get().run(
-      cublas_float32, stream, describe, [&](const CublasFunctions& cublas, cublasHandle_t handle) {
-        return cublas.multiply(handle, a.operation, b.operation, rows, columns, inner, &one, a.data,
-                               a.stride, b.data, b.stride, &beta, c, rows);
-      });
+/// out [rows, columns] = left right, or added to it.
+void multiply(const char* name, int rows, int columns, int depth, const BatchedOperand& left,
+              const BatchedOperand& right, float* out, bool accumulate, Stream stream) {
+  batched_product(name, {1, rows, columns, depth, left, right, out, 0, accumulate, true}, stream);
 }
 
 }  // namespace
@@ -34,26 +23,23 @@ void multiply(const char* name, const Linear& p, int rows, int columns, int inne
 template <>
 void linear_forward<Device::cuda>(const Linear& p, const float* x, const float* w, const float* b,
                                   float* y, Stream stream) {
-  // y^T [out x n] = W x^T
-  multiply("linear_forward", p, p.out, p.n, p.in, {w, p.in, CUBLAS_OP_T}, {x, p.in, CUBLAS_OP_N},
-           0.0f, y, stream);
+  multiply("linear_forward", p.n, p.out, p.in, matrix(x, p.in), matrix(w, p.in, true), y, false,
+           stream);
   if (b) linear_add_bias(p, b, y, stream);
 }
 
 template <>
 void linear_backward_data<Device::cuda>(const Linear& p, const float* dy, const float* w, float* dx,
                                         bool accumulate, Stream stream) {
-  // dx^T [in x n] = W^T dy^T
-  multiply("linear_backward_data", p, p.in, p.n, p.out, {w, p.in, CUBLAS_OP_N},
-           {dy, p.out, CUBLAS_OP_N}, accumulate ? 1.0f : 0.0f, dx, stream);
+  multiply("linear_backward_data", p.n, p.in, p.out, matrix(dy, p.out), matrix(w, p.in), dx,
+           accumulate, stream);
 }
 
 template <>
 void linear_backward_weight<Device::cuda>(const Linear& p, const float* x, const float* dy,
                                           float* dw, float* db, Stream stream) {
-  // dW^T [in x out] = x^T dy
-  multiply("linear_backward_weight", p, p.in, p.out, p.n, {x, p.in, CUBLAS_OP_N},
-           {dy, p.out, CUBLAS_OP_T}, 0.0f, dw, stream);
+  multiply("linear_backward_weight", p.out, p.in, p.n, matrix(dy, p.out, true), matrix(x, p.in), dw,
+           false, stream);
   if (db) linear_bias_gradient(p, dy, db, stream);
 }
 

@@ -17,7 +17,8 @@ std::string describe(const ConvRequest& r) {
 
 void refuse(const ConvRequest& request, const std::string& why) {
   const char* other = request.numbers == ConvNumbers::tf32 ? "fp32" : "tf32";
-  throw Error(describe(request) + ": " + why + "; --precision " + other + " may have one");
+  throw Error(describe(request) + ": " + why + "; --precision " + other +
+              " may have one, --conv own needs none");
 }
 
 std::vector<ConvAlgorithm> choose_algorithms(const std::vector<ConvAlgorithm>& list) {

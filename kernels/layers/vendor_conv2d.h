@@ -39,6 +39,8 @@ inline constexpr std::size_t preferred_workspace = std::size_t{8} << 20,
 /// none, the one with the least that is allowed. Empty where there is none.
 std::vector<ConvAlgorithm> choose_algorithms(const std::vector<ConvAlgorithm>& list);
 
+/// Is the library part of the build?
+bool vendor_convolutions_there();
 /// The first use of a request must not lie in a capture.
 std::size_t vendor_conv2d_workspace(const ConvRequest& request);
 /// One pass: forward (x, w) -> y; backward_data (w, dy) -> dx; backward_weight (x, dy) -> dw.

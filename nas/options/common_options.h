@@ -109,6 +109,10 @@ OptionRows<O> common_machine_rows() {
        "most memory for tensors, as in 512M or 2G; 0: no limit. Images beyond it are read from "
        "pinned memory of the host on CUDA",
        true},
+      {"conv", &O::conv, machine, "NAME", result,
+       "whose convolutions run on CUDA: own, cudnn (with cuBLAS, where the build has them) or "
+       "auto: "
+       "own, but products of planes in the DARTS space by cuBLAS where it is"},
       {"no-graph", &O::no_graph, machine, "", reporting,
        "on CUDA: call every kernel instead of replaying recorded steps"},
   };

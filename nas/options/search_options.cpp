@@ -300,6 +300,7 @@ void check_selection(const SearchOptions& o, const Checker& check) {
 void check_run(const SearchOptions& o, const Checker& check) {
   check.one_of("device", o.device, Names{"cpu", "cuda", "auto"});
   check.one_of("precision", o.precision, Names{"auto", "fp32", "tf32", "bf16"});
+  check.one_of("conv", o.conv, Names{"auto", "own", "cudnn"});
   check.one_of("raw-outputs", o.raw_outputs, Names{"auto", "store", "rebuild-1x1", "rebuild"});
   check.integer("threads", o.threads, 0, 1024);
   check.require(o.memory_limit == 0 || o.memory_limit >= (1 << 20), "memory-limit",

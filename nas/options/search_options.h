@@ -79,6 +79,7 @@ struct SearchOptions {
   std::int64_t memory_limit = 0;     ///< bytes of tensors; 0: none
   std::string raw_outputs = "auto";  ///< store | rebuild-1x1 | rebuild | auto: what fits the limit
   std::string precision = "auto";    ///< fp32 | tf32 | bf16 | auto: see precision.h
+  std::string conv = "auto";         ///< own | cudnn | auto: whose convolutions, on CUDA
   bool no_graph = false;             ///< on CUDA: call every kernel instead of replaying steps
   std::filesystem::path out;         ///< run directory
   bool resume = false;               ///< continue the run in `out`

@@ -68,6 +68,7 @@ void check_recipe(const TrainOptions& o, const Checker& check) {
 void check_run(const TrainOptions& o, const Checker& check) {
   check.one_of("device", o.device, Names{"cpu", "cuda", "auto"});
   check.one_of("precision", o.precision, Names{"auto", "fp32", "tf32"});
+  check.one_of("conv", o.conv, Names{"auto", "own", "cudnn"});
   check.integer("threads", o.threads, 0, 1024);
   check.require(o.memory_limit == 0 || o.memory_limit >= (1 << 20), "memory-limit",
                 "0 (no limit) or at least 1M");

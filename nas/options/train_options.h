@@ -54,6 +54,7 @@ struct TrainOptions {
   int threads = 0;                 ///< 0: all processors
   std::int64_t memory_limit = 0;   ///< bytes of tensors; 0: none
   std::string precision = "auto";  ///< fp32 | tf32 (CUDA) | auto: fp32
+  std::string conv = "auto";       ///< own | cudnn | auto: whose convolutions, on CUDA
   bool no_graph = false;           ///< on CUDA: call every kernel instead of replaying steps
   std::filesystem::path out;       ///< run directory
   bool resume = false;             ///< continue the run in `out`

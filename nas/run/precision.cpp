@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "nas/run/precision.h"
 
+#include "engine/version.h"
 #include "kernels/layers/conv2d.h"
 
 namespace drnas {
@@ -13,7 +14,15 @@ Precision choose_precision(const std::string& name, Device device, int channels)
   return {half ? DType::bf16 : DType::f32, name == "tf32"};
 }
 
-void set_convolution_math(const Precision& precision) {
+void set_convolutions(const Precision& precision, const std::string& conv, Device device) {
+  using kernels::ConvSource;
+  if (conv == "cudnn" && device != Device::cuda)
+    throw Error("--conv cudnn: needs --device cuda, expected auto on the CPU");
+  if (conv == "cudnn" && *cudnn_version() == '\0')
+    throw Error("--conv cudnn: this build is without cuDNN and cuBLAS, expected own or auto");
+  kernels::set_conv_source(conv == "cudnn" ? ConvSource::vendor
+                           : conv == "own" ? ConvSource::own
+                                           : ConvSource::automatic);
   kernels::set_conv_math(precision.tf32 ? kernels::ConvMath::tf32 : kernels::ConvMath::fp32);
 }
 

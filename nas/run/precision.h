@@ -15,8 +15,9 @@ struct Precision {
   bool tf32 = false;
 };
 Precision choose_precision(const std::string& name, Device device, int channels);
-/// Makes this process's convolutions multiply so. Before memory is planned: the modes need
-/// different workspaces.
-void set_convolution_math(const Precision& precision);
+/// Makes this process's convolutions multiply so, by whom --conv names: own, cudnn or auto. Before
+/// memory is planned: the modes need different workspaces. Throws Error where the device or the
+/// build lacks them.
+void set_convolutions(const Precision& precision, const std::string& conv, Device device);
 
 }  // namespace drnas

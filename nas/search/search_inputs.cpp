@@ -122,7 +122,7 @@ Precision choose_precision(const SearchOptions& o, Device device) {
 
 Precision apply_precision(const SearchOptions& o, Device device) {
   const Precision precision = choose_precision(o, device);
-  set_convolution_math(precision);
+  set_convolutions(precision, o.conv, device);
   return precision;
 }
 

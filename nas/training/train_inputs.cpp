@@ -96,7 +96,7 @@ NetworkTrainerOptions network_trainer_options(const TrainOptions& o) {
 
 void apply_precision(const TrainOptions& o, Device device) {
   const std::string name = o.precision == "auto" ? "fp32" : o.precision;
-  set_convolution_math(choose_precision(name, device, o.channels));
+  set_convolutions(choose_precision(name, device, o.channels), o.conv, device);
 }
 
 TrainingPlan plan_training(const TrainOptions& o, int classes, Device device,

@@ -14,7 +14,7 @@ namespace drnas {
 
 /// What the options mean for the parts of a training.
 NetworkTrainerOptions network_trainer_options(const TrainOptions& options);
-/// set_convolution_math() as --precision asks. Throws Error where the device cannot.
+/// set_convolutions() as --precision and --conv ask. Throws Error where the device cannot.
 void apply_precision(const TrainOptions& options, Device device);
 /// What a network and its training steps take, counted without computing anything.
 struct TrainingPlan {

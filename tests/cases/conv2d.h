@@ -39,14 +39,20 @@ struct Conv2dCase {
   /// The same in bfloat16: CUDA only.
   template <Device D>
   Call pass_bfloat16(Buffers<D>& b, Pass of) const {
-    using Function = void (*)(const kernels::Conv2d&, const bfloat16*, const bfloat16*, bfloat16*,
-                              void*, kernels::Stream);
-    const auto [left, right, out] = tensors<bfloat16>(b, of);
     void* workspace = b.workspace(kernels::conv2d_workspace_bfloat16(p, of));
+    if (of == Pass::backward_weight) {
+      const bfloat16 *in = b.template input<bfloat16>(x), *d = b.template input<bfloat16>(dy);
+      float* dw = b.output("dw", p.weight_count());
+      return b.call(p.flops(), [=, p = p](auto stream) {
+        kernels::conv2d_backward_weight(p, in, d, dw, workspace, stream);
+      });
+    }
+    const auto [left, right, out] = tensors<bfloat16>(b, of);
     return b.call(p.flops(), [=, p = p, left = left, right = right, out = out](auto stream) {
-      constexpr Function run[] = {kernels::conv2d_forward, kernels::conv2d_backward_data,
-                                  kernels::conv2d_backward_weight};
-      run[static_cast<int>(of)](p, left, right, out, workspace, stream);
+      if (of == Pass::forward)
+        kernels::conv2d_forward(p, left, right, out, workspace, stream);
+      else
+        kernels::conv2d_backward_data(p, left, right, out, workspace, stream);
     });
   }
 

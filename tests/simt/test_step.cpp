@@ -305,16 +305,27 @@ TEST_CASE("simt step: weights are kept in bfloat16 too, and the plan counts them
   expect_no_faults();
 }
 
-TEST_CASE("simt step: images are convolved by kernels of our own, and refusals name the option") {
+TEST_CASE(
+    "simt step: no call of a vendor's library unless it is asked for; refusals name options") {
   auto& library = simt::vendor_convolutions();
+  const auto steps = [] {
+    for (const DType storage : {DType::f32, DType::bf16}) {
+      Setup s(Device::cuda, {8, 1, 1, 2, 8, RawOutputs::store, storage});
+      s.trainer.architecture_step(s.batch);
+      s.trainer.weight_step(s.batch, 0.025);
+      s.trainer.evaluate(s.batch);
+    }
+  };
   library.asked.clear();
-  for (const DType storage : {DType::f32, DType::bf16}) {
-    Setup s(Device::cuda, {8, 1, 1, 2, 8, RawOutputs::store, storage});
-    s.trainer.architecture_step(s.batch);
-    s.trainer.weight_step(s.batch, 0.025);
-    s.trainer.evaluate(s.batch);
-  }
+  library.products = 0;
+  steps();
+  CHECK(library.asked.empty());
+  CHECK(library.products == 0);
+  if (!library.there) return;
+  kernels::set_conv_source(kernels::ConvSource::vendor);
+  steps();
   CHECK(library.asked.size() > 10);
+  CHECK(library.products > 0);
   for (const auto& request : library.asked) CHECK(request.shape.c_in != 3);
   library.refuses = [](const auto& r) { return r.pass == kernels::ConvPass::backward_weight; };
   std::string message;
@@ -325,9 +336,10 @@ TEST_CASE("simt step: images are convolved by kernels of our own, and refusals n
     message = error.what();
   }
   library.refuses = nullptr;
+  kernels::set_conv_source(kernels::ConvSource::automatic);
   CAPTURE(message);
-  CHECK(message.find("conv2d backward_weight, fp32, x [2, 2, 2, 16]") == 0);
-  CHECK(message.ends_with("; --precision tf32 may have one"));
+  CHECK(message.find("conv2d backward_weight, fp32, x [2, 2, 2, 32]") == 0);
+  CHECK(message.ends_with("; --precision tf32 may have one, --conv own needs none"));
   expect_no_faults();
 }
 

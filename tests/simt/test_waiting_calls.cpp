@@ -21,10 +21,12 @@ namespace {
 struct Waiting {
   explicit Waiting(bool on) : before(std::exchange(kernels::waits_after_calls(), on)) {
     simt::vendor_convolutions().wants_workspace = false;
+    kernels::set_conv_source(kernels::ConvSource::vendor);
   }
   ~Waiting() {
     kernels::waits_after_calls() = before;
     simt::vendor_convolutions().wants_workspace = true;
+    kernels::set_conv_source(kernels::ConvSource::automatic);
   }
   bool before;
 };
@@ -53,7 +55,7 @@ TEST_CASE("waiting calls: a fault is an error in the name of what faulted") {
   const Waiting waiting(true);
   CHECK(error_of(0) == "");
   CHECK(error_of(1) == "CUDA: fill: unspecified launch failure");
-  CHECK(error_of(2) == "CUDA: linear: unspecified launch failure");
+  CHECK(error_of(2) == "CUDA: linear_forward: unspecified launch failure");
   CHECK(error_of(3) ==
         "CUDA: conv2d forward, fp32, x [1, 2, 2, 8], weights [8, 1, 1, 8], stride 1, padding 0: "
         "unspecified launch failure");

@@ -4,7 +4,9 @@
 #include "vendor_conv2d.h"
 
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -13,7 +15,12 @@
 namespace simt {
 
 VendorConvolutions& vendor_convolutions() {
-  static VendorConvolutions all;
+  static VendorConvolutions all = [] {
+    const char* wanted = std::getenv("DRNAS_SIMT_VENDOR");
+    VendorConvolutions of_build;
+    of_build.there = !wanted || std::string_view(wanted) != "off";
+    return of_build;
+  }();
   return all;
 }
 
@@ -71,9 +78,12 @@ void run_rounded(const ConvRequest& r, const void* a, const void* b, void* out) 
 
 }  // namespace
 
+bool vendor_convolutions_there() { return simt::vendor_convolutions().there; }
+
 std::size_t vendor_conv2d_workspace(const ConvRequest& r) {
   auto& library = simt::vendor_convolutions();
   library.asked.insert(r);
+  if (!library.there) refuse(r, "the build is without the library");
   if (library.refuses && library.refuses(r)) refuse(r, "the stand-in has no algorithm for it");
   if (!library.wants_workspace) return 0;
   // Weights in another order and rows of x; every third image count asks for a little more.

@@ -2,8 +2,8 @@
 // What both twins of convolution bundles must do.
 #pragma once
 
-#include "kernels/layers/conv2d.h"
 #include "tests/cases/conv_bundle.h"
+#include "tests/cuda/conv_source.h"
 #include "tests/kernels/bundle/node_reference.h"
 
 namespace drnas::test {
@@ -27,17 +27,6 @@ void capture_and(const ConvBundle& b, const Body& body) {
   CAPTURE(static_cast<int>(b.present[0]));
   CAPTURE(static_cast<int>(b.present[1]));
   body();
-}
-
-/// Runs body by our own convolutions, then by the vendor's.
-template <class Body>
-void each_source(const Body& body) {
-  for (const auto source : {kernels::ConvSource::own, kernels::ConvSource::vendor}) {
-    kernels::set_conv_source(source);
-    CAPTURE(static_cast<int>(source));
-    body();
-  }
-  kernels::set_conv_source(kernels::ConvSource::own);
 }
 
 /// The raw outputs [pixels, rows] of a size without the padding, which must be zero.

@@ -36,7 +36,7 @@ TEST_CASE("conv algorithms: a refusal names shape, precision and the option that
   CHECK_THROWS_WITH_AS(
       refuse({shape, ConvPass::backward_weight, ConvNumbers::fp32}, "no algorithm"),
       "conv2d backward_weight, fp32, x [64, 32, 30, 16], weights [48, 3, 3, 16], stride 2, "
-      "padding 1: no algorithm; --precision tf32 may have one",
+      "padding 1: no algorithm; --precision tf32 may have one, --conv own needs none",
       Error);
   const auto advice = [&](ConvNumbers numbers) {
     try {
@@ -46,6 +46,8 @@ TEST_CASE("conv algorithms: a refusal names shape, precision and the option that
       return text.substr(text.find(": none"));
     }
   };
-  CHECK(advice(ConvNumbers::tf32) == ": none; --precision fp32 may have one");
-  CHECK(advice(ConvNumbers::bf16) == ": none; --precision tf32 may have one");
+  CHECK(advice(ConvNumbers::tf32) ==
+        ": none; --precision fp32 may have one, --conv own needs none");
+  CHECK(advice(ConvNumbers::bf16) ==
+        ": none; --precision tf32 may have one, --conv own needs none");
 }

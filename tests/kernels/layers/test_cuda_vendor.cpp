@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Convolutions and linear layers: the libraries' results on a GPU against the CPU twins. On the
-// host executor stand-ins take the libraries' place (tests/simt/vendor_*.cpp).
+// Convolutions and linear layers against the CPU twins: our own and the libraries'. On the host
+// executor stand-ins take the libraries' place (tests/simt/vendor_*.cpp).
 #include "tests/cases/conv2d.h"
 #include "tests/cases/linear.h"
+#include "tests/cuda/conv_source.h"
 #include "tests/cuda/harness.h"
 #include "tests/support/reference.h"
 
@@ -29,9 +30,12 @@ void compare_convolutions(const Place& place, const Tolerance& tolerance) {
     for (const auto pass : c.passes) {
       INFO("pass ", static_cast<int>(pass), ", n ", p.n, ", ", p.h, " x ", p.w, ", channels ",
            p.c_in, " -> ", p.c_out, ", kernel ", p.kernel, ", stride ", p.stride);
-      const Results got = OnDevice{}([&](auto& b) { return place(c, b, pass); });
-      for (const auto& [name, values] : OnCpu{}([&](auto& b) { return c.pass(b, pass); }))
-        CHECK(max_error(got.at(name), values) < tolerance(c.terms(pass)));
+      const Results cpu = OnCpu{}([&](auto& b) { return c.pass(b, pass); });
+      each_source([&] {
+        const Results got = OnDevice{}([&](auto& b) { return place(c, b, pass); });
+        for (const auto& [name, values] : cpu)
+          CHECK(max_error(got.at(name), values) < tolerance(c.terms(pass)));
+      });
     }
   }
 }
@@ -86,8 +90,10 @@ TEST_CASE("cuda: linear layers, with and without bias, gradients overwritten and
                   2 * sum_tolerance(terms.at(name)));
           }
         };
-        compare([&](auto& b) { return c.forward(b); });
-        compare([&](auto& b) { return c.backward(b, accumulate); });
+        each_source([&] {
+          compare([&](auto& b) { return c.forward(b); });
+          compare([&](auto& b) { return c.backward(b, accumulate); });
+        });
       }
 }
 
@@ -95,7 +101,9 @@ TEST_CASE("cuda: convolutions and linear layers can be captured and replayed") {
   auto rng = generator(500);
   const Conv2dCase conv(rng, {4, 8, 8, 16, 16, 3, 1, 1});
   const LinearCase linear(rng, {64, 64, 10});
-  for (const auto pass : conv.passes) check_replay([&](auto& b) { return conv.pass(b, pass); });
-  check_replay([&](auto& b) { return linear.forward(b); });
-  check_replay([&](auto& b) { return linear.backward(b, false); });
+  each_source([&] {
+    for (const auto pass : conv.passes) check_replay([&](auto& b) { return conv.pass(b, pass); });
+    check_replay([&](auto& b) { return linear.forward(b); });
+    check_replay([&](auto& b) { return linear.backward(b, false); });
+  });
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // 1x1 convolutions on planes: the device's results against float64.
-#include "kernels/layers/batched_product.h"
 #include "kernels/layers/conv2d.h"
+#include "tests/cuda/conv_source.h"
 #include "tests/cuda/harness.h"
 #include "tests/kernels/planes/conv1x1_reference.h"
 
@@ -29,9 +29,12 @@ const Conv1x1Planes shapes[] = {
 TEST_CASE("cuda: pointwise planes, every product") {
   auto rng = generator(1000);
   for (const Conv1x1Planes& p : shapes)
-    for (const int gap : {0, 2, 3, 8})
-      check_conv1x1(OnDevice{every_image({0, gap})}, Conv1x1Case(rng, p), {true, gap < 3},
-                    sum_tolerance);
+    for (const int gap : {0, 2, 3, 8}) {
+      const Conv1x1Case c(rng, p);
+      each_source([&] {
+        check_conv1x1(OnDevice{every_image({0, gap})}, c, {true, gap < 3}, sum_tolerance);
+      });
+    }
 }
 
 TEST_CASE("cuda: pointwise planes, gradients overwritten, added to and left out") {
@@ -67,45 +70,4 @@ TEST_CASE("cuda: pointwise planes in TF32 are close") {
   for (const Conv1x1Planes& p : {shapes[1], shapes[5], shapes[9]})
     check_conv1x1(OnDevice{}, Conv1x1Case(rng, p), {}, [](double) { return 0x1p-9; });
   kernels::set_conv_math(kernels::ConvMath::fp32);
-}
-
-TEST_CASE("cuda: batched products, each side as it lies or transposed") {
-  for (const bool left : {false, true})
-    for (const bool right : {false, true})
-      for (const bool accumulate : {false, true}) {
-        CAPTURE(left);
-        CAPTURE(right);
-        CAPTURE(accumulate);
-        constexpr int batch = 3, rows = 5, columns = 7, depth = 4, gap = 2;
-        auto rng = generator(1080);
-        const Doubles a = normals(rng, batch * (rows * depth + gap)),
-                      b = normals(rng, depth * columns),
-                      before = normals(rng, batch * (rows * columns + gap));
-        const Results got = OnDevice{}([&](auto& buffers) {
-          const kernels::BatchedProduct p{
-              .batch = batch,
-              .rows = rows,
-              .columns = columns,
-              .depth = depth,
-              .left = {buffers.input(a), left ? rows : depth, rows * depth + gap, left},
-              .right = {buffers.input(b), right ? depth : columns, 0, right},
-              .out = buffers.output("out", before),
-              .out_stride = rows * columns + gap,
-              .accumulate = accumulate};
-          return buffers.call(0,
-                              [=](kernels::Stream s) { kernels::batched_product("test", p, s); });
-        });
-        Doubles expected = before;
-        for (int i = 0; i < batch; ++i)
-          for (int row = 0; row < rows; ++row)
-            for (int column = 0; column < columns; ++column) {
-              double sum = 0;
-              for (int k = 0; k < depth; ++k)
-                sum += a[i * (rows * depth + gap) + (left ? k * rows + row : row * depth + k)] *
-                       b[right ? column * depth + k : k * columns + column];
-              double& e = expected[i * (rows * columns + gap) + row * columns + column];
-              e = accumulate ? e + sum : sum;
-            }
-        CHECK(max_error(got.at("out"), expected) < sum_tolerance(depth + 1));
-      }
 }

@@ -7,6 +7,8 @@
 #include <limits>
 #include <set>
 
+#include "engine/version.h"
+#include "kernels/layers/conv2d.h"
 #include "nas/options/option_check.h"
 #include "nas/options/option_table.h"
 #include "nas/search/search_inputs.h"
@@ -78,6 +80,27 @@ TEST_CASE("search options: what precision auto is, by space and device, and what
       chosen("darts", "bf16", Device::cuda),
       "--precision bf16: the DARTS space stores float32, expected fp32, tf32 or auto",
       drnas::Error);
+}
+
+TEST_CASE("search options: whose convolutions run") {
+  const auto apply = [](const std::string& conv, drnas::Device device) {
+    SearchOptions o = valid_options();
+    o.conv = conv;
+    o.validate();
+    drnas::set_convolutions({}, conv, device);
+    return drnas::kernels::conv_source();
+  };
+  using drnas::kernels::ConvSource;
+  CHECK(apply("own", drnas::Device::cuda) == ConvSource::own);
+  CHECK(apply("auto", drnas::Device::cuda) == ConvSource::automatic);
+  CHECK(apply("auto", drnas::Device::cpu) == ConvSource::automatic);
+  CHECK_THROWS_WITH_AS(apply("cudnn", drnas::Device::cpu),
+                       "--conv cudnn: needs --device cuda, expected auto on the CPU", drnas::Error);
+  if (*drnas::cudnn_version() == '\0')
+    CHECK_THROWS_WITH_AS(
+        apply("cudnn", drnas::Device::cuda),
+        "--conv cudnn: this build is without cuDNN and cuBLAS, expected own or auto", drnas::Error);
+  CHECK_THROWS_AS(apply("theirs", drnas::Device::cuda), drnas::Error);
 }
 
 TEST_CASE("search options: each preset keeps its name and is valid") {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/bundle/tile_planes.h"
+#include "kernels/core/tile_planes.h"
 
 #include <algorithm>
 
@@ -18,24 +18,20 @@ int spread(int pixels, int planes) {
 
 }  // namespace
 
-pixel_tiles::TileGrid tiles_of(const ConvBundle& b, int pixels) {
+pixel_tiles::TileGrid cut_images(int h, int w, int pixels) {
   pixel_tiles::TileGrid grid{};
-  grid.cut(b.h, b.w, b.h, most_tile_columns);
-  grid.cut(b.h, b.w, std::max(1, pixels / grid.columns), most_tile_columns);
+  grid.cut(h, w, h, most_tile_columns);
+  grid.cut(h, w, std::max(1, pixels / grid.columns), most_tile_columns);
   return grid;
 }
 
-int pixels_around(const ConvBundle& b) {
-  int around = 0;
-  for (int s = 0; s < b.sizes; ++s) around = std::max(around, b.kernel[s] / 2);
-  return around;
-}
-
-TilePlanes::TilePlanes(const pixel_tiles::TileGrid& tiles, int pixels_around, int chunks)
+TilePlanes::TilePlanes(const pixel_tiles::TileGrid& tiles, int window_stride, int window_extent,
+                       int chunks)
     : grid(tiles),
-      halo(pixels_around),
+      stride(window_stride),
+      extent(window_extent),
       planes(chunks),
-      row_pitch(grid.columns + 2 * halo),
-      plane_pitch(spread((grid.rows + 2 * halo) * row_pitch, planes)) {}
+      row_pitch((grid.columns - 1) * stride + extent),
+      plane_pitch(spread(rows_of(grid.rows) * row_pitch, planes)) {}
 
 }  // namespace drnas::kernels

@@ -5,8 +5,8 @@
 
 #include <cstdint>
 
-#include "kernels/bundle/tile_grid.h"
 #include "kernels/core/launch.h"
+#include "kernels/core/tile_grid.h"
 
 namespace drnas::kernels::pixel_tiles {
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Batched products on the host executor: plain loops stand in for cuBLAS.
+#include "kernels/layers/vendor_product.h"
 #include "kernels/core/launch.h"
-#include "kernels/layers/batched_product.h"
+#include "vendor_conv2d.h"
 
 namespace drnas::kernels {
 namespace {
@@ -34,7 +35,10 @@ void multiply(const BatchedProduct& p) {
 
 }  // namespace
 
-void batched_product(const char* name, const BatchedProduct& p, Stream stream) {
+bool vendor_products_there() { return simt::vendor_convolutions().there; }
+
+void vendor_product(const char* name, const BatchedProduct& p, Stream stream) {
+  ++simt::vendor_convolutions().products;
   require_cuda(simt::enqueue(static_cast<cudaStream_t>(stream), [p] { multiply(p); }), name);
   after_call(name, stream);
 }
