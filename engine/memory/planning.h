@@ -10,8 +10,8 @@ bool planning();
 
 /// While it lives, this thread's tensors of `device` come from a pool whose memory is never
 /// touched, and kernels, copies and fills are left out: what a network and its steps will need can
-/// be counted without computing anything. (On CUDA cuDNN is asked how much scratch convolutions
-/// need, which needs a GPU.) All tensors made meanwhile must die before it.
+/// be counted without computing anything. (Where cuDNN's convolutions are wanted it is asked
+/// how much scratch they need, which needs a GPU.) All tensors made meanwhile must die before it.
 class Planning {
  public:
   explicit Planning(Device device);

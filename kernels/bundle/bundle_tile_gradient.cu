@@ -24,6 +24,9 @@ struct Gradient {
   OperationEdges<T> skip = {}, pool = {};  ///< none where dx is not whole
 };
 
+/// In eights: a node's channels are mostly a power of two.
+constexpr int most_columns = 4;
+
 /// The bundle whose forward pass has the shape of one edge's gradient.
 ConvBundle turned(const ConvBundle& b) {
   ConvBundle one = b;
@@ -37,6 +40,7 @@ BundleTiling gradient_tiling(const ConvBundle& b) {
   TileLimits limits = tile_limits<Numbers>;
   limits.inputs = ConvBundle::max_sizes;
   limits.around = 1;  // for pools
+  limits.most_n = most_columns;
   return {turned(b), limits, false};
 }
 
@@ -253,7 +257,7 @@ void bundle_tile_gradient(const TileGradient<T>& p, Stream stream) {
     std::copy_n(p.dz, b.sizes, k.d.stored);
     LaunchShape shape = launch_shape(t, b);
     shape.blocks += blocks_for(p.sums.weights, std::int64_t{tile_threads} * shape.rows);
-    dispatch_tile<Numbers>(t.m, t.n, [&]<int M, int N>() {
+    dispatch_tile<Numbers, most_columns>(t.m, t.n, [&]<int M, int N>() {
       launch("conv_bundle_gradient", gradient_kernel<Numbers, M, N, T>, shape, stream, k);
     });
   });

@@ -37,11 +37,12 @@ __device__ void load_block(const Weights<T>& k, const WeightBlock& block,
   if (block.single >= 0) load_rows(block.single, 1);
 }
 
-/// Is there something of the block that runs?
+/// Is there something of the block that is wanted and runs?
 template <class T>
 __device__ bool block_runs(const Weights<T>& k, const WeightBlock& block) {
   const auto open = [&](int s) {
-    return k.d.p.gates.open_rows(k.d.p.bundle, s, block.first_row, block.first_row + k.t.rows());
+    return k.d.p.dweight[s] &&
+           k.d.p.gates.open_rows(k.d.p.bundle, s, block.first_row, block.first_row + k.t.rows());
   };
   return open(block.size) || (block.single >= 0 && open(block.single));
 }

@@ -109,7 +109,7 @@ Differentiation<T> describe(const ConvBundleBackwardOf<T>& p, const PaddedBundle
   k.c_pad = padded.c_pad;
   if (p.dx) choose_operations(p, k.skip, k.pool);
   for (int s = 0; s < b.sizes; ++s) {
-    if (p.dx || p.dweight[s]) k.dz[s] = scratch.dz[s];
+    k.dz[s] = scratch.dz[s];  // tiles read both sizes
     k.z_channels[s] = b.z_channels(s);
   }
   for (int e = 0; e < b.edges; ++e)

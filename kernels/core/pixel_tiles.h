@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Tiles of images as blocks of the bundle kernels see them, and how threads walk over the pixels of
+// Tiles of images as blocks of kernels see them, and how threads walk over the pixels of
 // a tile, for .cu files.
 #pragma once
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// How blocks of the bundle kernels cover images by tiles.
+// How blocks cover images by tiles.
 #pragma once
 
 #include "kernels/core/host_device.h"

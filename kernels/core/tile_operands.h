@@ -135,14 +135,14 @@ constexpr int resident_blocks = (M * N > 16  ? 2
                                 (Numbers::tensor ? 0 : 1);
 
 /// Calls body.template operator()<M, N>() for a tile.
-template <class Numbers, class Body>
+template <class Numbers, int most = most_tile_n<Numbers>, class Body>
 void dispatch_tile(int m, int n, const Body& body) {
   const auto with_columns = [&]<int N>() {
     if (m == 4) return body.template operator()<4, N>();
     if (m == 2) return body.template operator()<2, N>();
     body.template operator()<1, N>();
   };
-  if constexpr (most_tile_n<Numbers> >= 6)
+  if constexpr (most >= 6)
     if (n == 6) return with_columns.template operator()<6>();
   if (n == 4) return with_columns.template operator()<4>();
   if (n == 2) return with_columns.template operator()<2>();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Convolutions of images directly, others by tiles of our own, or all by the vendor's library.
+// Convolutions of images directly, others by tiles of our own or by the vendor's library.
 #include "kernels/layers/conv2d.h"
 
 #include "kernels/core/parallel.h"
@@ -11,18 +11,22 @@
 namespace drnas::kernels {
 namespace {
 
+template <class T>
+ConvRequest request_of(const Conv2d& p, ConvPass pass) {
+  if (!std::is_same_v<T, float>) return {p, pass, ConvNumbers::bf16};
+  return {p, pass, conv_math() == ConvMath::tf32 ? ConvNumbers::tf32 : ConvNumbers::fp32};
+}
+
 enum class Way { direct, tiles, vendor };
 
 template <class T>
 Way way_of(const Conv2d& p, ConvPass pass) {
   if (std::is_same_v<T, float> && direct_conv_takes(p, pass)) return Way::direct;
-  return wants_tiles() && tile_conv_takes<T>(p, pass) ? Way::tiles : Way::vendor;
-}
-
-template <class T>
-ConvRequest request_of(const Conv2d& p, ConvPass pass) {
-  if (!std::is_same_v<T, float>) return {p, pass, ConvNumbers::bf16};
-  return {p, pass, conv_math() == ConvMath::tf32 ? ConvNumbers::tf32 : ConvNumbers::fp32};
+  if (!wants_tiles()) return Way::vendor;
+  if (tile_conv_takes<T>(p, pass)) return Way::tiles;
+  if (conv_source() == ConvSource::automatic && vendor_convolutions_there()) return Way::vendor;
+  throw Error(describe(request_of<T>(p, pass)) +
+              ": too large for tiles of our own, expected fewer pixels or a smaller kernel");
 }
 
 /// Of a gradient of weights that the library leaves in bfloat16, before its own scratch.

@@ -11,7 +11,7 @@ namespace drnas::kernels {
 
 /// A convolution on float32 NHWC tensors without bias: y[n,i,j,o] = sum x[n, i*stride + a -
 /// padding, j*stride + b - padding, k] w[o,a,b,k]. x [n, h, w, c_in], y [n, out_h, out_w, c_out],
-/// weights [c_out, kernel, kernel, c_in], all dense.
+/// weights [c_out, kernel, kernel, c_in], all dense. On CUDA pointers are aligned to 16 bytes.
 struct Conv2d {
   int n, h, w, c_in, c_out;
   int kernel, stride, padding;
@@ -34,7 +34,8 @@ enum class ConvMath { fp32, tf32 };
 void set_conv_math(ConvMath math);
 ConvMath conv_math();
 
-/// Whose convolutions and products CUDA runs: our own tiles, or those of the vendor's libraries.
+/// Whose convolutions and products CUDA runs: our own tiles, or those of the vendor's libraries;
+/// those of images are always our own.
 /// `automatic`: our own, but for batches of products, where the library is there. For the whole
 /// process, automatic at first. Set it before workspaces are measured.
 enum class ConvSource { automatic, own, vendor };
@@ -61,7 +62,7 @@ void conv2d_backward_weight(const Conv2d& p, const float* x, const float* dy, fl
                             void* workspace, Stream);
 
 // bfloat16 storage, float32 sums and gradients of weights, which the vendor's library rounds to
-// bfloat16 on the way; in builds with CUDA only. Pointers are aligned to 16 bytes.
+// bfloat16 on the way; in builds with CUDA only.
 std::size_t conv2d_workspace_bfloat16(const Conv2d& p, ConvPass pass);
 void conv2d_forward(const Conv2d& p, const bfloat16* x, const bfloat16* w, bfloat16* y,
                     void* workspace, Stream);

@@ -20,7 +20,7 @@ struct ConvWindows {
   int stride, phases;
   int kernel, padding;
   std::int64_t weight_out = 0,
-               weight_in = 0;  ///< from output channel to the next, and from channel c
+               weight_in = 0;  ///< from output and input channel to the next
   int weight_tap = 0;          ///< from tap to tap
   bool turned = false;         ///< filters; else there is one phase
 

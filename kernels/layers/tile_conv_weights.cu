@@ -82,7 +82,7 @@ bool tile_conv_takes(const Conv2d& p, ConvPass pass) {
 
 template <class T>
 std::size_t tile_conv_workspace(const Conv2d& p, ConvPass pass) {
-  if (pass != ConvPass::backward_weight) return 0;
+  if (pass != ConvPass::backward_weight || tiling_of<T>(p).shares == 1) return 0;
   return sizeof(float) * static_cast<std::size_t>(tiling_of<T>(p).shares) *
          static_cast<std::size_t>(p.weight_count());
 }

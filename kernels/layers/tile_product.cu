@@ -20,9 +20,9 @@ struct ProductTiling {
 
   explicit ProductTiling(const BatchedProduct& p) {
     if (p.rows > rows()) m = 2;
-    // The widest of those that leave the fewest columns unused.
+    // The widest of those that leave at most one eight more unused.
     for (const int wider : {2, 4})
-      if (blocks_for(p.columns, 8 * wider) * wider <= blocks_for(p.columns, 8 * n) * n + wider / 4)
+      if (blocks_for(p.columns, 8 * wider) * wider <= blocks_for(p.columns, 8 * n) * n + 1)
         n = wider;
     row_tiles = static_cast<int>(blocks_for(p.rows, rows()));
     column_tiles = static_cast<int>(blocks_for(p.columns, columns()));

@@ -10,6 +10,8 @@ namespace {
 
 using pixel_tiles::divide_up;
 
+constexpr int most_grid_rows = 65535;
+
 int windows_of(int kernel) {
   const int across = divide_up(kernel, WeightTiling::side);
   return across * across;
@@ -50,7 +52,9 @@ WeightTiling::WeightTiling(const WeightShape& p, int chunk_channels) {
     x = TilePlanes(grid, p.stride, p.largest(), channels() / chunk_channels);
     dy = TilePlanes(grid, 1, 1, rows() / chunk_channels);
     if (shared_bytes() > most_shared_bytes) continue;
-    tiles = p.n * grid.tile_rows * grid.tile_columns;
+    const std::int64_t all = std::int64_t{p.n} * grid.tile_rows * grid.tile_columns;
+    if (blocks_of_share() > most_grid_rows || all * grid.pixels() > INT32_MAX) return;
+    tiles = static_cast<int>(all);
     shares = shares_of(p, chunk_channels);
     return;
   }

@@ -37,7 +37,7 @@ struct WeightTiling {
   static constexpr int warps = 8, threads = 32 * warps;
   static constexpr int side = 3;  ///< of the window of taps that a block takes
   static constexpr int row_unit = 16, channel_unit = 8;  ///< of a warp
-  static constexpr int wanted_blocks = 264;
+  static constexpr int wanted_blocks = 264;  ///< two for each multiprocessor of a large card
 
   TilePlanes x, dy;
   int row_warps = 1, channel_warps = 1;  ///< those left take other pixels

@@ -111,8 +111,7 @@ OptionRows<O> common_machine_rows() {
        true},
       {"conv", &O::conv, machine, "NAME", result,
        "whose convolutions run on CUDA: own, cudnn (with cuBLAS, where the build has them) or "
-       "auto: "
-       "own, but products of planes in the DARTS space by cuBLAS where it is"},
+       "auto: own, but products of planes in the DARTS space by cuBLAS where it is"},
       {"no-graph", &O::no_graph, machine, "", reporting,
        "on CUDA: call every kernel instead of replaying recorded steps"},
   };

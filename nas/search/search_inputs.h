@@ -34,7 +34,7 @@ LoaderOptions evaluation_loader_options(const SearchOptions& options);
 Precision choose_precision(const SpaceFacts& space, const std::string& name, Device device,
                            int channels);
 Precision choose_precision(const SearchOptions& options, Device device);
-/// The same, and set_convolution_math().
+/// The same, and set_convolutions().
 Precision apply_precision(const SearchOptions& options, Device device);
 
 /// How a later stage will use memory at most: planned with the operations that take most.

@@ -54,31 +54,6 @@ struct Overall {
   double tensors = 0, derivative = 0;
 };
 
-double worst_of(const parity::Errors& errors) {
-  double worst = 0;
-  for (const auto& [group, error] : errors) parity::keep_worst(worst, error);
-  return worst;
-}
-
-/// From the file's weights, and where that is too far from its results from weights within their
-/// rounding (see Setting::nudge); the closest.
-parity::Errors replay_closest(const std::filesystem::path& file, parity::Setting setting,
-                              double allowed) {
-  constexpr unsigned starts = 8;
-  parity::Errors best = parity::replay(file, setting);
-  unsigned from = 0;
-  while (!(worst_of(best) <= allowed) && setting.nudge < starts) {
-    ++setting.nudge;
-    const parity::Errors found = parity::replay(file, setting);
-    if (!(worst_of(found) < worst_of(best))) continue;
-    best = found;
-    from = setting.nudge;
-  }
-  if (from > 0)
-    std::printf("%s: weights moved by rounding, draw %u\n", file.filename().c_str(), from);
-  return best;
-}
-
 /// Prints the errors of one file; true when all are within the tolerance.
 bool report(const std::filesystem::path& file, const Options& options, Overall& overall) {
   const bool table = file.extension() == ".csv";
@@ -89,9 +64,13 @@ bool report(const std::filesystem::path& file, const Options& options, Overall& 
   const Precision precision = choose_precision(options.precision, device, 8);
   if (precision.tf32) kernels::set_conv_math(kernels::ConvMath::tf32);
   const double allowed = table ? options.derivative_tolerance : options.tolerance;
-  const parity::Errors errors = table ? parity::replay_beta(file)
-                                      : replay_closest(file, {device, precision.storage}, allowed);
-  const double worst = worst_of(errors);
+  const parity::Closest closest =
+      table ? parity::Closest{parity::replay_beta(file)}
+            : parity::replay_closest(file, {device, precision.storage}, allowed);
+  const parity::Errors& errors = closest.errors;
+  const double worst = parity::worst_of(errors);
+  if (closest.nudge > 0)
+    std::printf("%s: weights moved by rounding, draw %u\n", file.filename().c_str(), closest.nudge);
   std::printf("%s\n", file.filename().c_str());
   for (const auto& [group, error] : errors) std::printf("  %-20s %.2e\n", group.c_str(), error);
   const bool good = worst <= allowed;

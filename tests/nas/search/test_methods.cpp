@@ -8,6 +8,7 @@
 #include "nas/search/search_inputs.h"
 #include "tests/nas/search/search_runs.h"
 #include "tests/support/option_files.h"
+#include "tests/support/plain_memory.h"
 
 using namespace drnas;
 using namespace drnas::test;
@@ -54,6 +55,7 @@ TEST_CASE("methods: stopped in the middle and resumed, each ends as one that was
 }
 
 TEST_CASE("methods: the peak is that of the plan, or below it where operations are drawn") {
+  const PlainMemory plain;
   const ScratchFolder scratch;
   for (const MethodInfo* method : search_methods()) {
     CAPTURE(method->name);

@@ -9,6 +9,7 @@
 #include "engine/gpu.h"
 #include "nas/search/search_inputs.h"
 #include "tests/nas/search/search_runs.h"
+#include "tests/support/plain_memory.h"
 #ifdef DRNAS_SIMT
 #include "engine/safetensors.h"
 #include "executor.h"
@@ -166,6 +167,7 @@ TEST_CASE("search: images that exceed the memory limit are read from pinned memo
 #endif
 
 TEST_CASE("search: the dry run says in bytes what the search then needs, and leaves no folder") {
+  const PlainMemory plain;
   const ScratchFolder scratch;
   const SearchOptions o = small_search(scratch / "run");
   const std::string plan = plan_search(o), words = "\n# planned peak bytes ";

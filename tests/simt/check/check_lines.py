@@ -1,5 +1,5 @@
-#!/ usr / bin / env python3
-#SPDX - License - Identifier : MIT
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Is each barrier and fence of the kernels needed?
 
 check_lines.py ROOT FOLDER: FOLDER holds what the families of simt_tests have left there (DRNAS_SIMT_LINES). Each line of
