@@ -91,7 +91,7 @@ __device__ void store_product(const BatchedProduct& p, float* out, int first_row
 
 /// Grid: tiles of columns, of rows, then matrices.
 template <class Numbers, int M, int N>
-__global__ void __launch_bounds__(threads)
+__global__ void __launch_bounds__(threads, 4)
     product_kernel(BatchedProduct p, ProductTiling t, bool left_vectors, bool right_vectors) {
   const int tiles = t.row_tiles * t.column_tiles, matrix = static_cast<int>(blockIdx.x) / tiles,
             tile = static_cast<int>(blockIdx.x) % tiles, row = tile / t.column_tiles * t.rows(),
