@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "executor.h"
+#include "tests/parity/golden.h"
 #include "tests/parity/parity.h"
 
 namespace fs = std::filesystem;
@@ -16,7 +17,7 @@ namespace {
 
 std::vector<fs::path> reference_files() {
   std::vector<fs::path> folders{DRNAS_REFERENCES}, files;
-  if (const char* golden = std::getenv("DRNAS_GOLDEN_DIR")) folders.emplace_back(golden);
+  if (const auto golden = drnas::test::golden_directory()) folders.push_back(*golden);
   for (const fs::path& folder : folders)
     for (const auto& entry : fs::directory_iterator(folder))
       if (entry.path().filename().string().starts_with("nb201_") &&
@@ -43,9 +44,9 @@ TEST_CASE("simt parity: one training pass in bfloat16 storage stays near the ref
 }
 
 TEST_CASE("simt parity: single pieces of methods agree through the CUDA kernels") {
-  const char* const golden = std::getenv("DRNAS_GOLDEN_DIR");
-  if (!golden || !fs::is_directory(fs::path(golden) / "methods")) return;
-  for (const auto& entry : fs::directory_iterator(fs::path(golden) / "methods")) {
+  const auto golden = drnas::test::golden_directory();
+  if (!golden || !fs::is_directory(*golden / "methods")) return;
+  for (const auto& entry : fs::directory_iterator(*golden / "methods")) {
     CAPTURE(entry.path().filename().string());
     for (const auto& [group, error] : drnas::parity::replay(entry.path(), {drnas::Device::cuda})) {
       CAPTURE(group);
