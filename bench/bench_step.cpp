@@ -86,6 +86,7 @@ ordered_json measure(const Options& o) {
                       {"threads", o.threads},
                       {"device", cuda ? "cuda" : "cpu"},
                       {"precision", bench::precision_name(o, o.device)},
+                      {"conv", o.conv},
                       {"raw_outputs", to_string(question.supernet.raw_outputs)}};
   if (cuda) report["gpu"] = describe_gpu();
   const bench::CardMemory card = cuda ? bench::card_memory() : bench::CardMemory{};

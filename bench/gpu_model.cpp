@@ -202,6 +202,7 @@ ordered_json measure(const Options& o) {
                       {"image_size", o.pixels()},
                       {"partial_channels", o.partial_channels},
                       {"precision", precision},
+                      {"conv", o.conv},
                       {"card", o.card}};
   if (!o.method.empty()) report["method"] = o.method;
   for (const auto& [step, counts] : count_all(o))

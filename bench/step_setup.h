@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "kernels/layers/conv2d.h"
 #include "nas/search/memory_plan.h"
 #include "nas/search/search_inputs.h"
 #include "nas/space/search_space.h"
@@ -15,7 +14,7 @@ namespace drnas::bench {
 /// The network whose steps a bench runs.
 struct NetworkOptions {
   static constexpr const char* imagenet_name = "darts-imagenet";
-  std::string space = "nas-bench-201", raw_outputs = "auto", precision = "auto";
+  std::string space = "nas-bench-201", raw_outputs = "auto", precision = "auto", conv = "auto";
   int channels = 16, cells = 5, batch_size = 64, partial_channels = 1, image_size = 0;
 
   bool with_imagenet_stem() const { return space == imagenet_name; }
@@ -45,6 +44,9 @@ inline void add_network_options(CLI::App& app, NetworkOptions& o) {
   app.add_option("--precision", o.precision,
                  "fp32, tf32, bf16 or auto: on CUDA bf16 in NAS-Bench-201, tf32 in the DARTS space")
       ->check(CLI::IsMember({"auto", "fp32", "tf32", "bf16"}));
+  app.add_option("--conv", o.conv, "whose convolutions run on CUDA: own, cudnn or auto")
+      ->check(CLI::IsMember({"auto", "own", "cudnn"}))
+      ->capture_default_str();
   app.add_option("--raw-outputs", o.raw_outputs, "store, rebuild-1x1, rebuild or auto")
       ->check(CLI::IsMember({"auto", "store", "rebuild-1x1", "rebuild"}))
       ->capture_default_str();
@@ -65,7 +67,7 @@ inline const char* precision_name(const NetworkOptions& o, Device device) {
 /// on.
 inline MemoryQuestion question_of(const NetworkOptions& o, Device device) {
   const Precision precision = precision_of(o, device);
-  if (precision.tf32) kernels::set_conv_math(kernels::ConvMath::tf32);
+  set_convolutions(precision, o.conv, device);
   MemoryQuestion question;
   question.supernet = {.channels = o.channels,
                        .cells = o.cells,

@@ -3,6 +3,7 @@
 
 #ifdef DRNAS_WITH_CUDA
 #include "kernels/core/launch.h"
+#include "kernels/layers/vendor_conv2d.h"
 #endif
 
 #include "engine/memory/allocator.h"
@@ -68,6 +69,14 @@ std::string describe_gpu() {
          version_text(driver_version());
 #else
   return problem;
+#endif
+}
+
+bool has_vendor_libraries() {
+#ifdef DRNAS_WITH_CUDA
+  return kernels::vendor_convolutions_there();
+#else
+  return false;
 #endif
 }
 

@@ -13,6 +13,9 @@ std::string cuda_problem();
 /// "NVIDIA H100, compute capability 9.0, 79.1 GiB, driver 12.8", or the problem.
 std::string describe_gpu();
 
+/// Are cuDNN and cuBLAS part of the build?
+bool has_vendor_libraries();
+
 /// The device that "cpu", "cuda" or "auto" stands for. "auto" takes the GPU where there is one, and
 /// otherwise sets `note` to the line that says why the CPU is used. Throws Error where "cuda"
 /// cannot be had.

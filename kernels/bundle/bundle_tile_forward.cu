@@ -80,7 +80,7 @@ __device__ inline Merged merge(const TilePart* parts, int count, std::int64_t st
   double first = 0, second = 0;
   total = 0;
   // Loads of several parts go ahead of their sums.
-  DRNAS_BUNDLE_UNROLL
+  DRNAS_UNROLL_4
   for (int i = 0; i < count; ++i) {
     const TilePart part = load_packed(parts + i * stride);
     const double n = part.count, delta = part.mean - shift;

@@ -163,13 +163,12 @@ __device__ void finish_gradient(const Gradient<T>& k, const TileRows& rows, int 
   const auto* rest = chunks_at<Numbers>(memory.u) + k.t.count();
   const int lane = static_cast<int>(threadIdx.x) % 32;
   DRNAS_UNROLL
-  for (int m = 0; m < M; ++m) DRNAS_UNROLL
-  for (int i = 0; i < 2; ++i) {
-    const int row = first_row<M>() + 16 * m + 8 * i + lane / 4, pixel = rows.pixel(row);
-    if (pixel < 0) continue;
+  for (int of_lane = 0; of_lane < 2 * M; ++of_lane) {
+    const int m = of_lane / 2, i = of_lane % 2;
     int down, across;
-    rows.find(row, down, across);
-    const int place = k.t.start(down + k.t.halo(), across + k.t.halo());
+    if (!rows.find(first_row<M>() + 8 * of_lane + lane / 4, down, across)) continue;
+    const int pixel = rows.pixel(down, across),
+              place = k.t.start(down + k.t.halo(), across + k.t.halo());
     const T* x = k.d.p.x + pixel_tiles::offset_of(pixel, b.read_stride()) + first;
     T* dx = k.d.p.dx + pixel_tiles::offset_of(pixel, b.x_channels) + first;
     DRNAS_UNROLL
@@ -212,7 +211,7 @@ __global__ void __launch_bounds__(tile_threads, resident_blocks<Numbers, M, N>)
   const Tile tile(k.t.grid, b.h, b.w, static_cast<int>(blockIdx.x));
   EdgeWeights& weights = *reinterpret_cast<EdgeWeights*>(memory.parts);  // which are not used here
   weights.load(k);
-  store_zeros<Numbers>(k.t, memory);
+  store_zeros<Numbers>(memory.u + TileMemory::zero(k.t));
   for (int s = 0; s < b.sizes; ++s) load_offsets(b, k.t, s, s, memory);
   const TileRows rows{k.t, tile, b.w};
   const auto a = left_operand<Numbers, M>(rows, memory);

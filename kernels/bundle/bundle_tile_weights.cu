@@ -49,8 +49,7 @@ __device__ bool block_runs(const Weights<T>& k, const WeightBlock& block) {
 
 /// Grid (shares, blocks of a share).
 template <class Numbers, class T>
-__global__ void __launch_bounds__(WeightTiling::threads,
-                                  sizeof(typename Numbers::Stored) == 2 ? 2 : 1)
+__global__ void __launch_bounds__(WeightTiling::threads, resident_weight_blocks<Numbers>)
     weight_kernel(Weights<T> k) {
   const WeightBlock block(k.shape, k.t, static_cast<int>(blockIdx.y));
   if (!block_runs(k, block)) return;
@@ -100,10 +99,7 @@ WeightSums bundle_tile_weights(const TileWeights<T>& p, Stream stream) {
   std::copy_n(p.dz, b.sizes, k.d.stored);
   with_numbers<T>([&]<class Numbers>() {
     k.width = load_width<Numbers>(b.c);
-    launch("conv_bundle_weights", weight_kernel<Numbers, T>,
-           {t.shares, WeightTiling::threads, t.shared_bytes(),
-            static_cast<unsigned>(t.blocks_of_share())},
-           stream, k);
+    launch("conv_bundle_weights", weight_kernel<Numbers, T>, weight_launch(t), stream, k);
   });
   WeightSums sums{p.parts, t.shares, k.shape.weights(), {}, b.weight_count(0), {}, p.p.gates};
   for (int s = 0; s < b.sizes; ++s) {

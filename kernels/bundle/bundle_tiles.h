@@ -39,21 +39,13 @@ __device__ inline auto rectified(const ConvBundle& b, const T* x, int width, int
   };
 }
 
-/// The zeros after the tiles.
-template <class Numbers>
-__device__ inline void store_zeros(const BundleTiling& t, const TileMemory& memory) {
-  constexpr float zeros[chunk_channels<Numbers>] = {};
-  if (threadIdx.x == 0)
-    store_operand<Numbers>(chunks_at<Numbers>(memory.u) + TileMemory::zero(t), zeros);
-}
-
 /// u = max(0, x) of a tile.
 template <class Numbers, class T>
 __device__ void load_rectified_tile(const ConvBundle& b, const BundleTiling& t,
                                     const pixel_tiles::Tile& tile, const T* x, int width,
                                     const TileMemory& memory) {
   load_tile<Numbers>(b, t, tile, chunks_at<Numbers>(memory.u), rectified<Numbers>(b, x, width));
-  store_zeros<Numbers>(t, memory);
+  store_zeros<Numbers>(memory.u + TileMemory::zero(t));
 }
 
 /// Columns of B, the weights of one size and of a slice: load(channel, tap, at, values) fills a
@@ -114,11 +106,14 @@ struct TileRows {
     int down, across;
     return find(row, down, across) ? t.start(down, across) : 0;
   }
+  /// In the batch.
+  __device__ int pixel(int down, int across) const {
+    return tile.first_pixel + (tile.row + down) * image_width + tile.column + across;
+  }
   /// -1: past the tile.
   __device__ int pixel(int row) const {
     int down, across;
-    if (!find(row, down, across)) return -1;
-    return tile.first_pixel + (tile.row + down) * image_width + tile.column + across;
+    return find(row, down, across) ? pixel(down, across) : -1;
   }
 };
 

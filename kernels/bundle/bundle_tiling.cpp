@@ -68,7 +68,7 @@ BundleTiling::BundleTiling(const ConvBundle& b, const TileLimits& limits, int m_
   for (int s = 0; s < b.sizes; ++s) chunks[s] = round_to(b.kernel[s] * b.kernel[s] * planes, 2);
 }
 
-int BundleTiling::rows_of(const ConvBundle& b, const TileLimits& limits) {
+int BundleTiling::warp_rows(const ConvBundle& b, const TileLimits& limits) {
   const ConvBundle largest = largest_part(b);
   for (const int rows : {4, 2, 1}) {
     const BundleTiling tiling(largest, limits, rows, 1);
@@ -91,7 +91,7 @@ BundleTiling::BundleTiling(const ConvBundle& b, const TileLimits& limits, bool b
     if (shared_bytes() <= most_shared_bytes) return;
     *this = {};
   }
-  const int rows = rows_of(b, limits);
+  const int rows = warp_rows(b, limits);
   for (const int columns : {6, 4, 2, 1}) {
     if (rows == 0 || columns > limits.most_n) continue;
     const BundleTiling tiling(b, limits, rows, columns);

@@ -56,7 +56,7 @@ struct BundleTiling : TilePlanes {
 
  private:
   /// Rows of a warp in sixteens: the most that leave enough tiles; 0 where nothing fits.
-  static int rows_of(const ConvBundle& b, const TileLimits& limits);
+  static int warp_rows(const ConvBundle& b, const TileLimits& limits);
   /// Loads from shared memory a step of depth, or multiply-adds, of a multiprocessor's blocks.
   double cost(const ConvBundle& b, const TileLimits& limits) const;
   BundleTiling(const ConvBundle& b, const TileLimits& limits, int m, int n);

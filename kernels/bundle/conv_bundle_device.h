@@ -12,14 +12,8 @@
 #include "kernels/bundle/conv_bundle.h"
 #include "kernels/core/channels.h"
 #include "kernels/core/launch.h"
+#include "kernels/core/unroll.h"
 #include "kernels/layers/conv2d.h"
-
-/// Before loops over edges that would take too many registers if they were unrolled further.
-#ifdef __CUDACC__
-#define DRNAS_BUNDLE_UNROLL _Pragma("unroll 4")
-#else
-#define DRNAS_BUNDLE_UNROLL
-#endif
 
 namespace drnas::kernels {
 

@@ -126,8 +126,8 @@ struct Moments {
 /// A block's shared memory.
 struct StatisticsMemory {
   double sums[2 * bundle_threads];
-  StoredChannels<float, 4> mean[bundle_threads], m2[bundle_threads];  // [rows, channels]
-  float count[bundle_threads];                                        // [rows]
+  Vector<float, 4> mean[bundle_threads], m2[bundle_threads];  // [rows, channels]
+  float count[bundle_threads];                                // [rows]
   unsigned last;
 };
 
@@ -203,12 +203,12 @@ __global__ void __launch_bounds__(bundle_threads) statistics_kernel(Statistics<T
   }
   {
     const Moments moments = thread_moments(k, s, tile, pixels);
-    store_channels(memory.mean[thread].v, moments.mean);
-    store_channels(memory.m2[thread].v, moments.m2);
+    store_channels(memory.mean[thread].element, moments.mean);
+    store_channels(memory.m2[thread].element, moments.m2);
     if (thread % split.groups == 0) memory.count[thread / split.groups] = moments.count;
   }
   __syncthreads();
-  const float *means = memory.mean[0].v, *squares = memory.m2[0].v;
+  const float *means = memory.mean[0].element, *squares = memory.m2[0].element;
   const Merged block = merge_parts(
       split.rows, channels, pixels, memory.sums,
       [&](int row, int ch) {

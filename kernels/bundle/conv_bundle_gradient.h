@@ -102,7 +102,7 @@ template <int V, class T>
 __device__ inline Channels<V> sum_edges(const ConvBundle& b, const OperationEdges<T>& edges,
                                         const float* weight, std::int64_t pixel, int at) {
   Channels<V> sum = {};
-  DRNAS_BUNDLE_UNROLL
+  DRNAS_UNROLL_4
   for (int i = 0; i < edges.count; ++i)
     if (!edges.zeros_rest || weight[i] != 0.0f)
       sum.add(weight[i], load_channels<V>(edges.dy[i] + pixel * b.x_channels + at));

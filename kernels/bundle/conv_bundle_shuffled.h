@@ -168,7 +168,7 @@ struct ShuffledReader {
       if (own) {
         read_own(offset, (row * tile.columns + column) * place.count, sum, pool);
       } else {
-        DRNAS_BUNDLE_UNROLL
+        DRNAS_UNROLL_4
         for (int e = 0; e < k.pool.count; ++e)
           if (!k.pool.zeros_rest || memory.weights.pool[e] != 0.0f)
             places.add_mixed(pool, memory.weights.pool[e], load_channels<N>(k.pool.dy[e] + offset));
@@ -185,7 +185,7 @@ struct ShuffledReader {
     const ConvBundle& b = k.p.bundle;
     Channels<N> skip = {};
     int skips = 0, pools = 0;
-    DRNAS_BUNDLE_UNROLL
+    DRNAS_UNROLL_4
     for (int e = 0; e < b.edges; ++e) {
       const Channels<N> dy = load_channels<N>(k.p.edge[e].dy + offset);
       sum.add(k.p.edge[e].bypass_weight ? static_cast<float>(*k.p.edge[e].bypass_weight) : 1.0f,

@@ -92,10 +92,10 @@ template <int V>
 __device__ Floats<V> spread(const ChannelPlanes<V>& planes, int corner, int pitch, int group,
                             int row, int column, int h, int w) {
   Floats<V> sum;
-  DRNAS_MIX_UNROLL
+  DRNAS_UNROLL
   for (int i = 0; i < 3; ++i) {
     Floats<V> line;
-    DRNAS_MIX_UNROLL
+    DRNAS_UNROLL
     for (int j = 0; j < 3; ++j)
       add_weighted(line, window_share(column + j - 1, w),
                    planes.load(corner + i * pitch + j, group));
@@ -149,7 +149,7 @@ __device__ void hold(const NodeMixBackwardOf<T>& b, const Tiling& tiling, const 
   const int pitch = tile.columns + 2 * tiling.border;
   const bool kept = tiling.border > 0 || p.parts() > 1, spreads = tiling.border > 0 && pools_run(p);
   PixelWalk walk(share.slot, share.slots, tile.columns);
-  DRNAS_MIX_UNROLL
+  DRNAS_UNROLL
   for (int q = 0; q < Held<V>::pixels; ++q, walk.advance()) {
     const bool inside = !share.idle() && share.slot + q * share.slots < tile.pixels();
     const int row = tile.row + walk.row, column = tile.column + walk.column;
@@ -182,7 +182,7 @@ __device__ void reduce_sources(const NodeMixOf<T>& p, const Share& share, const 
         has_running(p, p.source[s].skip_theta) || has_running(p, p.source[s].pool_theta);
     float skip = 0.0f, pool = 0.0f;
     const PartView<const T> from = source_view(p, s, 0);
-    DRNAS_MIX_UNROLL
+    DRNAS_UNROLL
     for (int q = 0; q < Held<V>::pixels; ++q) {
       if (own.pixel[q] < 0 || !read) continue;
       const auto x = load<V>(from.base + offset_of(own.pixel[q], from.stride) + channel);
@@ -212,7 +212,7 @@ __device__ Floats<V> sum_term(const NodeMixOf<T>& p, const Share& share, const H
                               const float* mean, int t) {
   Floats<V> sum;
   if (t == p.terms) {
-    DRNAS_MIX_UNROLL
+    DRNAS_UNROLL
     for (int q = 0; q < Held<V>::pixels; ++q) add(sum, own.dy[q]);
     return sum;
   }
@@ -220,11 +220,11 @@ __device__ Floats<V> sum_term(const NodeMixOf<T>& p, const Share& share, const H
   if (!p.gates.runs(p.theta, term.theta)) return sum;
   const Floats<V> middle = load<V>(mean + t * share.count + share.group * V);
   const T* z = term.z + share.first + share.group * V;
-  DRNAS_MIX_UNROLL
+  DRNAS_UNROLL
   for (int q = 0; q < Held<V>::pixels; ++q) {
     if (own.pixel[q] < 0) continue;
     const Floats<V> values = load<V>(z + offset_of(own.pixel[q], term.z_stride));
-    DRNAS_MIX_UNROLL
+    DRNAS_UNROLL
     for (int k = 0; k < V; ++k)
       sum.lane[k] += own.dy[q].lane[k] * (values.lane[k] - middle.lane[k]);
   }
@@ -243,10 +243,10 @@ struct ThreadSums {
   __device__ ThreadSums(const Share& share, float* base_)
       : base(base_), width(share.groups * piece), pitch(share.slots * width) {}
   __device__ void store(const Share& share, int term, const Floats<V>& values) const {
-    DRNAS_MIX_UNROLL
+    DRNAS_UNROLL
     for (int p = 0; p < pieces; ++p) {
       Floats<piece> part;
-      DRNAS_MIX_UNROLL
+      DRNAS_UNROLL
       for (int k = 0; k < piece; ++k) part.lane[k] = values.lane[p * piece + k];
       node_mix_device::store<piece>(
           base + (term * pieces + p) * pitch + (share.slot * share.groups + share.group) * piece,

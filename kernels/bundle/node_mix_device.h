@@ -11,16 +11,7 @@
 #include "kernels/core/cuda_vector.h"
 #include "kernels/core/launch.h"
 #include "kernels/core/pixel_tiles.h"
-
-/// Before loops over arrays that must stay in registers, and before loops that would take too many
-/// registers if they were unrolled.
-#ifdef __CUDACC__
-#define DRNAS_MIX_UNROLL _Pragma("unroll")
-#define DRNAS_MIX_ROLLED _Pragma("unroll 1")
-#else
-#define DRNAS_MIX_UNROLL
-#define DRNAS_MIX_ROLLED
-#endif
+#include "kernels/core/unroll.h"
 
 namespace drnas::kernels::node_mix_device {
 
@@ -54,10 +45,10 @@ template <int V, class T>
 __device__ Floats<V> load(const T* from) {
   constexpr int piece = min_of(V, 16 / sizeof(T));
   Floats<V> values;
-  DRNAS_MIX_UNROLL
+  DRNAS_UNROLL
   for (int first = 0; first < V; first += piece) {
     const auto packed = load_packed(reinterpret_cast<const Packed<T, piece>*>(from + first));
-    DRNAS_MIX_UNROLL
+    DRNAS_UNROLL
     for (int k = 0; k < piece; ++k) values.lane[first + k] = static_cast<float>(packed.lane[k]);
   }
   return values;
@@ -65,29 +56,29 @@ __device__ Floats<V> load(const T* from) {
 template <int V, class T>
 __device__ void store(T* to, const Floats<V>& values) {
   constexpr int piece = min_of(V, 16 / sizeof(T));
-  DRNAS_MIX_UNROLL
+  DRNAS_UNROLL
   for (int first = 0; first < V; first += piece) {
     Packed<T, piece> packed;
-    DRNAS_MIX_UNROLL
+    DRNAS_UNROLL
     for (int k = 0; k < piece; ++k) packed.lane[k] = static_cast<T>(values.lane[first + k]);
     store_packed(reinterpret_cast<Packed<T, piece>*>(to + first), packed);
   }
 }
 template <int V>
 __device__ void add(Floats<V>& sum, const Floats<V>& values) {
-  DRNAS_MIX_UNROLL
+  DRNAS_UNROLL
   for (int k = 0; k < V; ++k) sum.lane[k] += values.lane[k];
 }
 /// sum += weight * values.
 template <int V>
 __device__ void add_weighted(Floats<V>& sum, float weight, const Floats<V>& values) {
-  DRNAS_MIX_UNROLL
+  DRNAS_UNROLL
   for (int k = 0; k < V; ++k) sum.lane[k] += weight * values.lane[k];
 }
 template <int V>
 __device__ float dot(const Floats<V>& a, const Floats<V>& b) {
   float sum = 0.0f;
-  DRNAS_MIX_UNROLL
+  DRNAS_UNROLL
   for (int k = 0; k < V; ++k) sum += a.lane[k] * b.lane[k];
   return sum;
 }
@@ -195,20 +186,20 @@ struct ChannelPlanes {
   __device__ Floats<V> load(int pixel, int group) const {
     const float* from = base + (pixel * groups + group) * piece;
     Floats<V> values;
-    DRNAS_MIX_UNROLL
+    DRNAS_UNROLL
     for (int p = 0; p < pieces; ++p) {
       const Floats<piece> part = node_mix_device::load<piece>(from + p * pitch);
-      DRNAS_MIX_UNROLL
+      DRNAS_UNROLL
       for (int k = 0; k < piece; ++k) values.lane[p * piece + k] = part.lane[k];
     }
     return values;
   }
   __device__ void store(int pixel, int group, const Floats<V>& values) const {
     float* to = base + (pixel * groups + group) * piece;
-    DRNAS_MIX_UNROLL
+    DRNAS_UNROLL
     for (int p = 0; p < pieces; ++p) {
       Floats<piece> part;
-      DRNAS_MIX_UNROLL
+      DRNAS_UNROLL
       for (int k = 0; k < piece; ++k) part.lane[k] = values.lane[p * piece + k];
       node_mix_device::store<piece>(to + p * pitch, part);
     }
@@ -232,7 +223,7 @@ struct ShuffledVector {
   int channel[N], part[N];
 
   __device__ ShuffledVector(int vector, int parts) {
-    DRNAS_MIX_UNROLL
+    DRNAS_UNROLL
     for (int i = 0; i < N; ++i) {
       channel[i] = (vector * N + i) / (K > 0 ? K : parts);
       part[i] = (vector * N + i) % (K > 0 ? K : parts);
@@ -243,10 +234,10 @@ struct ShuffledVector {
   __device__ void store_first(const ChannelPlanes<V>& to, int pixel, const Floats<N>& from) const {
     if constexpr (whole) {
       constexpr int piece = min_of(run, ChannelPlanes<V>::piece);
-      DRNAS_MIX_UNROLL
+      DRNAS_UNROLL
       for (int first = 0; first < run; first += piece) {
         Floats<piece> values;
-        DRNAS_MIX_UNROLL
+        DRNAS_UNROLL
         for (int i = 0; i < piece; ++i) values.lane[i] = from.lane[(first + i) * K];
         node_mix_device::store<piece>(to.at(pixel, channel[0] + first), values);
       }
@@ -261,14 +252,14 @@ struct ShuffledVector {
     Floats<N> values;
     if constexpr (whole) {
       const float* place = from.at(pixel, channel[0]);
-      DRNAS_MIX_UNROLL
+      DRNAS_UNROLL
       for (int p = 0; p < K; ++p) {
         const Floats<run> of_part = node_mix_device::load<run>(place + p * pitch);
-        DRNAS_MIX_UNROLL
+        DRNAS_UNROLL
         for (int i = 0; i < run; ++i) values.lane[i * K + p] = of_part.lane[i];
       }
     } else {
-      DRNAS_MIX_UNROLL
+      DRNAS_UNROLL
       for (int i = 0; i < N; ++i) values.lane[i] = from.at(pixel, channel[i])[part[i] * pitch];
     }
     return values;

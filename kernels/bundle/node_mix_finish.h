@@ -70,9 +70,9 @@ struct Partials {
 __device__ inline void add_partials(const double* from, int rows, int pitch, double* sums) {
   for (int i = threadIdx.x; i < pitch; i += threads) {
     double values[group_rows], sum = 0.0;
-    DRNAS_MIX_UNROLL
+    DRNAS_UNROLL
     for (int r = 0; r < group_rows; ++r) values[r] = r < rows ? from[r * pitch + i] : 0.0;
-    DRNAS_MIX_UNROLL
+    DRNAS_UNROLL
     for (int r = 0; r < group_rows; ++r) sum += values[r];
     sums[i] = sum;
   }

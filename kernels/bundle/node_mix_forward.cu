@@ -83,7 +83,7 @@ __device__ bool runs(const NodeMixOf<T>& p, const float* weight) {
 template <int V, class T>
 __device__ bool runs(const NodeMixOf<T>& p, const Floats<V>& scale) {
   bool any = p.gates.rows == 0;
-  DRNAS_MIX_UNROLL
+  DRNAS_UNROLL
   for (int k = 0; k < V; ++k) any = any || scale.lane[k] != 0.0f;
   return any;
 }
@@ -106,11 +106,11 @@ __device__ void add_terms(const NodeMixOf<T>& p, const Share& share, const Memor
     const Floats<V> scale = load<V>(memory.scale + t * share.count + at);
     if (!runs(p, scale)) continue;
     const T* z = term.z + share.first + at;
-    DRNAS_MIX_UNROLL
+    DRNAS_UNROLL
     for (int q = 0; q < N; ++q) {
       if (pixel[q] < 0) continue;
       const Floats<V> values = load<V>(z + offset_of(pixel[q], term.z_stride));
-      DRNAS_MIX_UNROLL
+      DRNAS_UNROLL
       for (int k = 0; k < V; ++k) sum[q].lane[k] += scale.lane[k] * values.lane[k];
     }
   }
@@ -152,12 +152,12 @@ __device__ void pool_border(const NodeMixOf<T>& p, const Tile& tile, const Share
 template <int N, int V, class T>
 __device__ void add_sources(const NodeMixOf<T>& p, const Share& share, const Memory& memory,
                             const int (&pixel)[N], Floats<V> (&sum)[N], Floats<V> (&pooled)[N]) {
-  DRNAS_MIX_ROLLED
+  DRNAS_ROLLED
   for (int s = 0; s < p.sources; ++s) {
     const bool skips = p.source[s].skip_theta >= 0 && runs(p, memory.skip + s),
                pools = p.source[s].pool_theta >= 0 && runs(p, memory.pool + s);
     const T* from = p.source[s].x + share.first + share.group * V;
-    DRNAS_MIX_UNROLL
+    DRNAS_UNROLL
     for (int q = 0; q < N; ++q) {
       if (pixel[q] < 0 || !(skips || pools)) continue;
       const Floats<V> x = load<V>(from + offset_of(pixel[q], p.channels));
@@ -183,7 +183,7 @@ __global__ __launch_bounds__(threads,
   int pixel[held];
   Floats<V> sum[held], pooled[held];
   PixelWalk walk(share.slot, share.slots, tile.columns);
-  DRNAS_MIX_UNROLL
+  DRNAS_UNROLL
   for (int q = 0; q < held; ++q, walk.advance()) {
     const bool inside = !share.idle() && share.slot + q * share.slots < tile.pixels();
     pixel[q] =
@@ -196,7 +196,7 @@ __global__ __launch_bounds__(threads,
   const bool pools = tiling.border && pools_run(p, memory);
   if (pools) {
     walk = PixelWalk(share.slot, share.slots, tile.columns);
-    DRNAS_MIX_UNROLL
+    DRNAS_UNROLL
     for (int q = 0; q < held; ++q, walk.advance())
       if (pixel[q] >= 0)
         halo.store((walk.row + 1) * pitch + walk.column + 1, share.group, pooled[q]);
@@ -204,7 +204,7 @@ __global__ __launch_bounds__(threads,
     __syncthreads();
   }
   walk = PixelWalk(share.slot, share.slots, tile.columns);
-  DRNAS_MIX_UNROLL
+  DRNAS_UNROLL
   for (int q = 0; q < held; ++q, walk.advance()) {
     if (pixel[q] < 0) continue;
     if (pools)

@@ -21,22 +21,15 @@ struct Channels {
     for (int i = 0; i < V; ++i) v[i] += weight * other.v[i];
   }
 };
-template <class T, int V>
-struct alignas(V * sizeof(T)) StoredChannels {
-  T v[V];
-};
 template <int V, class T>
 __device__ inline Channels<V> load_channels(const T* from) {
-  const auto stored = load_packed(reinterpret_cast<const StoredChannels<T, V>*>(from));
   Channels<V> out;
-  for (int i = 0; i < V; ++i) out.v[i] = static_cast<float>(stored.v[i]);
+  load_vector(from, out.v);
   return out;
 }
 template <class T, int V>
 __device__ inline void store_channels(T* to, const Channels<V>& from) {
-  StoredChannels<T, V> stored;
-  for (int i = 0; i < V; ++i) stored.v[i] = static_cast<T>(from.v[i]);
-  store_packed(reinterpret_cast<StoredChannels<T, V>*>(to), stored);
+  store_vector(to, from.v);
 }
 
 }  // namespace

@@ -6,17 +6,10 @@
 #include "kernels/core/channels.h"
 #include "kernels/core/pixel_tiles.h"
 #include "kernels/core/tile_planes.h"
+#include "kernels/core/unroll.h"
 #include "kernels/core/warp_product.h"
 
-/// Before loops over a lane's sums: unrolled, since else the sums would lie in memory.
-#ifdef __CUDACC__
-#define DRNAS_UNROLL _Pragma("unroll")
-#else
-#define DRNAS_UNROLL
-#endif
-
 namespace drnas::kernels {
-
 namespace {
 
 /// Channels in 16 bytes.
@@ -70,6 +63,13 @@ __device__ inline void store_operand(Chunk<typename Numbers::Stored>* to, const 
   Chunk<typename Numbers::Stored> chunk;
   for (int i = 0; i < E; ++i) chunk.element[i] = Numbers::operand(from[i]);
   store_packed(to, chunk);
+}
+
+/// A chunk of zeros, by one thread of the block.
+template <class Numbers>
+__device__ inline void store_zeros(Bytes16* to) {
+  constexpr float zeros[chunk_channels<Numbers>] = {};
+  if (threadIdx.x == 0) store_operand<Numbers>(chunks_at<Numbers>(to), zeros);
 }
 
 /// Extents of an image.

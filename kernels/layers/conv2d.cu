@@ -2,6 +2,8 @@
 // Convolutions of images directly, others by tiles of our own or by the vendor's library.
 #include "kernels/layers/conv2d.h"
 
+#include <type_traits>
+
 #include "kernels/core/parallel.h"
 #include "kernels/layers/direct_conv.h"
 #include "kernels/layers/tile_conv.h"

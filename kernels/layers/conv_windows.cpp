@@ -39,7 +39,7 @@ int columns_of(int channels) {
 WindowTiling::WindowTiling(const ConvWindows& p, int chunk_channels) {
   using pixel_tiles::divide_up;
   constexpr int enough_tiles = 128;
-  const int h = divide_up(p.out_h, p.phases), w = divide_up(p.out_w, p.phases),
+  const int h = p.phase_extent(p.out_h), w = p.phase_extent(p.out_w),
             most_taps = divide_up(p.kernel, p.phases), all = divide_up(p.in_c, chunk_channels);
   n = columns_of(p.out_c);
   slices = divide_up(p.out_c, slice());
@@ -49,7 +49,7 @@ WindowTiling::WindowTiling(const ConvWindows& p, int chunk_channels) {
     for (int of_pass = all; of_pass > 0; of_pass /= 2) {
       planes = TilePlanes(grid, p.stride, most_taps, of_pass);
       passes = divide_up(all, of_pass);
-      chunks = divide_up(most_taps * most_taps * of_pass, 2) * 2;
+      chunks = chunks_of(most_taps * most_taps);
       if (shared_bytes() <= most_shared_bytes) break;
       passes = 0;
     }

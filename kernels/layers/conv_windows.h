@@ -28,6 +28,8 @@ struct ConvWindows {
   /// Of the gradient of the input: in is dy, out dx; `phases` is the convolution's stride.
   static ConvWindows backward(const Conv2d& p);
 
+  /// Rows or columns of the largest phase, of so many in all.
+  DRNAS_HD int phase_extent(int extent) const { return (extent + phases - 1) / phases; }
   /// Along one side: where windows begin in `in` at i = 0, how many taps, and which rows or columns
   /// of the filter these are: filter_first + filter_step t.
   struct Side {
@@ -41,25 +43,24 @@ struct ConvWindows {
   }
 };
 
-/// Do tiles of windows fit? (tile_conv.cu)
-template <class T>
-bool windows_take(const Conv2d& p, ConvPass pass);
-
 /// A block takes a tile of pixels of one phase, and a slice of output channels.
 struct WindowTiling {
   int m = 0, n = 0;   ///< of a warp: pixels in sixteens (0: nothing fits), channels in eights
   TilePlanes planes;  ///< of what the tile's windows read; as many as one pass over depth takes
   int passes = 0;     ///< over depth
   int slices = 0;
-  int chunks = 0;  ///< of weights of a pass, at the most; an even number
+  int chunks = 0;  ///< of weights of a pass, at the most
 
   WindowTiling() = default;
   WindowTiling(const ConvWindows& p, int chunk_channels);
   DRNAS_HD int slice() const { return 8 * n; }
   DRNAS_HD int weight_pitch() const { return slice() + 1; }
+  /// Chunks of weights of a pass and so many taps, an even number.
+  DRNAS_HD int chunks_of(int taps) const { return (taps * planes.planes + 1) / 2 * 2; }
+  /// Of an image and phase.
+  DRNAS_HD int tiles_of_image() const { return planes.grid.tile_rows * planes.grid.tile_columns; }
   std::int64_t tiles(const ConvWindows& p) const {
-    return std::int64_t{p.n} * p.phases * p.phases * planes.grid.tile_rows *
-           planes.grid.tile_columns;
+    return std::int64_t{p.n} * p.phases * p.phases * tiles_of_image();
   }
   bool fits() const { return m > 0; }
   std::size_t shared_bytes() const;

@@ -23,26 +23,28 @@ struct Windows {
 
 /// Where a block works: a tile of a phase's pixels.
 struct WindowPlace {
-  Tile tile;  ///< of the phase
   int phase_row, phase_column;
+  int image;
+  Tile tile;  ///< of the phase
   ConvWindows::Side rows, columns;
 
   __device__ WindowPlace(const ConvWindows& p, const WindowTiling& t, int index)
-      : tile(t.planes.grid, (p.out_h + p.phases - 1) / p.phases,
-             (p.out_w + p.phases - 1) / p.phases, index / (p.phases * p.phases)),
-        phase_row(index % (p.phases * p.phases) / p.phases),
+      : phase_row(index % (p.phases * p.phases) / p.phases),
         phase_column(index % p.phases),
+        image(index / (p.phases * p.phases * t.tiles_of_image())),
+        tile(t.planes.grid, p.phase_extent(p.out_h), p.phase_extent(p.out_w),
+             index / (p.phases * p.phases)),
         rows(p.side(phase_row)),
         columns(p.side(phase_column)) {}
+  __device__ int taps() const { return rows.taps * columns.taps; }
 };
 
 /// What the tile's windows read of the channels of a pass.
 template <class Numbers, class T>
-__device__ void load_windows(const Windows<T>& k, const WindowPlace& at, int image, int first,
-                             Bytes16* to) {
+__device__ void load_windows(const Windows<T>& k, const WindowPlace& at, int first, Bytes16* to) {
   constexpr int E = chunk_channels<Numbers>;
   const ConvWindows& p = k.p;
-  const T* from = k.in + std::int64_t{image} * p.in_h * p.in_w * p.in_c + first;
+  const T* from = k.in + std::int64_t{at.image} * p.in_h * p.in_w * p.in_c + first;
   load_planes<Numbers, tile_threads>(
       k.t.planes, {p.in_h, p.in_w}, at.tile, at.rows.begin, at.columns.begin,
       chunks_at<Numbers>(to), [&](int channel) {
@@ -60,7 +62,7 @@ __device__ void load_window_weights(const Windows<T>& k, const WindowPlace& at, 
   constexpr int E = chunk_channels<Numbers>;
   const ConvWindows& p = k.p;
   const TilePlanes& planes = k.t.planes;
-  const int taps = at.rows.taps * at.columns.taps, chunks = (taps * planes.planes + 1) / 2 * 2;
+  const int taps = at.taps(), chunks = k.t.chunks_of(taps);
   auto* to = chunks_at<Numbers>(memory.weights);
   for (int item = static_cast<int>(threadIdx.x); item < chunks * 8 * N; item += tile_threads) {
     // Neighbours read neighbours in memory.
@@ -93,22 +95,22 @@ __device__ void load_window_weights(const Windows<T>& k, const WindowPlace& at, 
 
 /// Writes a lane's sums.
 template <int M, int N, class T>
-__device__ void store_windows(const Windows<T>& k, const WindowPlace& at, int image, int slice,
+__device__ void store_windows(const Windows<T>& k, const WindowPlace& at, int slice,
                               const float (&sums)[M][N][4]) {
   constexpr int side = 2, V = 2 * side;  // eights whose channels are neighbours in a lane
   const ConvWindows& p = k.p;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   DRNAS_UNROLL
-  for (int m = 0; m < M; ++m) DRNAS_UNROLL
-  for (int i = 0; i < 2; ++i) {
+  for (int of_lane = 0; of_lane < 2 * M; ++of_lane) {
+    const int m = of_lane / 2, i = of_lane % 2;
     int down, across;
-    if (!find_pixel(k.t.planes.grid, at.tile, first_row<M>() + 16 * m + 8 * i + lane / 4, down,
+    if (!find_pixel(k.t.planes.grid, at.tile, first_row<M>() + 8 * of_lane + lane / 4, down,
                     across))
       continue;
     const int row = (at.tile.row + down) * p.phases + at.phase_row,
               column = (at.tile.column + across) * p.phases + at.phase_column;
     if (row >= p.out_h || column >= p.out_w) continue;
-    T* to = k.out + ((std::int64_t{image} * p.out_h + row) * p.out_w + column) * p.out_c;
+    T* to = k.out + ((std::int64_t{at.image} * p.out_h + row) * p.out_w + column) * p.out_c;
     DRNAS_UNROLL
     for (int n = 0; n < N; n += side) {
       const int channel = slice * 8 * N + channel_of<N>(8 * n + lane % 4 * 2);
@@ -130,18 +132,11 @@ __device__ void store_windows(const Windows<T>& k, const WindowPlace& at, int im
 template <class Numbers, int M, int N, class T>
 __global__ void __launch_bounds__(tile_threads, resident_blocks<Numbers, M, N>)
     windows_kernel(Windows<T> k) {
-  const ConvWindows& p = k.p;
   const WindowTiling& t = k.t;
   const WindowMemory memory(t, shared_memory());
-  const WindowPlace at(p, t, static_cast<int>(blockIdx.x));
-  const int slice = static_cast<int>(blockIdx.y), lane = static_cast<int>(threadIdx.x) % 32,
-            phases = p.phases * p.phases,
-            image = static_cast<int>(blockIdx.x) /
-                    (phases * t.planes.grid.tile_rows * t.planes.grid.tile_columns);
-  if (threadIdx.x == 0) {
-    constexpr float zeros[chunk_channels<Numbers>] = {};
-    store_operand<Numbers>(chunks_at<Numbers>(memory.zeros), zeros);
-  }
+  const WindowPlace at(k.p, t, static_cast<int>(blockIdx.x));
+  const int slice = static_cast<int>(blockIdx.y), lane = static_cast<int>(threadIdx.x) % 32;
+  store_zeros<Numbers>(memory.zeros);
   LeftOperand<Numbers, M> a{chunks_at<Numbers>(memory.in), -1, {}};
   for (int m = 0; m < M; ++m)
     for (int i = 0; i < LaneRows<Numbers>::count; ++i) {
@@ -150,12 +145,12 @@ __global__ void __launch_bounds__(tile_threads, resident_blocks<Numbers, M, N>)
       a.start[m][i] =
           find_pixel(t.planes.grid, at.tile, row, down, across) ? t.planes.start(down, across) : 0;
     }
-  const int chunks = (at.rows.taps * at.columns.taps * t.planes.planes + 1) / 2 * 2;
+  const int chunks = t.chunks_of(at.taps());
   float sums[M][N][4] = {};
   for (int pass = 0; pass < t.passes; ++pass) {
     const int first = pass * t.planes.planes * chunk_channels<Numbers>;
     __syncthreads();
-    load_windows<Numbers>(k, at, image, first, memory.in);
+    load_windows<Numbers>(k, at, first, memory.in);
     load_window_weights<Numbers, N>(k, at, slice, first, memory);
     __syncthreads();
     if (first_row<M>() >= at.tile.rows * t.planes.grid.columns) continue;
@@ -164,18 +159,13 @@ __global__ void __launch_bounds__(tile_threads, resident_blocks<Numbers, M, N>)
       multiply_step(sums, a, memory.offsets + chunk, b + chunk * t.weight_pitch(),
                     t.weight_pitch());
   }
-  store_windows(k, at, image, slice, sums);
-}
-
-template <class Numbers>
-WindowTiling tiling_of(const ConvWindows& p) {
-  return {p, chunk_channels<Numbers>};
+  store_windows(k, at, slice, sums);
 }
 
 template <class T>
 void run(const char* name, const ConvWindows& p, const T* in, const T* w, T* out, Stream stream) {
   with_numbers<T>([&]<class Numbers>() {
-    const WindowTiling t = tiling_of<Numbers>(p);
+    const WindowTiling t(p, chunk_channels<Numbers>);
     const Windows<T> k{p, t, in, w, out, load_width<Numbers>(p.in_c)};
     const LaunchShape shape{t.tiles(p), tile_threads, t.shared_bytes(),
                             static_cast<unsigned>(t.slices)};
@@ -192,13 +182,6 @@ void run(const char* name, const ConvWindows& p, const T* in, const T* w, T* out
 }  // namespace
 
 template <class T>
-bool windows_take(const Conv2d& p, ConvPass pass) {
-  const ConvWindows windows =
-      pass == ConvPass::forward ? ConvWindows::forward(p) : ConvWindows::backward(p);
-  return with_numbers<T>([&]<class Numbers>() { return tiling_of<Numbers>(windows).fits(); });
-}
-
-template <class T>
 void tile_conv_forward(const Conv2d& p, const T* x, const T* w, T* y, Stream stream) {
   run("conv2d_forward", ConvWindows::forward(p), x, w, y, stream);
 }
@@ -208,8 +191,6 @@ void tile_conv_backward_data(const Conv2d& p, const T* dy, const T* w, T* dx, St
   run("conv2d_backward_data", ConvWindows::backward(p), dy, w, dx, stream);
 }
 
-template bool windows_take<float>(const Conv2d&, ConvPass);
-template bool windows_take<bfloat16>(const Conv2d&, ConvPass);
 template void tile_conv_forward<float>(const Conv2d&, const float*, const float*, float*, Stream);
 template void tile_conv_forward<bfloat16>(const Conv2d&, const bfloat16*, const bfloat16*,
                                           bfloat16*, Stream);

@@ -47,8 +47,7 @@ __device__ void load_block(const Weights<T>& k, const WeightBlock& block,
 
 /// Grid (shares, blocks of a share).
 template <class Numbers, class T>
-__global__ void __launch_bounds__(WeightTiling::threads,
-                                  sizeof(typename Numbers::Stored) == 2 ? 2 : 1)
+__global__ void __launch_bounds__(WeightTiling::threads, resident_weight_blocks<Numbers>)
     weight_kernel(Weights<T> k) {
   const WeightBlock block(k.shape, k.t, static_cast<int>(blockIdx.y));
   const WeightMemory memory(k.t, shared_memory());
@@ -77,14 +76,18 @@ WeightTiling tiling_of(const Conv2d& p) {
 
 template <class T>
 bool tile_conv_takes(const Conv2d& p, ConvPass pass) {
-  return pass == ConvPass::backward_weight ? tiling_of<T>(p).fits() : windows_take<T>(p, pass);
+  if (pass == ConvPass::backward_weight) return tiling_of<T>(p).fits();
+  const ConvWindows windows =
+      pass == ConvPass::forward ? ConvWindows::forward(p) : ConvWindows::backward(p);
+  return with_numbers<T>(
+      [&]<class Numbers>() { return WindowTiling(windows, chunk_channels<Numbers>).fits(); });
 }
 
 template <class T>
 std::size_t tile_conv_workspace(const Conv2d& p, ConvPass pass) {
-  if (pass != ConvPass::backward_weight || tiling_of<T>(p).shares == 1) return 0;
-  return sizeof(float) * static_cast<std::size_t>(tiling_of<T>(p).shares) *
-         static_cast<std::size_t>(p.weight_count());
+  const int shares = pass == ConvPass::backward_weight ? tiling_of<T>(p).shares : 1;
+  if (shares == 1) return 0;  // the part is the gradient
+  return sizeof(float) * static_cast<std::size_t>(shares * p.weight_count());
 }
 
 template <class T>
@@ -96,10 +99,7 @@ void tile_conv_backward_weight(const Conv2d& p, const T* x, const T* dy, float* 
     const Weights<T> k{
         shape_of(p), t, p.h, p.w, x, dy, load_width<Numbers>(p.c_in), load_width<Numbers>(p.c_out),
         parts};
-    launch("conv2d_backward_weight", weight_kernel<Numbers, T>,
-           {t.shares, WeightTiling::threads, t.shared_bytes(),
-            static_cast<unsigned>(t.blocks_of_share())},
-           stream, k);
+    launch("conv2d_backward_weight", weight_kernel<Numbers, T>, weight_launch(t), stream, k);
   });
   if (t.shares > 1)
     launch("conv2d_backward_weight: sum", sum_kernel,

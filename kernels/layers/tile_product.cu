@@ -78,10 +78,9 @@ __device__ void store_product(const BatchedProduct& p, float* out, int first_row
                               const float (&sums)[M][N][4]) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   DRNAS_UNROLL
-  for (int m = 0; m < M; ++m) DRNAS_UNROLL
-  for (int n = 0; n < N; ++n) DRNAS_UNROLL
-  for (int i = 0; i < 4; ++i) {
-    const int row = first_row + 16 * m + i / 2 * 8 + lane / 4,
+  for (int of_lane = 0; of_lane < 4 * M * N; ++of_lane) {
+    const int m = of_lane / (4 * N), n = of_lane / 4 % N, i = of_lane % 4,
+              row = first_row + 16 * m + i / 2 * 8 + lane / 4,
               column = first_column + 8 * n + lane % 4 * 2 + i % 2;
     if (row >= p.rows || column >= p.columns) continue;
     float& to = out[std::int64_t{row} * p.columns + column];

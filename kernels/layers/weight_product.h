@@ -173,10 +173,7 @@ template <class Numbers, class Load>
 __device__ void leave_part(const WeightShape& p, const WeightTiling& t, const WeightBlock& block,
                            const WeightMemory& memory, int share, float* parts, const Load& load) {
   const WeightWarp warp(t);
-  if (threadIdx.x == 0) {
-    constexpr float zeros[chunk_channels<Numbers>] = {};
-    store_operand<Numbers>(chunks_at<Numbers>(memory.zeros), zeros);
-  }
+  store_zeros<Numbers>(memory.zeros);
   float sums[all_taps][4] = {};
   const auto begin_of = [&](int index) {
     return static_cast<int>(std::int64_t{t.tiles} * index / t.shares);
@@ -203,12 +200,20 @@ __device__ void leave_part(const WeightShape& p, const WeightTiling& t, const We
     store_tap(p, block.single, 0, row, channel, part_of(block.single), sums[all_taps - 1]);
 }
 
+/// Blocks of a multiprocessor that registers are asked for.
+template <class Numbers>
+constexpr int resident_weight_blocks = sizeof(typename Numbers::Stored) == 2 ? 2 : 1;
+
+/// Grid (shares, blocks of a share).
+inline LaunchShape weight_launch(const WeightTiling& t) {
+  return {t.shares, WeightTiling::threads, t.shared_bytes(),
+          static_cast<unsigned>(t.blocks_of_share())};
+}
+
 /// Sum of one weight's parts, in the order of the shares.
 __device__ inline float sum_parts(const float* first, int shares, std::int64_t weights) {
   float sum = 0;
-#ifdef __CUDACC__
-#pragma unroll 4
-#endif
+  DRNAS_UNROLL_4
   for (int share = 0; share < shares; ++share) sum += first[share * weights];
   return sum;
 }

@@ -3,13 +3,8 @@
 // registers and reads each row of its window once, in vectors.
 #pragma once
 
+#include "kernels/core/unroll.h"
 #include "kernels/planes/separable_device.h"
-
-#ifdef __CUDACC__
-#define DRNAS_UNROLL _Pragma("unroll")
-#else
-#define DRNAS_UNROLL
-#endif
 
 namespace drnas::kernels {
 

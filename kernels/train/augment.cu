@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "kernels/core/cuda_vector.h"
+#include "kernels/core/unroll.h"
 #include "kernels/train/augment_math.h"
 
 namespace drnas::kernels {
@@ -26,9 +27,8 @@ __device__ const std::uint8_t* load_bytes(const std::uint8_t* from, int count,
   const int skipped = static_cast<int>(reinterpret_cast<std::uintptr_t>(from) % word_bytes);
   const auto* const words = reinterpret_cast<const Word*>(from - skipped);
   const int end = (skipped + count + word_bytes - 1) / word_bytes;
-#ifdef __CUDACC__
-#pragma unroll 1  // it runs once or twice: no registers for more
-#endif
+  // It runs once or twice.
+  DRNAS_ROLLED
   for (int i = static_cast<int>(threadIdx.x); i < end; i += static_cast<int>(threads))
     store_packed(reinterpret_cast<Word*>(shared) + i, load_packed(words + i));
   return shared + skipped;

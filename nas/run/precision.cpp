@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "nas/run/precision.h"
 
-#include "engine/version.h"
+#include "engine/gpu.h"
 #include "kernels/layers/conv2d.h"
 
 namespace drnas {
@@ -18,7 +18,7 @@ void set_convolutions(const Precision& precision, const std::string& conv, Devic
   using kernels::ConvSource;
   if (conv == "cudnn" && device != Device::cuda)
     throw Error("--conv cudnn: needs --device cuda, expected auto on the CPU");
-  if (conv == "cudnn" && *cudnn_version() == '\0')
+  if (conv == "cudnn" && !has_vendor_libraries())
     throw Error("--conv cudnn: this build is without cuDNN and cuBLAS, expected own or auto");
   kernels::set_conv_source(conv == "cudnn" ? ConvSource::vendor
                            : conv == "own" ? ConvSource::own

@@ -5,7 +5,7 @@
 
 #include "kernels/bundle/bundle_tiling.h"
 #include "kernels/core/shared_bytes.h"
-#include "tests/cuda/tf32.h"
+#include "tests/cuda/number_kinds.h"
 #include "tests/kernels/bundle/rounded_bundles.h"
 
 using namespace drnas;
@@ -15,24 +15,10 @@ using kernels::BundleTiling;
 
 namespace {
 
-struct Kind {
-  const char* name;
-  kernels::ConvMath math;
-  bool narrow;
-};
-const Kind kinds[] = {{"fp32", kernels::ConvMath::fp32, false},
-                      {"tf32", kernels::ConvMath::tf32, false},
-                      {"bf16", kernels::ConvMath::fp32, true}};
-
 /// What the kernels multiply.
-ConvBundleCase seen(ConvBundleCase c, const Kind& kind) {
-  const auto round = [&](Doubles& values) {
-    if (kind.narrow) values = rounded<bfloat16>(values);
-    for (double& v : values)
-      if (kind.math == kernels::ConvMath::tf32) v = nearest_tf32(static_cast<float>(v));
-  };
-  round(c.x);
-  for (Doubles& weight : c.weight) round(weight);
+ConvBundleCase seen(ConvBundleCase c, const NumberKind& kind) {
+  kind.round(c.x);
+  for (Doubles& weight : c.weight) kind.round(weight);
   return c;
 }
 
@@ -59,7 +45,8 @@ Sums reference(const ConvBundleCase& c, int s, int pixel, int channel) {
   return sums;
 }
 
-void check_against_float64(const ConvBundleCase& given, const Kind& kind, const Results& got) {
+void check_against_float64(const ConvBundleCase& given, const NumberKind& kind,
+                           const Results& got) {
   const ConvBundleCase c = seen(given, kind);
   const ConvBundle& b = c.bundle;
   for (int s = 0; s < b.sizes; ++s) {
@@ -80,12 +67,24 @@ void check_against_float64(const ConvBundleCase& given, const Kind& kind, const 
   }
 }
 
-Results forward(const ConvBundleCase& c, const Kind& kind) {
-  kernels::set_conv_math(kind.math);
-  const Results got = OnDevice{}(
-      [&](auto& of) { return kind.narrow ? c.forward<bfloat16>(of) : c.forward<float>(of); });
-  kernels::set_conv_math(kernels::ConvMath::fp32);
-  return got;
+/// By our own tiles in all kinds of numbers.
+void check_forward(const ConvBundleCase& c) {
+  each_number_kind([&](const NumberKind& kind) {
+    const Results got = OnDevice{}(
+        [&](auto& of) { return kind.narrow ? c.forward<bfloat16>(of) : c.forward<float>(of); });
+    check_against_float64(c, kind, got);
+  });
+}
+
+/// The same of the gradients. In bfloat16 dz is rounded, then the sum of identities and pools,
+/// whose pools were rounded before, then dx; in TF32 dz and what it is multiplied by.
+void check_backward(const ConvBundleCase& c) {
+  each_number_kind([&](const NumberKind& kind) {
+    if (kind.narrow)
+      return check_rounded_backward<bfloat16>(c, 3 * bfloat16_rounding, bfloat16_rounding);
+    const double operands = kind.math == kernels::ConvMath::tf32 ? 2 * 0x1p-11 : 0;
+    check_rounded_backward<float>(c, operands, operands);
+  });
 }
 
 /// Runs body by each tile on a case of the bundles in turn. By multiply-adds the widest tile is the
@@ -117,12 +116,7 @@ TEST_CASE("cuda: bundles by every tile, in fp32, tf32 and bf16") {
                                 make_bundle(2, 6, 7, 20, 1, 1, {1}),
                                 make_bundle(1, 9, 8, 12, 1, 3, {1, 3}, {5, 2}),
                                 make_bundle(1, 6, 11, 3, 1, 2, {1, 5})};
-  each_tile(rng, bundles, [&](const ConvBundleCase& c) {
-    for (const Kind& kind : kinds) {
-      CAPTURE(kind.name);
-      check_against_float64(c, kind, forward(c, kind));
-    }
-  });
+  each_tile(rng, bundles, check_forward);
 }
 
 TEST_CASE("cuda: gradients of nodes by every tile, in fp32, tf32 and bf16") {
@@ -131,31 +125,25 @@ TEST_CASE("cuda: gradients of nodes by every tile, in fp32, tf32 and bf16") {
       make_bundle(2, 9, 9, 16, 1, 3, {1, 3}), make_bundle(1, 5, 35, 8, 1, 2, {3, 1}),
       make_bundle(3, 4, 5, 12, 1, 2, {3}),    make_bundle(2, 8, 8, 4, 1, 5, {1, 3}),
       make_bundle(1, 7, 6, 20, 1, 3, {1}),    make_bundle(1, 9, 8, 12, 1, 3, {1, 3}, {5, 2})};
-  each_tile(rng, bundles, [](const ConvBundleCase& c) {
-    check_rounded_backward<bfloat16>(c, 3 * bfloat16_rounding, 2 * bfloat16_rounding);
-    check_rounded_backward<float>(c, 0, 0);
-    kernels::set_conv_math(kernels::ConvMath::tf32);
-    check_rounded_backward<float>(c, 2 * 0x1p-11, 0);  // dz and weights
-    kernels::set_conv_math(kernels::ConvMath::fp32);
-  });
+  each_tile(rng, bundles, check_backward);
+}
+
+TEST_CASE("cuda: gradients of a bundle's weights in many shares, in fp32, tf32 and bf16") {
+  auto rng = generator(206);
+  for (const ConvBundle& b :
+       {make_bundle(40, 5, 6, 2, 1, 2, {1, 3}), make_bundle(30, 6, 7, 8, 1, 2, {1, 3}),
+        make_bundle(25, 6, 6, 4, 2, 1, {3}), make_bundle(9, 9, 11, 24, 1, 1, {1})})
+    capture_and(b, [&] { check_backward(ConvBundleCase(rng, b)); });
 }
 
 TEST_CASE("cuda: bundles of many channels, in fp32, tf32 and bf16") {
   auto rng = generator(204);
-  const ConvBundleCase c(rng, make_bundle(1, 4, 5, 66, 1, 2, {1, 3}));
-  for (const Kind& kind : kinds) {
-    CAPTURE(kind.name);
-    check_against_float64(c, kind, forward(c, kind));
-  }
+  check_forward(ConvBundleCase(rng, make_bundle(1, 4, 5, 66, 1, 2, {1, 3})));
 }
 
 TEST_CASE("cuda: bundles of more tiles than one group of blocks merges") {
   auto rng = generator(202);
-  const ConvBundleCase c(rng, make_bundle(37, 3, 5, 2, 1, 2, {1, 3}));
-  for (const Kind& kind : kinds) {
-    CAPTURE(kind.name);
-    check_against_float64(c, kind, forward(c, kind));
-  }
+  check_forward(ConvBundleCase(rng, make_bundle(37, 3, 5, 2, 1, 2, {1, 3})));
 }
 
 TEST_CASE("a bundle's tiling: covers all channels, keeps a card busy, fits every card") {

@@ -3,60 +3,45 @@
 #include "kernels/core/shared_bytes.h"
 #include "kernels/layers/conv_windows.h"
 #include "kernels/layers/weight_tiling.h"
-#include "tests/cuda/bfloat16.h"
 #include "tests/cuda/harness.h"
-#include "tests/cuda/tf32.h"
+#include "tests/cuda/number_kinds.h"
 #include "tests/kernels/layers/conv2d_reference.h"
 
 using namespace drnas;
 using namespace drnas::test;
 using kernels::Conv2d;
-using kernels::ConvMath;
 
 namespace {
 
-struct Kind {
-  const char* name;
-  ConvMath math;
-  bool narrow;
-};
-const Kind kinds[] = {{"fp32", ConvMath::fp32, false},
-                      {"tf32", ConvMath::tf32, false},
-                      {"bf16", ConvMath::fp32, true}};
-
-/// What the kernels multiply.
-Conv2dCase seen(Conv2dCase c, const Kind& kind) {
-  for (Doubles* values : {&c.x, &c.w, &c.dy}) {
-    if (kind.narrow) *values = rounded<bfloat16>(*values);
-    for (double& v : *values)
-      if (kind.math == ConvMath::tf32) v = nearest_tf32(static_cast<float>(v));
-  }
-  return c;
-}
-
 void check_conv(const Conv2dCase& given) {
-  for (const Kind& kind : kinds) {
-    CAPTURE(kind.name);
-    const Conv2dCase c = seen(given, kind);
+  each_number_kind([&](const NumberKind& kind) {
+    Conv2dCase c = given;
+    for (Doubles* values : {&c.x, &c.w, &c.dy}) kind.round(*values);
     const Conv2dReference expected(c);
-    kernels::set_conv_math(kind.math);
+    const std::pair<const char*, const Bounded*> results[] = {
+        {"y", &expected.y}, {"dx", &expected.dx}, {"dw", &expected.dw}};
     for (const auto pass : c.passes) {
       CAPTURE(static_cast<int>(pass));
       const Results got = OnDevice{}([&](auto& b) {
         return kind.narrow ? given.pass_bfloat16(b, pass) : given.pass(b, pass);
       });
-      using Pass = Conv2dCase::Pass;
-      const char* name = pass == Pass::forward ? "y" : pass == Pass::backward_data ? "dx" : "dw";
-      const Bounded& of = pass == Pass::forward         ? expected.y
-                          : pass == Pass::backward_data ? expected.dx
-                                                        : expected.dw;
+      const auto& [name, of] = results[static_cast<int>(pass)];
       // A card may cut what it adds below a float's last bit.
-      const bool rounds = kind.narrow && pass != Pass::backward_weight;
-      CHECK(roundings(got.at(name), of) <=
+      const bool rounds = kind.narrow && pass != Conv2dCase::Pass::backward_weight;
+      CHECK(roundings(got.at(name), *of) <=
             2 * (c.terms(pass) + 4) + (rounds ? bfloat16_rounding * 0x1p24 : 0));
     }
-    kernels::set_conv_math(ConvMath::fp32);
-  }
+  });
+}
+
+void check_conv(Rng& rng, const Conv2d& p) {
+  INFO("n ", p.n, ", ", p.h, " x ", p.w, ", channels ", p.c_in, " -> ", p.c_out, ", kernel ",
+       p.kernel, ", stride ", p.stride, ", padding ", p.padding);
+  check_conv(Conv2dCase(rng, p));
+}
+
+kernels::WeightShape weights_of(const Conv2d& p) {
+  return {p.n, p.out_h(), p.out_w(), p.c_in, p.stride, p.padding, 1, {p.kernel}, {p.c_out}};
 }
 
 }  // namespace
@@ -68,10 +53,22 @@ TEST_CASE("cuda: convolutions by tiles, in fp32, tf32 and bf16") {
                            {1, 7, 7, 9, 20, 2, 1, 0},  {1, 11, 10, 6, 3, 5, 2, 2},
                            {1, 5, 40, 4, 8, 3, 3, 1},  {1, 4, 4, 70, 50, 3, 1, 1},
                            {3, 3, 3, 2, 1, 3, 1, 0},   {1, 6, 5, 1, 2, 4, 3, 2}};
-  for (const Conv2d& p : shapes) {
-    INFO("n ", p.n, ", ", p.h, " x ", p.w, ", channels ", p.c_in, " -> ", p.c_out, ", kernel ",
-         p.kernel, ", stride ", p.stride, ", padding ", p.padding);
-    check_conv(Conv2dCase(rng, p));
+  for (const Conv2d& p : shapes) check_conv(rng, p);
+}
+
+TEST_CASE("cuda: convolutions by tiles, depth in several passes, pixels in many shares") {
+  auto rng = generator(312);
+  const Conv2d deep{1, 3, 4, 420, 5, 3, 1, 1}, wide{1, 3, 4, 5, 420, 3, 1, 1};
+  for (const int chunk : {8, 4}) {
+    REQUIRE(kernels::WindowTiling(kernels::ConvWindows::forward(deep), chunk).passes > 1);
+    REQUIRE(kernels::WindowTiling(kernels::ConvWindows::backward(wide), chunk).passes > 1);
+  }
+  check_conv(rng, deep);
+  check_conv(rng, wide);
+  for (const Conv2d& p : {Conv2d{40, 4, 4, 2, 3, 1, 1, 0}, Conv2d{30, 6, 6, 5, 4, 3, 1, 1},
+                          Conv2d{20, 9, 9, 4, 6, 3, 2, 1}}) {
+    for (const int chunk : {8, 4}) REQUIRE(kernels::WeightTiling(weights_of(p), chunk).shares > 1);
+    check_conv(rng, p);
   }
 }
 
@@ -85,9 +82,7 @@ TEST_CASE("cuda: convolutions by tiles, random shapes") {
     p.padding = static_cast<int>(rng() % static_cast<unsigned>(p.kernel));
     p.h = p.kernel + up_to(9);
     p.w = p.kernel + up_to(9);
-    INFO("n ", p.n, ", ", p.h, " x ", p.w, ", channels ", p.c_in, " -> ", p.c_out, ", kernel ",
-         p.kernel, ", stride ", p.stride, ", padding ", p.padding);
-    check_conv(Conv2dCase(rng, p));
+    check_conv(rng, p);
   }
 }
 
@@ -108,13 +103,12 @@ TEST_CASE("tiles of convolutions: cover all channels, keep a card busy, fit ever
         CHECK(t.passes * t.planes.planes * chunk >= windows.in_c);
         CHECK(t.planes.grid.pixels() <= 64 * t.m);
       }
-      const kernels::WeightShape shape{p.n,       p.out_h(), p.out_w(),  p.c_in,   p.stride,
-                                       p.padding, 1,         {p.kernel}, {p.c_out}};
-      const kernels::WeightTiling t(shape, chunk);
+      const kernels::WeightTiling t(weights_of(p), chunk);
       REQUIRE(t.fits());
       CHECK(t.shared_bytes() <= kernels::most_shared_bytes);
       CHECK(t.row_slices * t.rows() >= p.c_out);
       CHECK(t.channel_slices * t.channels() >= p.c_in);
       CHECK(t.shares <= t.tiles);
+      if (p.n == 64) CHECK(t.shares * t.blocks_of_share() >= 32);
     }
 }
