@@ -35,9 +35,8 @@ int WeightTiling::shares_of(const WeightShape& p, int chunk_channels) const {
   double read = pixels * p.c * row_slices * value_bytes;
   for (int s = 0; s < p.sizes; ++s) read += 2 * pixels * p.rows[s] * channel_slices * value_bytes;
   const double affordable = read / 2 / (2 * parts);  // they are written and read
-  const double most = std::max(1, std::min(tiles, wanted_blocks / blocks_of_share())),
-               least = std::min<double>(most, divide_up(least_blocks, blocks_of_share()));
-  return static_cast<int>(std::clamp(affordable, least, most));
+  const int most = std::max(1, std::min(tiles, wanted_blocks / blocks_of_share()));
+  return static_cast<int>(std::clamp(affordable, 1.0, static_cast<double>(most)));
 }
 
 WeightTiling::WeightTiling(const WeightShape& p, int chunk_channels) {

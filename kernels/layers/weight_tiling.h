@@ -38,7 +38,6 @@ struct WeightTiling {
   static constexpr int side = 3;  ///< of the window of taps that a block takes
   static constexpr int row_unit = 16, channel_unit = 8;  ///< of a warp
   static constexpr int wanted_blocks = 264;  ///< two for each multiprocessor of a large card
-  static constexpr int least_blocks = 32;    ///< where the parts cost more than they save
 
   TilePlanes x, dy;
   int row_warps = 1, channel_warps = 1;  ///< those left take other pixels
@@ -65,8 +64,7 @@ struct WeightTiling {
 
  private:
   void choose_sizes(const WeightShape& p);
-  /// As many as keep a card busy, but their parts at most half as many bytes as what is read, as
-  /// far as least_blocks are still started.
+  /// As many as keep a card busy, but their parts at most half as many bytes as what is read.
   int shares_of(const WeightShape& p, int chunk_channels) const;
 };
 

@@ -109,6 +109,7 @@ TEST_CASE("tiles of convolutions: cover all channels, keep a card busy, fit ever
       CHECK(t.row_slices * t.rows() >= p.c_out);
       CHECK(t.channel_slices * t.channels() >= p.c_in);
       CHECK(t.shares <= t.tiles);
-      if (p.n == 64) CHECK(t.shares * t.blocks_of_share() >= 32);
+      // Where parts cost more than they save, few blocks share the pixels.
+      if (p.n == 64) CHECK(t.shares * t.blocks_of_share() >= 16);
     }
 }
