@@ -41,6 +41,15 @@ class Variable {
   /// the tape. Its gradient keeps its shape.
   void release_value() const { state_->value = Tensor(); }
   const std::string& name() const { return state_->name; }
+  /// What the operation that made it leaves for one that reads it and may do some of its work; null
+  /// where there is nothing. The two agree about T.
+  template <class T>
+  std::shared_ptr<T> companion() const {
+    return std::static_pointer_cast<T>(state_->companion);
+  }
+  void set_companion(std::shared_ptr<void> companion) const {
+    state_->companion = std::move(companion);
+  }
 
  private:
   friend class Tape;
@@ -54,6 +63,7 @@ class Variable {
     bool written = false;        // the gradient holds a contribution
     bool needed = false;         // wanted, or something wanted lies upstream
     GradientRule first_rule = GradientRule::overwrite;
+    std::shared_ptr<void> companion;
   };
   std::shared_ptr<State> state_;
 };

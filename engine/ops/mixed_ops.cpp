@@ -7,12 +7,30 @@
 #include "engine/ops/bundle_state.h"
 #include "engine/ops/workspace.h"
 #include "engine/stream.h"
+#include "kernels/bundle/node_backward.h"
 
 namespace drnas {
 
 namespace {
 
 constexpr float batch_norm_momentum = 0.1f;
+
+/// A node mix on the tape. The bundle that reads its result may run its reductions.
+struct MixedNode {
+  std::string name;
+  NodeMixInputs inputs;
+  Variable theta;
+  std::vector<std::shared_ptr<BundleState>> states;  // of the edges' bundles
+  bool reduced = false;
+
+  /// Are all raw outputs that it mixed there?
+  bool has_outputs() const {
+    return std::all_of(states.begin(), states.end(), [](const auto& state) {
+      return std::none_of(state->z.begin(), state->z.end(),
+                          [](const Tensor& z) { return z.empty(); });
+    });
+  }
+};
 
 template <Device D, class T>
 Tensor forward_workspace(const kernels::ConvBundle& b) {
@@ -92,6 +110,109 @@ void rebuild_missing(BundleState& state, Device device) {
   }
 }
 
+/// What an edge's convolutions add to a mix.
+template <class T>
+void add_terms(kernels::NodeMixOf<T>& mix, const std::string& name, const NodeMixEdge& edge,
+               const BundleState& state) {
+  check_theta(name, state, edge.edge, edge.conv_theta);
+  const kernels::ConvBundle shape = state.folded ? state.shape.folded() : state.shape;
+  for (int s = 0; s < shape.sizes; ++s) {
+    if (!shape.has(s, edge.edge)) continue;
+    if (mix.terms == kernels::NodeMix::max_terms)
+      throw Error(name + ": too many candidate operations");
+    const int first = shape.slot(s, edge.edge) * mix.c;
+    kernels::NodeMixTermOf<T>& term = mix.term[mix.terms++];
+    term = {state.z[s].data<T>() + first, shape.z_channels(s), state.mean(s) + first, nullptr, -1};
+    if (state.folded) continue;
+    term.inv_std = state.inv_std(s) + first;
+    term.theta = edge.conv_theta[state.size_of[s]];
+  }
+}
+
+/// The kernel's description of a mix.
+template <class T>
+kernels::NodeMixOf<T> describe(const MixedNode& node) {
+  const auto& [name, inputs, theta, states, reduced] = node;
+  const Shape x = states[0]->x.value().shape();
+  kernels::NodeMixOf<T> mix{};
+  mix.n = static_cast<int>(x.n);
+  mix.h = static_cast<int>(x.h);
+  mix.w = static_cast<int>(x.w);
+  mix.c = states[0]->shape.c;
+  mix.channels = static_cast<int>(x.c);
+  mix.theta = theta.value().template data<double>();
+  for (std::size_t i = 0; i < inputs.edges.size(); ++i) {
+    const NodeMixEdge& edge = inputs.edges[i];
+    const BundleState& state = *states[i];
+    if (!(state.x.value().shape() == x) || state.shape.c != mix.c)
+      throw Error(name + ": its sources " + to_string(x) + " and " +
+                  to_string(state.x.value().shape()) + " differ");
+    add_terms(mix, name, edge, state);
+    if (mix.parts() == 1 && edge.skip_theta < 0 && edge.pool_theta < 0) continue;
+    if (mix.sources == kernels::NodeMix::max_sources) throw Error(name + ": too many source nodes");
+    mix.source[mix.sources++] = {state.x.value().data<T>(), edge.skip_theta, edge.pool_theta,
+                                 state.shape.apart, edge.bypass_theta};
+  }
+  mix.gates = inputs.gates;
+  return mix;
+}
+
+/// The backward pass of a mix of which y has the gradient dy: leaves in every bundle what the
+/// gradient of its edge needs.
+template <Device D, class T>
+kernels::NodeMixBackwardOf<T> prepare_backward(Tape& tape, const MixedNode& node,
+                                               const kernels::NodeMixOf<T>& mix, const Tensor& dy) {
+  kernels::NodeMixBackwardOf<T> b{};
+  b.mix = mix;
+  b.dy = dy.data<T>();
+  b.fixed_statistics = !node.states[0]->training;
+  int term = 0;
+  for (std::size_t i = 0; i < node.inputs.edges.size(); ++i) {
+    const NodeMixEdge& edge = node.inputs.edges[i];
+    const auto count = std::count_if(edge.conv_theta.begin(), edge.conv_theta.end(),
+                                     [](int index) { return index >= 0; });
+    Tensor coefficients;
+    if (count > 0) coefficients = Tensor({count, 1, 3, b.mix.c}, MemoryTag::statistics, D);
+    for (int s = 0; s < count; ++s)
+      b.coefficients[term++] = coefficients.data() + std::int64_t{3} * s * b.mix.c;
+    node.states[i]->gradients[edge.edge] = {
+        dy, coefficients, node.theta.value(), edge.skip_theta, edge.pool_theta, edge.bypass_theta};
+    tape.mark_written(node.states[i]->token);
+  }
+  if (const GradientSlot slot = tape.slot(node.theta)) {
+    if (!slot.accumulate()) slot.tensor.clear();
+    b.dtheta = slot.tensor.data<double>();
+  }
+  return b;
+}
+
+template <Device D, class T>
+void run_mix_backward(Tape& tape, const MixedNode& node, const Tensor& dy) {
+  const auto b = prepare_backward<D, T>(tape, node, describe<T>(node), dy);
+  const Tensor scratch = workspace(D, kernels::node_mix_backward_workspace<D>(b.mix));
+  execute([&] { kernels::node_mix_backward<D>(b, scratch.data(), compute_stream(D)); });
+  const bool weighs = std::any_of(node.inputs.edges.begin(), node.inputs.edges.end(),
+                                  [](const NodeMixEdge& edge) { return edge.bypass_theta >= 0; });
+  if (!b.dtheta || !weighs || b.mix.parts() == 1) return;
+  const Tensor sums = workspace(D, kernels::node_bypass_workspace<D>(b.mix));
+  execute([&] { kernels::node_bypass_backward<D>(b, sums.data(), compute_stream(D)); });
+}
+
+/// Runs a bundle's backward pass and the reductions of the mix that made its node. False: they do
+/// not run as one.
+template <Device D, class T>
+bool run_joined(Tape& tape, const BundleState& state, const kernels::ConvBundleBackwardOf<T>& k) {
+  const auto node = state.x.companion<MixedNode>();
+  if (D == Device::cpu || !node || !node->has_outputs()) return false;
+  const auto mix = describe<T>(*node);
+  if (!kernels::node_backward_joins<D, T>(k.bundle, mix)) return false;
+  const auto b = prepare_backward<D, T>(tape, *node, mix, tape.gradient(state.x));
+  const Tensor scratch = workspace(D, kernels::node_backward_workspace<D, T>(k.bundle, mix));
+  execute([&] { kernels::node_backward<D, T>(k, b, scratch.data(), compute_stream(D)); });
+  node->reduced = true;
+  return true;
+}
+
 template <Device D, class T>
 void run_backward(Tape& tape, const BundleState& state) {
   const kernels::ConvBundle& b = state.shape;
@@ -127,93 +248,12 @@ void run_backward(Tape& tape, const BundleState& state) {
     to.bypass_weight = from.bypass_theta < 0 ? nullptr : theta + from.bypass_theta;
   }
   if (tape.wants(state.x)) k.dx = tape.sole_slot(state.x).data<T>();
-  const Tensor scratch = backward_workspace<D, T>(b);
-  execute([&] { kernels::conv_bundle_backward<D>(k, scratch.data(), compute_stream(D)); });
+  if (!(k.dx && run_joined<D, T>(tape, state, k))) {
+    const Tensor scratch = backward_workspace<D, T>(b);
+    execute([&] { kernels::conv_bundle_backward<D>(k, scratch.data(), compute_stream(D)); });
+  }
   for (int s = 0; s < b.sizes; ++s)
     if (!own[s].empty()) scatter_rows(state, s, own[s], dweight[s]);
-}
-
-/// What an edge's convolutions add to a mix.
-template <class T>
-void add_terms(kernels::NodeMixOf<T>& mix, const std::string& name, const NodeMixEdge& edge,
-               const BundleState& state) {
-  check_theta(name, state, edge.edge, edge.conv_theta);
-  const kernels::ConvBundle shape = state.folded ? state.shape.folded() : state.shape;
-  for (int s = 0; s < shape.sizes; ++s) {
-    if (!shape.has(s, edge.edge)) continue;
-    if (mix.terms == kernels::NodeMix::max_terms)
-      throw Error(name + ": too many candidate operations");
-    const int first = shape.slot(s, edge.edge) * mix.c;
-    kernels::NodeMixTermOf<T>& term = mix.term[mix.terms++];
-    term = {state.z[s].data<T>() + first, shape.z_channels(s), state.mean(s) + first, nullptr, -1};
-    if (state.folded) continue;
-    term.inv_std = state.inv_std(s) + first;
-    term.theta = edge.conv_theta[state.size_of[s]];
-  }
-}
-
-/// The kernel's description of a mix.
-template <class T>
-kernels::NodeMixOf<T> describe(const std::string& name, const NodeMixInputs& inputs,
-                               const Tensor& theta,
-                               const std::vector<std::shared_ptr<BundleState>>& states) {
-  const Shape x = states[0]->x.value().shape();
-  kernels::NodeMixOf<T> mix{};
-  mix.n = static_cast<int>(x.n);
-  mix.h = static_cast<int>(x.h);
-  mix.w = static_cast<int>(x.w);
-  mix.c = states[0]->shape.c;
-  mix.channels = static_cast<int>(x.c);
-  mix.theta = theta.data<double>();
-  for (std::size_t i = 0; i < inputs.edges.size(); ++i) {
-    const NodeMixEdge& edge = inputs.edges[i];
-    const BundleState& state = *states[i];
-    if (!(state.x.value().shape() == x) || state.shape.c != mix.c)
-      throw Error(name + ": its sources " + to_string(x) + " and " +
-                  to_string(state.x.value().shape()) + " differ");
-    add_terms(mix, name, edge, state);
-    if (mix.parts() == 1 && edge.skip_theta < 0 && edge.pool_theta < 0) continue;
-    if (mix.sources == kernels::NodeMix::max_sources) throw Error(name + ": too many source nodes");
-    mix.source[mix.sources++] = {state.x.value().data<T>(), edge.skip_theta, edge.pool_theta,
-                                 state.shape.apart, edge.bypass_theta};
-  }
-  mix.gates = inputs.gates;
-  return mix;
-}
-
-/// The backward pass of a mix: leaves in every bundle what the gradient of its edge needs.
-template <Device D, class T>
-void run_mix_backward(Tape& tape, const std::string& name, const NodeMixInputs& inputs,
-                      const Variable& theta, const Tensor& dy,
-                      const std::vector<std::shared_ptr<BundleState>>& states) {
-  kernels::NodeMixBackwardOf<T> b{};
-  b.mix = describe<T>(name, inputs, theta.value(), states);
-  b.dy = dy.data<T>();
-  b.fixed_statistics = !states[0]->training;
-  int term = 0;
-  for (std::size_t i = 0; i < inputs.edges.size(); ++i) {
-    const NodeMixEdge& edge = inputs.edges[i];
-    const auto count = std::count_if(edge.conv_theta.begin(), edge.conv_theta.end(),
-                                     [](int index) { return index >= 0; });
-    Tensor coefficients;
-    if (count > 0) coefficients = Tensor({count, 1, 3, b.mix.c}, MemoryTag::statistics, D);
-    for (int s = 0; s < count; ++s)
-      b.coefficients[term++] = coefficients.data() + std::int64_t{3} * s * b.mix.c;
-    states[i]->gradients[edge.edge] = {
-        dy, coefficients, theta.value(), edge.skip_theta, edge.pool_theta, edge.bypass_theta};
-    tape.mark_written(states[i]->token);
-  }
-  if (const GradientSlot slot = tape.slot(theta)) {
-    if (!slot.accumulate()) slot.tensor.clear();
-    b.dtheta = slot.tensor.data<double>();
-  }
-  const Tensor scratch = workspace(D, kernels::node_mix_backward_workspace<D>(b.mix));
-  execute([&] { kernels::node_mix_backward<D>(b, scratch.data(), compute_stream(D)); });
-  const bool weighs = std::any_of(inputs.edges.begin(), inputs.edges.end(),
-                                  [](const NodeMixEdge& edge) { return edge.bypass_theta >= 0; });
-  if (!b.dtheta || !weighs || b.mix.parts() == 1) return;
-  const Tensor sums = workspace(D, kernels::node_bypass_workspace<D>(b.mix));
-  execute([&] { kernels::node_bypass_backward<D>(b, sums.data(), compute_stream(D)); });
 }
 
 }  // namespace
@@ -254,17 +294,17 @@ Bundle conv_bundle(Tape& tape, const std::string& name, const Variable& x,
 
 Variable node_mix(Tape& tape, const std::string& name, const NodeMixInputs& inputs,
                   const Variable& theta) {
-  std::vector<std::shared_ptr<BundleState>> states;
-  for (const NodeMixEdge& edge : inputs.edges) states.push_back(edge.bundle.state_);
-  const Tensor& x = states[0]->x.value();
+  const auto node = std::make_shared<MixedNode>(MixedNode{name, inputs, theta, {}});
+  for (const NodeMixEdge& edge : inputs.edges) node->states.push_back(edge.bundle.state_);
+  const BundleState& first = *node->states[0];
+  const Tensor& x = first.x.value();
   const DType storage = x.dtype();
-  const bool apart =
-      inputs.for_bundles && tape.device() == Device::cuda && states[0]->shape.parts() > 1;
+  const bool apart = inputs.for_bundles && tape.device() == Device::cuda && first.shape.parts() > 1;
   const Variable y(Tensor(x.shape(), MemoryTag::activations, tape.device(), storage,
                           apart ? Layout::apart : Layout::nhwc),
                    name);
   dispatch(tape.device(), storage, [&]<Device D, class T>() {
-    kernels::NodeMixOf<T> mix = describe<T>(name, inputs, theta.value(), states);
+    kernels::NodeMixOf<T> mix = describe<T>(*node);
     mix.y_apart = apart;
     const Tensor scratch = workspace(D, kernels::node_mix_workspace<D>(mix));
     execute([&] {
@@ -273,12 +313,13 @@ Variable node_mix(Tape& tape, const std::string& name, const NodeMixInputs& inpu
   });
   if (!tape.recording()) return y;
   std::vector<Variable> on_tape{theta};
-  for (const auto& state : states) on_tape.push_back(state->token);
+  for (const auto& state : node->states) on_tape.push_back(state->token);
+  if (inputs.for_bundles) y.set_companion(node);
   tape.record(name, std::move(on_tape), y, [=](Tape& t) {
-    for (const auto& state : states) rebuild_missing(*state, t.device());
-    dispatch(t.device(), storage, [&]<Device D, class T>() {
-      run_mix_backward<D, T>(t, name, inputs, theta, t.gradient(y), states);
-    });
+    if (node->reduced) return;
+    for (const auto& state : node->states) rebuild_missing(*state, t.device());
+    dispatch(t.device(), storage,
+             [&]<Device D, class T>() { run_mix_backward<D, T>(t, *node, t.gradient(y)); });
   });
   return y;
 }

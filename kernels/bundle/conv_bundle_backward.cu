@@ -2,6 +2,7 @@
 #include "kernels/bundle/bundle_tile_gradient.h"
 #include "kernels/bundle/bundle_tile_weights.h"
 #include "kernels/bundle/conv_bundle_shuffled.h"
+#include "kernels/bundle/node_backward.h"
 #include "kernels/core/carver.h"
 
 namespace drnas::kernels {
@@ -18,10 +19,11 @@ struct BackwardScratch {
   T* packed[ConvBundle::max_sizes] = {};
   float* dweight[ConvBundle::max_sizes] = {};  // padded
   float* parts = nullptr;                      // of the gradients of weights
+  void* reduction = nullptr;                   // of the mix, where there is one
   void* convolution;
   std::size_t bytes;
 
-  BackwardScratch(const PaddedBundle<T>& p, void* memory)
+  BackwardScratch(const PaddedBundle<T>& p, const NodeMixOf<T>* mix, void* memory)
       : gradient_tiles(runs_gradient_tiles<T>(p.bundle)),
         weight_tiles(runs_weight_tiles<T>(p.bundle)),
         whole(gradient_tiles && weight_tiles && forms_differential(p.bundle)) {
@@ -35,6 +37,7 @@ struct BackwardScratch {
     }
     if (!weight_tiles) u = du[0];
     if (weight_tiles) parts = carve.take<float>(weight_parts<T>(b));
+    if (mix) reduction = carve.take<std::byte>(tile_reduction_workspace<T>(b, *mix));
     convolution = carve.take<std::byte>(
         std::max(gradient_tiles ? 0 : p.convolution_bytes(ConvPass::backward_data),
                  weight_tiles ? 0 : p.convolution_bytes(ConvPass::backward_weight)));
@@ -191,11 +194,13 @@ void finish(const ConvBundleBackwardOf<T>& p, const PaddedBundle<T>& padded,
   });
 }
 
+/// With the reductions of a mix, unless it is null.
 template <class T>
-void backward(const ConvBundleBackwardOf<T>& p, void* workspace, Stream stream) {
+void backward(const ConvBundleBackwardOf<T>& p, const NodeMixBackwardOf<T>* mix, void* workspace,
+              Stream stream) {
   if (!p.dx && !wants_weights(p)) return;
   const PaddedBundle<T> padded(p.bundle);
-  const BackwardScratch<T> scratch(padded, workspace);
+  const BackwardScratch<T> scratch(padded, mix ? &mix->mix : nullptr, workspace);
   if (!scratch.whole) start(p, padded, scratch, stream);
   if (p.bundle.sizes == 0) return;
   WeightUnpacking unpacking(padded);
@@ -209,7 +214,8 @@ void backward(const ConvBundleBackwardOf<T>& p, void* workspace, Stream stream) 
   else if (wants_weights(p))
     sums = bundle_tile_weights(dz_of(TileWeights<T>{p, {}, scratch.parts}), stream);
   if (p.dx && scratch.gradient_tiles) {
-    bundle_tile_gradient(dz_of(TileGradient<T>{p, scratch.whole, {}, sums}), stream);
+    bundle_tile_gradient(dz_of(TileGradient<T>{p, scratch.whole, {}, sums, mix, scratch.reduction}),
+                         stream);
   } else {
     if (p.dx) differentiate_input(padded, p.weight, scratch, stream);
     if (sums.weights > 0) bundle_add_weights(sums, stream);
@@ -217,25 +223,75 @@ void backward(const ConvBundleBackwardOf<T>& p, void* workspace, Stream stream) 
   finish(p, padded, scratch, unpacking, stream);
 }
 
+template <class T>
+std::size_t workspace_bytes(const ConvBundle& p, const NodeMixOf<T>* mix) {
+  return BackwardScratch<T>(PaddedBundle<T>(p), mix, nullptr).bytes;
+}
+
+template <class T>
+bool joins(const ConvBundle& b, const NodeMixOf<T>& mix) {
+  return b.sizes > 0 && BackwardScratch<T>(PaddedBundle<T>(b), nullptr, nullptr).whole &&
+         tile_reduction_workspace<T>(b, mix) > 0;
+}
+
+template <class T>
+void run_joined(const ConvBundleBackwardOf<T>& bundle, const NodeMixBackwardOf<T>& mix,
+                void* workspace, Stream stream) {
+  if (bundle.dx == nullptr || bundle.dx != mix.dy || !joins(bundle.bundle, mix.mix))
+    throw Error(
+        "node_backward: a node's gradient that the mix does not read, or shapes that are "
+        "not run as one");
+  backward(bundle, &mix, workspace, stream);
+}
+
 }  // namespace
 
 template <>
 std::size_t conv_bundle_backward_workspace<Device::cuda>(const ConvBundle& p) {
-  return BackwardScratch<float>(PaddedBundle<float>(p), nullptr).bytes;
+  return workspace_bytes<float>(p, nullptr);
 }
 template <>
 void conv_bundle_backward<Device::cuda>(const ConvBundleBackward& p, void* workspace,
                                         Stream stream) {
-  backward(p, workspace, stream);
+  backward<float>(p, nullptr, workspace, stream);
 }
 template <>
 std::size_t conv_bundle_backward_workspace_bfloat16<Device::cuda>(const ConvBundle& p) {
-  return BackwardScratch<bfloat16>(PaddedBundle<bfloat16>(p), nullptr).bytes;
+  return workspace_bytes<bfloat16>(p, nullptr);
 }
 template <>
 void conv_bundle_backward<Device::cuda>(const ConvBundleBackwardOf<bfloat16>& p, void* workspace,
                                         Stream stream) {
-  backward(p, workspace, stream);
+  backward<bfloat16>(p, nullptr, workspace, stream);
+}
+
+template <>
+bool node_backward_joins<Device::cuda>(const ConvBundle& bundle, const NodeMix& mix) {
+  return joins(bundle, mix);
+}
+template <>
+bool node_backward_joins<Device::cuda>(const ConvBundle& bundle, const NodeMixOf<bfloat16>& mix) {
+  return joins(bundle, mix);
+}
+template <>
+std::size_t node_backward_workspace<Device::cuda>(const ConvBundle& bundle, const NodeMix& mix) {
+  return workspace_bytes(bundle, &mix);
+}
+template <>
+std::size_t node_backward_workspace<Device::cuda>(const ConvBundle& bundle,
+                                                  const NodeMixOf<bfloat16>& mix) {
+  return workspace_bytes(bundle, &mix);
+}
+template <>
+void node_backward<Device::cuda>(const ConvBundleBackward& bundle, const NodeMixBackward& mix,
+                                 void* workspace, Stream stream) {
+  run_joined(bundle, mix, workspace, stream);
+}
+template <>
+void node_backward<Device::cuda>(const ConvBundleBackwardOf<bfloat16>& bundle,
+                                 const NodeMixBackwardOf<bfloat16>& mix, void* workspace,
+                                 Stream stream) {
+  run_joined(bundle, mix, workspace, stream);
 }
 
 }  // namespace drnas::kernels

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/bundle/node_mix_device.h"
 #include "kernels/bundle/node_mix_finish.h"
+#include "kernels/core/warp_reduce.h"
 
 namespace drnas::kernels {
 namespace {
@@ -12,6 +13,9 @@ constexpr int warps = threads / static_cast<int>(warp_lanes);
 /// one number a thread.
 template <int V>
 constexpr int batch = V == 8 ? 2 : 4;
+
+/// Most groups of blocks of a chunk, most blocks in all where there are several chunks.
+constexpr int max_groups = 16, max_blocks = 2048;
 
 __device__ Counters counters;
 
@@ -104,35 +108,6 @@ __device__ Floats<V> spread(const ChannelPlanes<V>& planes, int corner, int pitc
   return sum;
 }
 
-/// Does a source have an operation of this weight that runs?
-template <class T>
-__device__ bool has_running(const NodeMixOf<T>& p, int theta) {
-  return theta >= 0 && p.gates.runs(p.theta, theta);
-}
-template <class T>
-__device__ bool pools_run(const NodeMixOf<T>& p) {
-  bool any = p.gates.rows == 0;
-  for (int s = 0; s < p.sources && !any; ++s) any = has_running(p, p.source[s].pool_theta);
-  return any;
-}
-/// Does any of the terms [first, last)?
-template <class T>
-__device__ bool terms_run(const NodeMixOf<T>& p, int first, int last) {
-  bool any = p.gates.rows == 0;
-  for (int t = first; t < last && !any; ++t) any = p.gates.runs(p.theta, p.term[t].theta);
-  return any;
-}
-/// Is any of the sums wanted?
-template <class T>
-__device__ bool sums_wanted(const NodeMixBackwardOf<T>& b) {
-  const NodeMixOf<T>& p = b.mix;
-  if (terms_run(p, 0, p.terms) || (b.dtheta && (p.gates.adds || pools_run(p)))) return true;
-  bool any = false;
-  for (int s = 0; s < p.sources && b.dtheta && !any; ++s)
-    any = has_running(p, p.source[s].skip_theta);
-  return any;
-}
-
 /// What a thread holds of a tile: dy and P^T(dy) of its pixels, zero beyond the last.
 template <int V>
 struct Held {
@@ -166,12 +141,6 @@ __device__ void hold(const NodeMixBackwardOf<T>& b, const Tiling& tiling, const 
   }
 }
 
-__device__ inline float add_up_warp(float value) {
-  for (int other = warp_lanes / 2; other > 0; other /= 2)
-    value += __shfl_xor_sync(full_warp, value, other);
-  return value;
-}
-
 /// Sums of dy x and P^T(dy) x over each warp.
 template <int V, class T>
 __device__ void reduce_sources(const NodeMixOf<T>& p, const Share& share, const Held<V>& own,
@@ -189,8 +158,8 @@ __device__ void reduce_sources(const NodeMixOf<T>& p, const Share& share, const 
       skip += dot(own.dy[q], x);
       pool += dot(own.spread[q], x);
     }
-    skip = add_up_warp(skip);
-    pool = add_up_warp(pool);
+    skip = warp_sum(skip);
+    pool = warp_sum(pool);
     if (threadIdx.x % warp_lanes != 0) continue;
     warp_sums[2 * p.sources * warp + s] = skip;
     warp_sums[2 * p.sources * warp + p.sources + s] = pool;
@@ -324,9 +293,36 @@ __global__ __launch_bounds__(threads, 2) void reduce_kernel(NodeMixBackwardOf<T>
   // read before its last barrier.
   for (int tile = blockIdx.x; tile < tiling.tiles; tile += gridDim.x)
     reduce_tile(b, tiling, Tile(tiling, p.h, p.w, tile), share, memory);
-  finish_sums(b, tiling, out, counters, share, memory.sums,
-              reinterpret_cast<double*>(memory.shared_sums), reinterpret_cast<int*>(memory.scratch),
-              memory.last);
+  finish_sums<threads>(b, out, counters, {share.first, share.count}, memory.sums,
+                       reinterpret_cast<double*>(memory.shared_sums),
+                       reinterpret_cast<int*>(memory.scratch), memory.last);
+}
+
+/// Blocks that share a chunk's tiles.
+std::int64_t row_count(const Tiling& t) {
+  return std::min({std::int64_t{group_rows} * max_groups, t.tiles,
+                   std::int64_t{std::max(1, max_blocks / t.chunks)}});
+}
+
+template <class T>
+Partials partials_of(const NodeMixOf<T>& p, const Tiling& t, void* memory) {
+  const Partials partials(p, t.chunk, t.chunks, row_count(t), memory);
+  if (!partials.counters_fit())
+    throw Error("node_mix: " + std::to_string(p.c) + " mixed channels, expected at most " +
+                std::to_string((Counters::size - 1) / 2 * max_chunk));
+  return partials;
+}
+
+/// Enough for any width of vectors.
+template <class T>
+std::size_t workspace_bytes(const NodeMixOf<T>& p) {
+  std::int64_t doubles = 0;
+  for (int v = 1; v <= 8 && p.c % v == 0; v *= 2)
+    for (const bool pools : {false, true}) {
+      const Tiling t = make_tiling(p, v, pools, 0);
+      doubles = std::max(doubles, Partials(p, t.chunk, t.chunks, row_count(t), nullptr).doubles);
+    }
+  return sizeof(double) * static_cast<std::size_t>(doubles);
 }
 
 template <class T>
@@ -335,7 +331,7 @@ void backward(const NodeMixBackwardOf<T>& b, void* workspace, Stream stream) {
   if (p.terms == 0 && !(b.dtheta && (p.sources > 0 || p.gates.adds))) return;
   const int width = vector_width(p, b.dy);
   const Tiling tiling = make_tiling(p, width, b.dtheta && has_pools(p), 0);
-  const Partials partials(p, tiling, workspace);
+  const Partials partials = partials_of(p, tiling, workspace);
   dispatch_width<T>(width, [&]<int V>() {
     const LaunchShape shape{partials.rows, threads, Memory<V>::bytes(p, tiling),
                             static_cast<unsigned>(tiling.chunks)};
@@ -350,7 +346,7 @@ static_assert(sizeof(NodeMixBackward) + sizeof(Tiling) + sizeof(Partials) <= 409
 
 template <>
 std::size_t node_mix_backward_workspace<Device::cuda>(const NodeMix& p) {
-  return Partials::bytes(p);
+  return workspace_bytes(p);
 }
 template <>
 void node_mix_backward<Device::cuda>(const NodeMixBackward& b, void* workspace, Stream stream) {
@@ -358,7 +354,7 @@ void node_mix_backward<Device::cuda>(const NodeMixBackward& b, void* workspace, 
 }
 template <>
 std::size_t node_mix_backward_workspace<Device::cuda>(const NodeMixOf<bfloat16>& p) {
-  return Partials::bytes(p);
+  return workspace_bytes(p);
 }
 template <>
 void node_mix_backward<Device::cuda>(const NodeMixBackwardOf<bfloat16>& b, void* workspace,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// How node_mix_backward on CUDA adds up its blocks' sums, in the same launch: the last of a group
-// of blocks adds up the group, the last group of a chunk of channels makes its coefficients, and
-// the last chunk the mixing weights' gradient.
+// How a node mix's backward pass on CUDA adds up its blocks' sums, in the same launch: the last of
+// a group of blocks adds up the group, the last group of a chunk of channels makes its
+// coefficients, and the last chunk the mixing weights' gradient.
 #pragma once
 
 #include "kernels/bundle/node_mix_device.h"
@@ -11,8 +11,8 @@ namespace drnas::kernels::node_mix_device {
 
 /// Most threads that share a sum over a block.
 inline constexpr int max_shares = 16;
-/// Blocks of a group, most groups of a chunk, most blocks in all where there are several chunks.
-inline constexpr int group_rows = 16, max_groups = 16, max_blocks = 2048;
+/// Blocks of a group.
+inline constexpr int group_rows = 16;
 
 using Counters = ArrivalCounters<4096>;
 
@@ -23,65 +23,60 @@ DRNAS_HD int total_count(const NodeMixOf<T>& p) {
   return p.terms + 2 * p.sources + (p.gates.adds ? 1 : 0);
 }
 
-/// Sums of blocks in float64. A row is what a block leaves, or a group of them: of its channels the
-/// sums of dy (z - mean) of each term, then of dy [terms + 1, sum_pitch]; sums of dy x, then of
-/// P^T(dy) x [2, sources].
+/// Sums of blocks in float64. A row is what a block leaves of a chunk of channels, or a group of
+/// them: of its channels the sums of dy (z - mean) of each term, then of dy [terms + 1, sum_pitch];
+/// sums of dy x, then of P^T(dy) x [2, sources].
 struct Partials {
-  double* row;    ///< [chunks, rows, pitch]
-  double* group;  ///< [chunks, groups, pitch]
-  double* total;  ///< [chunks, total_count]: parts of the mixing weights' gradient
-  int rows, groups, pitch;
+  double* row = nullptr;    ///< [chunks, rows, pitch]
+  double* group = nullptr;  ///< [chunks, groups, pitch]
+  double* total = nullptr;  ///< [chunks, total_count]: parts of the mixing weights' gradient
+  int chunks = 0, rows = 0, groups = 0;
+  int sum_pitch = 0;  ///< of a term's channels: odd, so that a column uses all banks
+  int pitch = 0;
+  std::int64_t doubles = 0;
 
+  Partials() = default;
+  /// `memory` holds the doubles; with null they are only counted.
   template <class T>
-  Partials(const NodeMixOf<T>& p, const Tiling& t, void* memory)
+  Partials(const NodeMixOf<T>& p, int chunk, int chunks_, std::int64_t rows_, void* memory)
       : row(static_cast<double*>(memory)),
-        rows(static_cast<int>(row_count(t))),
+        chunks(chunks_),
+        rows(static_cast<int>(rows_)),
         groups(divide_up(rows, group_rows)),
-        pitch((p.terms + 1) * t.sum_pitch() + 2 * p.sources) {
-    group = row + std::int64_t{t.chunks} * rows * pitch;
-    total = group + std::int64_t{t.chunks} * groups * pitch;
-    if (counter_count(t.chunks) > Counters::size)
-      throw Error("node_mix: " + std::to_string(p.c) + " mixed channels, expected at most " +
-                  std::to_string((Counters::size - 1) / 2 * max_chunk));
-  }
-  static std::int64_t row_count(const Tiling& t) {
-    return std::min({std::int64_t{group_rows} * max_groups, t.tiles,
-                     std::int64_t{std::max(1, max_blocks / t.chunks)}});
-  }
-  /// Enough for any width of vectors.
-  template <class T>
-  static std::size_t bytes(const NodeMixOf<T>& p) {
-    std::int64_t doubles = 0;
-    for (int v = 1; v <= 8 && p.c % v == 0; v *= 2)
-      for (const bool pools : {false, true}) {
-        const Tiling t = make_tiling(p, v, pools, 0);
-        const std::int64_t rows = row_count(t) + blocks_for(row_count(t), group_rows);
-        doubles = std::max(
-            doubles,
-            t.chunks * (rows * ((p.terms + 1) * t.sum_pitch() + 2 * p.sources) + total_count(p)));
-      }
-    return sizeof(double) * static_cast<std::size_t>(doubles);
+        sum_pitch(chunk | 1),
+        pitch((p.terms + 1) * sum_pitch + 2 * p.sources) {
+    const std::int64_t of_rows = std::int64_t{chunks} * rows * pitch,
+                       of_groups = std::int64_t{chunks} * groups * pitch;
+    group = row + of_rows;
+    total = group + of_groups;
+    doubles = of_rows + of_groups + std::int64_t{chunks} * total_count(p);
   }
   /// Counters: one for all chunks, then of each chunk one a group and one for all groups.
-  DRNAS_HD int counter_count(int chunks) const { return 1 + chunks * (groups + 1); }
+  DRNAS_HD int counter_count(int of_chunks) const { return 1 + of_chunks * (groups + 1); }
+  bool counters_fit() const { return counter_count(chunks) <= Counters::size; }
 };
 
-/// sums[0, pitch) = `from` [rows, pitch] added up, in order; rows are at most group_rows.
-__device__ inline void add_partials(const double* from, int rows, int pitch, double* sums) {
+/// sums[0, pitch) = `from` [rows, pitch] added up, in order.
+template <int threads>
+__device__ void add_partials(const double* from, int rows, int pitch, double* sums) {
   for (int i = threadIdx.x; i < pitch; i += threads) {
-    double values[group_rows], sum = 0.0;
-    DRNAS_UNROLL
-    for (int r = 0; r < group_rows; ++r) values[r] = r < rows ? from[r * pitch + i] : 0.0;
-    DRNAS_UNROLL
-    for (int r = 0; r < group_rows; ++r) sum += values[r];
+    double sum = 0.0;
+    for (int first = 0; first < rows; first += group_rows) {
+      double values[group_rows];
+      DRNAS_UNROLL
+      for (int r = 0; r < group_rows; ++r)
+        values[r] = first + r < rows ? from[std::int64_t{first + r} * pitch + i] : 0.0;
+      DRNAS_UNROLL
+      for (int r = 0; r < group_rows; ++r) sum += values[r];
+    }
     sums[i] = sum;
   }
 }
 
 /// Writes the block's sums [pitch]. True in the block that ends the chunk, whose `sums` then hold
 /// those of all blocks.
-__device__ inline bool gather_sums(const Partials& out, Counters& counters, double* sums,
-                                   unsigned* last) {
+template <int threads>
+__device__ bool gather_sums(const Partials& out, Counters& counters, double* sums, unsigned* last) {
   const int chunk = blockIdx.y, group = static_cast<int>(blockIdx.x) / group_rows,
             first = group * group_rows, rows = min_of(group_rows, out.rows - first);
   const auto write = [&](double* to) {
@@ -91,7 +86,7 @@ __device__ inline bool gather_sums(const Partials& out, Counters& counters, doub
   double* row = out.row + (std::int64_t{chunk} * out.rows + first) * out.pitch;
   write(row + (static_cast<int>(blockIdx.x) - first) * out.pitch);
   if (!arrives_last(of_groups + group, rows, last)) return false;
-  add_partials(row, rows, out.pitch, sums);
+  add_partials<threads>(row, rows, out.pitch, sums);
   if (out.groups == 1) {
     __syncthreads();
     return true;
@@ -99,18 +94,23 @@ __device__ inline bool gather_sums(const Partials& out, Counters& counters, doub
   double* groups = out.group + std::int64_t{chunk} * out.groups * out.pitch;
   write(groups + group * out.pitch);
   if (!arrives_last(of_groups + out.groups, out.groups, last)) return false;
-  add_partials(groups, out.groups, out.pitch, sums);
+  add_partials<threads>(groups, out.groups, out.pitch, sums);
   __syncthreads();
   return true;
 }
 
+/// The channels of a chunk.
+struct ChannelRange {
+  int first, count;
+};
+
 /// Coefficients of a chunk's channels, from sums [terms + 1, sum_pitch]; leaves S_t in their place.
-template <class T>
-__device__ void finish_terms(const NodeMixBackwardOf<T>& b, const Share& share, int pitch,
+template <int threads, class T>
+__device__ void finish_terms(const NodeMixBackwardOf<T>& b, const ChannelRange& range, int pitch,
                              double* sums) {
   const NodeMixOf<T>& p = b.mix;
-  for (int i = threadIdx.x; i < p.terms * share.count; i += threads) {
-    const int t = i / share.count, at = i - t * share.count, ch = share.first + at;
+  for (int i = threadIdx.x; i < p.terms * range.count; i += threads) {
+    const int t = i / range.count, at = i - t * range.count, ch = range.first + at;
     const NodeMixTermOf<T>& term = p.term[t];
     const double theta = p.theta[term.theta], inv = term.inv_std[ch],
                  s = sums[t * pitch + at] * inv, of_dy = sums[p.terms * pitch + at], m = b.count(),
@@ -164,14 +164,14 @@ __device__ void add_to_weights(const NodeMixBackwardOf<T>& b, const double* tota
 
 /// What is left to do when a block's sums [terms + 1, sum_pitch], [2, sources] are complete.
 /// `value`, `index`: shared memory, of other use before.
-template <class T>
-__device__ void finish_sums(const NodeMixBackwardOf<T>& b, const Tiling& tiling,
-                            const Partials& out, Counters& counters, const Share& share,
-                            double* sums, double* value, int* index, unsigned* last) {
+template <int threads, class T>
+__device__ void finish_sums(const NodeMixBackwardOf<T>& b, const Partials& out, Counters& counters,
+                            const ChannelRange& range, double* sums, double* value, int* index,
+                            unsigned* last) {
   const NodeMixOf<T>& p = b.mix;
   __syncthreads();
-  if (!gather_sums(out, counters, sums, last)) return;
-  finish_terms(b, share, tiling.sum_pitch(), sums);
+  if (!gather_sums<threads>(out, counters, sums, last)) return;
+  finish_terms<threads>(b, range, out.sum_pitch, sums);
   if (!b.dtheta) return;
   __syncthreads();
   const int count = total_count(p), i = threadIdx.x;
@@ -179,14 +179,43 @@ __device__ void finish_sums(const NodeMixBackwardOf<T>& b, const Tiling& tiling,
     double sum = 0.0;
     const bool gates = i == p.terms + 2 * p.sources;  // by the sum of dy, which stands after terms
     if (i < p.terms || gates)
-      for (int ch = 0; ch < share.count; ++ch)
-        sum += sums[(gates ? p.terms : i) * tiling.sum_pitch() + ch];
+      for (int ch = 0; ch < range.count; ++ch)
+        sum += sums[(gates ? p.terms : i) * out.sum_pitch + ch];
     else
-      sum = sums[(p.terms + 1) * tiling.sum_pitch() + i - p.terms];
+      sum = sums[(p.terms + 1) * out.sum_pitch + i - p.terms];
     out.total[blockIdx.y * count + i] = sum;
   }
-  if (!arrives_last(counters.counter, tiling.chunks, last)) return;
-  add_to_weights(b, out.total, tiling.chunks, value, index);
+  if (!arrives_last(counters.counter, out.chunks, last)) return;
+  add_to_weights(b, out.total, out.chunks, value, index);
+}
+
+/// Does a source have an operation of this weight that runs?
+template <class T>
+__device__ bool has_running(const NodeMixOf<T>& p, int theta) {
+  return theta >= 0 && p.gates.runs(p.theta, theta);
+}
+template <class T>
+__device__ bool pools_run(const NodeMixOf<T>& p) {
+  bool any = p.gates.rows == 0;
+  for (int s = 0; s < p.sources && !any; ++s) any = has_running(p, p.source[s].pool_theta);
+  return any;
+}
+/// Does any of the terms [first, last)?
+template <class T>
+__device__ bool terms_run(const NodeMixOf<T>& p, int first, int last) {
+  bool any = p.gates.rows == 0;
+  for (int t = first; t < last && !any; ++t) any = p.gates.runs(p.theta, p.term[t].theta);
+  return any;
+}
+/// Is any of the sums wanted?
+template <class T>
+__device__ bool sums_wanted(const NodeMixBackwardOf<T>& b) {
+  const NodeMixOf<T>& p = b.mix;
+  if (terms_run(p, 0, p.terms) || (b.dtheta && (p.gates.adds || pools_run(p)))) return true;
+  bool any = false;
+  for (int s = 0; s < p.sources && b.dtheta && !any; ++s)
+    any = has_running(p, p.source[s].skip_theta);
+  return any;
 }
 
 }  // namespace drnas::kernels::node_mix_device

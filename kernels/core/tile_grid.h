@@ -7,6 +7,7 @@
 namespace drnas::kernels::pixel_tiles {
 
 DRNAS_HD constexpr int min_of(int a, int b) { return a < b ? a : b; }
+DRNAS_HD constexpr int max_of(int a, int b) { return a < b ? b : a; }
 constexpr int divide_up(int a, int b) { return (a + b - 1) / b; }
 
 /// Tiles of images: their largest extents, and how many an image has down and across.

@@ -122,6 +122,15 @@ struct ConvBundleCase {
   /// Results: "dx", and of size s "s dweight".
   template <class T = float, Device D>
   Call backward(Buffers<D>& b, const Wanted& wanted = {}) const {
+    const auto k = gradients<T>(b, wanted);
+    void* workspace = b.workspace(backward_workspace<D, T>(bundle));
+    return partly_read<T>(b.call(2 * flops(), [=](kernels::Stream stream) {
+      kernels::conv_bundle_backward<D>(k, workspace, stream);
+    }));
+  }
+  /// What the backward pass is called with.
+  template <class T, Device D>
+  kernels::ConvBundleBackwardOf<T> gradients(Buffers<D>& b, const Wanted& wanted = {}) const {
     kernels::ConvBundleBackwardOf<T> k{};
     k.bundle = bundle;
     k.x = b.template input<T>(placed_x());
@@ -139,10 +148,7 @@ struct ConvBundleCase {
       if (skip[e]) k.edge[e].skip_weight = b.template input<double>(Doubles{*skip[e]});
       if (pool[e]) k.edge[e].pool_weight = b.template input<double>(Doubles{*pool[e]});
     }
-    void* workspace = b.workspace(backward_workspace<D, T>(bundle));
-    return partly_read<T>(b.call(2 * flops(), [=](kernels::Stream stream) {
-      kernels::conv_bundle_backward<D>(k, workspace, stream);
-    }));
+    return k;
   }
 
   Doubles placed_x() const { return bundle.apart ? laid_apart(x, bundle.c, bundle.x_channels) : x; }

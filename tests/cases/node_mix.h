@@ -88,15 +88,21 @@ struct NodeMixCase : Mix {
   /// Results: coefficients [terms, 3, c], and dtheta, which stays as it starts where not wanted.
   template <class T = float, Device D>
   Call backward(Buffers<D>& b, bool want_theta = true) const {
-    kernels::NodeMixBackwardOf<T> k{mix<T>(b), b.template input<T>(dy), {}, nullptr};
-    float* coefficients = b.output("coefficients", std::int64_t{3} * g.c * k.mix.terms);
-    for (int t = 0; t < k.mix.terms; ++t) k.coefficients[t] = coefficients + 3 * g.c * t;
-    double* dtheta = b.template output<double>("dtheta", Doubles(theta.size(), dtheta_start));
-    if (want_theta) k.dtheta = dtheta;
+    const auto k = gradients<T>(b, b.template input<T>(dy), want_theta);
     void* workspace = b.workspace(kernels::node_mix_backward_workspace<D>(k.mix));
     return b.call(flops(2 * terms.size() + sources.size() + 1), [=](kernels::Stream stream) {
       kernels::node_mix_backward<D>(k, workspace, stream);
     });
+  }
+  /// What the backward pass is called with.
+  template <class T, Device D>
+  kernels::NodeMixBackwardOf<T> gradients(Buffers<D>& b, const T* of_y, bool want_theta) const {
+    kernels::NodeMixBackwardOf<T> k{mix<T>(b), of_y, {}, nullptr};
+    float* out = b.output("coefficients", std::int64_t{3} * g.c * k.mix.terms);
+    for (int t = 0; t < k.mix.terms; ++t) k.coefficients[t] = out + 3 * g.c * t;
+    double* dtheta = b.template output<double>("dtheta", Doubles(theta.size(), dtheta_start));
+    if (want_theta) k.dtheta = dtheta;
+    return k;
   }
 
  private:

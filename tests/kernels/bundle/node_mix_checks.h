@@ -24,6 +24,17 @@ struct NodeMixRoundings {
   double forward, theta, z;
 };
 
+/// What a backward pass with the gradient c.dy left.
+inline void check_mix_gradients(const NodeMixCase& c, const Results& got,
+                                const NodeMixRoundings& most) {
+  const MixReference::Gradients d = MixReference{c}.backward(c.dy);
+  Doubles dtheta = got.at("dtheta");
+  for (double& v : dtheta) v -= c.dtheta_start;
+  CHECK(roundings(dtheta, d.theta) <= most.theta);
+  for (std::size_t t = 0; t < c.terms.size(); ++t)
+    CHECK(roundings(assemble(c, got.at("coefficients"), t), d.z[t]) <= most.z);
+}
+
 template <class T = float, class Run>
 void check_node_mix(const Run& run, const NodeMixCase& c, const NodeMixRoundings& most) {
   const Images& g = c.g;
@@ -41,15 +52,9 @@ void check_node_mix(const Run& run, const NodeMixCase& c, const NodeMixRoundings
 
   const Results got = run([&](auto& b) { return c.backward<T>(b); });
   const Results alone = run([&](auto& b) { return c.backward<T>(b, false); });
-  const MixReference::Gradients d = reference.backward(c.dy);
-  Doubles dtheta = got.at("dtheta");
-  for (double& v : dtheta) v -= c.dtheta_start;
-  CHECK(roundings(dtheta, d.theta) <= most.theta);
-  CHECK(alone.at("dtheta") == Doubles(dtheta.size(), c.dtheta_start));
-  const Doubles& coefficients = got.at("coefficients");
-  for (std::size_t t = 0; t < c.terms.size(); ++t)
-    CHECK(roundings(assemble(c, coefficients, t), d.z[t]) <= most.z);
-  CHECK(alone.at("coefficients") == coefficients);
+  check_mix_gradients(c, got, most);
+  CHECK(alone.at("dtheta") == Doubles(c.theta.size(), c.dtheta_start));
+  CHECK(alone.at("coefficients") == got.at("coefficients"));
 }
 
 }  // namespace drnas::test
