@@ -91,6 +91,7 @@ class Tape {
   /// Throws Error with the operation's name when a result or gradient holds NaN or infinity. Off by
   /// default: it reads everything once more.
   void trap_non_finite(bool on) { trap_ = on; }
+  bool traps() const { return trap_; }
 
   /// Adds an operation. `backward` is called when its output's gradient is complete; it asks slot()
   /// for each input. Whatever it captures is the operation's saved state, and dies right after.

@@ -8,6 +8,7 @@
 #include "engine/ops/workspace.h"
 #include "engine/stream.h"
 #include "kernels/bundle/node_backward.h"
+#include "kernels/bundle/node_forward.h"
 
 namespace drnas {
 
@@ -15,13 +16,14 @@ namespace {
 
 constexpr float batch_norm_momentum = 0.1f;
 
-/// A node mix on the tape. The bundle that reads its result may run its reductions.
+/// A node mix on the tape. The bundle that reads its result makes the node where that is
+/// `deferred`, and may run its reductions.
 struct MixedNode {
   std::string name;
   NodeMixInputs inputs;
   Variable theta;
   std::vector<std::shared_ptr<BundleState>> states;  // of the edges' bundles
-  bool reduced = false;
+  bool deferred = false, reduced = false;
 
   /// Are all raw outputs that it mixed there?
   bool has_outputs() const {
@@ -60,6 +62,81 @@ kernels::BundleGates gates_of(const BundleState& state, int first, int count) {
   return out;
 }
 
+/// What an edge's convolutions add to a mix.
+template <class T>
+void add_terms(kernels::NodeMixOf<T>& mix, const std::string& name, const NodeMixEdge& edge,
+               const BundleState& state) {
+  check_theta(name, state, edge.edge, edge.conv_theta);
+  const kernels::ConvBundle shape = state.folded ? state.shape.folded() : state.shape;
+  for (int s = 0; s < shape.sizes; ++s) {
+    if (!shape.has(s, edge.edge)) continue;
+    if (mix.terms == kernels::NodeMix::max_terms)
+      throw Error(name + ": too many candidate operations");
+    const int first = shape.slot(s, edge.edge) * mix.c;
+    kernels::NodeMixTermOf<T>& term = mix.term[mix.terms++];
+    term = {state.z[s].data<T>() + first, shape.z_channels(s), state.mean(s) + first, nullptr, -1};
+    if (state.folded) continue;
+    term.inv_std = state.inv_std(s) + first;
+    term.theta = edge.conv_theta[state.size_of[s]];
+  }
+}
+
+/// The kernel's description of a mix.
+template <class T>
+kernels::NodeMixOf<T> describe(const MixedNode& node) {
+  const auto& [name, inputs, theta, states, deferred, reduced] = node;
+  const Shape x = states[0]->x.value().shape();
+  kernels::NodeMixOf<T> mix{};
+  mix.n = static_cast<int>(x.n);
+  mix.h = static_cast<int>(x.h);
+  mix.w = static_cast<int>(x.w);
+  mix.c = states[0]->shape.c;
+  mix.channels = static_cast<int>(x.c);
+  mix.theta = theta.value().template data<double>();
+  for (std::size_t i = 0; i < inputs.edges.size(); ++i) {
+    const NodeMixEdge& edge = inputs.edges[i];
+    const BundleState& state = *states[i];
+    if (!(state.x.value().shape() == x) || state.shape.c != mix.c)
+      throw Error(name + ": its sources " + to_string(x) + " and " +
+                  to_string(state.x.value().shape()) + " differ");
+    add_terms(mix, name, edge, state);
+    if (mix.parts() == 1 && edge.skip_theta < 0 && edge.pool_theta < 0) continue;
+    if (mix.sources == kernels::NodeMix::max_sources) throw Error(name + ": too many source nodes");
+    mix.source[mix.sources++] = {state.x.value().data<T>(), edge.skip_theta, edge.pool_theta,
+                                 state.shape.apart, edge.bypass_theta};
+  }
+  mix.gates = inputs.gates;
+  return mix;
+}
+
+/// The node, or where that is `apart` its parts.
+template <Device D, class T>
+void run_mix(const kernels::NodeMixOf<T>& mix, const Tensor& y) {
+  const Tensor scratch = workspace(D, kernels::node_mix_workspace<D>(mix));
+  execute(
+      [&] { kernels::node_mix_forward<D>(mix, y.data<T>(), scratch.data(), compute_stream(D)); });
+}
+
+/// Makes the node that a bundle reads, where its mix left that to the bundle. True: with the
+/// bundle's forward pass.
+template <Device D, class T>
+bool make_node(const BundleState& state, const kernels::ConvBundleForwardOf<T>& f) {
+  const auto node = state.x.companion<MixedNode>();
+  if (!node || !node->deferred) return false;
+  node->deferred = false;
+  const auto mix = describe<T>(*node);
+  if (!kernels::node_forward_joins<D, T>(mix, f.bundle)) {
+    run_mix<D, T>(mix, state.x.value());
+    return false;
+  }
+  const Tensor scratch = forward_workspace<D, T>(f.bundle);
+  execute([&] {
+    kernels::node_forward<D, T>(mix, state.x.value().data<T>(), f, scratch.data(),
+                                compute_stream(D));
+  });
+  return true;
+}
+
 template <Device D, class T>
 void run_forward_as(const BundleState& state, int first, int count, bool training, bool running) {
   kernels::ConvBundleForwardOf<T> f{};
@@ -86,8 +163,10 @@ void run_forward_as(const BundleState& state, int first, int count, bool trainin
   f.training = training;
   f.eps = batch_norm_eps;
   f.momentum = batch_norm_momentum;
-  const Tensor scratch = forward_workspace<D, T>(f.bundle);
-  execute([&] { kernels::conv_bundle_forward<D>(f, scratch.data(), compute_stream(D)); });
+  if (!make_node<D, T>(state, f) && count > 0) {
+    const Tensor scratch = forward_workspace<D, T>(f.bundle);
+    execute([&] { kernels::conv_bundle_forward<D>(f, scratch.data(), compute_stream(D)); });
+  }
   for (const RunningRows& statistics : running_of)
     if (training) statistics.finish();
 }
@@ -110,51 +189,14 @@ void rebuild_missing(BundleState& state, Device device) {
   }
 }
 
-/// What an edge's convolutions add to a mix.
-template <class T>
-void add_terms(kernels::NodeMixOf<T>& mix, const std::string& name, const NodeMixEdge& edge,
-               const BundleState& state) {
-  check_theta(name, state, edge.edge, edge.conv_theta);
-  const kernels::ConvBundle shape = state.folded ? state.shape.folded() : state.shape;
-  for (int s = 0; s < shape.sizes; ++s) {
-    if (!shape.has(s, edge.edge)) continue;
-    if (mix.terms == kernels::NodeMix::max_terms)
-      throw Error(name + ": too many candidate operations");
-    const int first = shape.slot(s, edge.edge) * mix.c;
-    kernels::NodeMixTermOf<T>& term = mix.term[mix.terms++];
-    term = {state.z[s].data<T>() + first, shape.z_channels(s), state.mean(s) + first, nullptr, -1};
-    if (state.folded) continue;
-    term.inv_std = state.inv_std(s) + first;
-    term.theta = edge.conv_theta[state.size_of[s]];
-  }
-}
-
-/// The kernel's description of a mix.
-template <class T>
-kernels::NodeMixOf<T> describe(const MixedNode& node) {
-  const auto& [name, inputs, theta, states, reduced] = node;
-  const Shape x = states[0]->x.value().shape();
-  kernels::NodeMixOf<T> mix{};
-  mix.n = static_cast<int>(x.n);
-  mix.h = static_cast<int>(x.h);
-  mix.w = static_cast<int>(x.w);
-  mix.c = states[0]->shape.c;
-  mix.channels = static_cast<int>(x.c);
-  mix.theta = theta.value().template data<double>();
-  for (std::size_t i = 0; i < inputs.edges.size(); ++i) {
-    const NodeMixEdge& edge = inputs.edges[i];
-    const BundleState& state = *states[i];
-    if (!(state.x.value().shape() == x) || state.shape.c != mix.c)
-      throw Error(name + ": its sources " + to_string(x) + " and " +
-                  to_string(state.x.value().shape()) + " differ");
-    add_terms(mix, name, edge, state);
-    if (mix.parts() == 1 && edge.skip_theta < 0 && edge.pool_theta < 0) continue;
-    if (mix.sources == kernels::NodeMix::max_sources) throw Error(name + ": too many source nodes");
-    mix.source[mix.sources++] = {state.x.value().data<T>(), edge.skip_theta, edge.pool_theta,
-                                 state.shape.apart, edge.bypass_theta};
-  }
-  mix.gates = inputs.gates;
-  return mix;
+/// May the mix be left to the bundle that reads its node? Not where a tape that traps reads the
+/// node at once, or raw outputs may be released before.
+bool may_wait(const Tape& tape, const MixedNode& node) {
+  if (tape.device() != Device::cuda || !tape.recording() || tape.traps()) return false;
+  for (const auto& state : node.states)
+    for (int s = 0; s < state->shape.sizes; ++s)
+      if (rebuilds(*state, s)) return false;
+  return node.inputs.for_bundles && node.states[0]->shape.parts() == 1;
 }
 
 /// The backward pass of a mix of which y has the gradient dy: leaves in every bundle what the
@@ -273,11 +315,10 @@ Bundle conv_bundle(Tape& tape, const std::string& name, const Variable& x,
   for (int s = 0; s < b.sizes; ++s)
     state->z.push_back(raw_outputs(b, s, device, x.value().dtype()));
   state->gradients.resize(b.edges);
-  if (b.sizes > 0) {
+  if (b.sizes > 0)
     state->statistics =
         Tensor({1, 1, 1, state->statistics_of(b.sizes)}, MemoryTag::statistics, device);
-    run_forward(*state, 0, b.sizes, training, true, device);
-  }
+  run_forward(*state, 0, b.sizes, training, true, device);
   state->token = Variable(state->statistics, name);
   std::vector<Variable> inputs = parameters.weights;
   inputs.push_back(x);
@@ -303,14 +344,13 @@ Variable node_mix(Tape& tape, const std::string& name, const NodeMixInputs& inpu
   const Variable y(Tensor(x.shape(), MemoryTag::activations, tape.device(), storage,
                           apart ? Layout::apart : Layout::nhwc),
                    name);
-  dispatch(tape.device(), storage, [&]<Device D, class T>() {
-    kernels::NodeMixOf<T> mix = describe<T>(*node);
-    mix.y_apart = apart;
-    const Tensor scratch = workspace(D, kernels::node_mix_workspace<D>(mix));
-    execute([&] {
-      kernels::node_mix_forward<D>(mix, y.value().data<T>(), scratch.data(), compute_stream(D));
+  node->deferred = may_wait(tape, *node);
+  if (!node->deferred)
+    dispatch(tape.device(), storage, [&]<Device D, class T>() {
+      kernels::NodeMixOf<T> mix = describe<T>(*node);
+      mix.y_apart = apart;
+      run_mix<D, T>(mix, y.value());
     });
-  });
   if (!tape.recording()) return y;
   std::vector<Variable> on_tape{theta};
   for (const auto& state : node->states) on_tape.push_back(state->token);

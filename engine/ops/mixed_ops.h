@@ -89,8 +89,8 @@ struct NodeMixEdge {
 };
 struct NodeMixInputs {
   std::vector<NodeMixEdge> edges;
-  /// Only bundles read the result: with partial channels on CUDA it lies apart, so that they read
-  /// contiguous memory.
+  /// Only bundles read the result. On CUDA the first of them may make it with its own forward pass;
+  /// with partial channels it lies apart, so that they read contiguous memory.
   bool for_bundles = false;
   kernels::GateRows gates = {};
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // All convolutions of a bundle in one launch: u = relu(x) of a tile is loaded once for both kernel
-// sizes and all edges of a slice; the raw outputs are stored with the statistics of what is stored.
+// sizes and all edges of a slice, or mixed from what enters the node (bundle_tile_mix.h); the raw
+// outputs are stored with the statistics of what is stored.
 // Blocks leave one part a channel; the last of a group of blocks merges the group's, the last group
 // merges the groups.
 #include "kernels/bundle/bundle_tile_forward.h"
@@ -8,9 +9,12 @@
 #include <cmath>
 
 #include "kernels/bundle/bundle_statistics.h"
+#include "kernels/bundle/bundle_tile_mix.h"
 #include "kernels/bundle/bundle_tiles.h"
+#include "kernels/bundle/node_forward.h"
 #include "kernels/core/arrival.h"
 #include "kernels/core/carver.h"
+#include "kernels/core/shared_bytes.h"
 
 namespace drnas::kernels {
 namespace {
@@ -27,6 +31,7 @@ struct Forward {
   int tiles = 0, group_tiles = 0, groups = 0;  ///< tiles in all and in a group, groups
   TilePart* parts = nullptr;                   ///< [tiles][columns]
   TilePart* group_parts = nullptr;             ///< [groups][columns]
+  TileMix<T> mix = {};                         ///< makes x, unless x is there
 
   /// Channels of all slices and both sizes.
   DRNAS_HD int columns() const { return t.slices * ConvBundle::max_sizes * t.slice(); }
@@ -177,10 +182,20 @@ __global__ void __launch_bounds__(tile_threads, resident_blocks<Numbers, M, N>)
     if (first < b.rows(s) && k.p.gates.open_rows(b, s, first, first + k.t.slice()))
       running |= 1u << s;
   if (blockIdx.x == 0) known_statistics(k, first);
-  if (!running) return;
+  const bool stores = k.mix.y && blockIdx.y == 0;
+  if (!running && !stores) return;
   const TileMemory memory(k.t, shared_memory());
   const Tile tile(k.t.grid, b.h, b.w, static_cast<int>(blockIdx.x));
-  load_rectified_tile<Numbers>(b, k.t, tile, k.p.x, k.width, memory);
+  if (k.mix.y) {
+    Bytes16* free = memory.u + TileMemory::zero(k.t) + 1;
+    store_zeros<Numbers>(free - 1);
+    load_mixed_tile<Numbers>(k.mix, k.t, tile, stores, MixMemory(k.mix, k.t, free),
+                             chunks_at<Numbers>(memory.u));
+    if (!running) return;
+    __syncthreads();
+  } else {
+    load_rectified_tile<Numbers>(b, k.t, tile, k.p.x, k.width, memory);
+  }
   for (int s = 0; s < b.sizes; ++s) {
     if (!(running >> s & 1)) continue;
     load_weights<Numbers, N>(b, k.t, s, first, k.p.weight[s], k.width, memory);
@@ -214,6 +229,57 @@ Forward<T> describe(const ConvBundleForwardOf<T>& p, bool by_edge, void* workspa
   return k;
 }
 
+/// Shared bytes of a block that mixes.
+template <class T>
+std::size_t mixing_bytes(const BundleTiling& t, const TileMix<T>& mix) {
+  return std::max(t.shared_bytes(),
+                  sizeof(Bytes16) * static_cast<std::size_t>(TileMemory::zero(t) + 1) +
+                      MixMemory(mix, t, nullptr).bytes);
+}
+
+template <class T>
+void start(const ConvBundleForwardOf<T>& p, const TileMix<T>& mix, void* workspace, Stream stream) {
+  with_numbers<T>([&]<class Numbers>() {
+    const bool by_edge = p.gates.of[0][0] != nullptr;
+    Forward<T> k = describe<Numbers>(p, by_edge, workspace, nullptr);
+    k.mix = mix;
+    LaunchShape shape = launch_shape(k.t, k.p.bundle);
+    if (mix.y) shape.shared_bytes = mixing_bytes(k.t, mix);
+    dispatch_tile<Numbers>(k.t.m, k.t.n, [&]<int M, int N>() {
+      launch(mix.y ? "node_forward" : "conv_bundle_forward", forward_kernel<Numbers, M, N, T>,
+             shape, stream, k);
+    });
+  });
+}
+
+/// Whole chunks of channels that are not shuffled, terms that have statistics, and room for what
+/// pools read.
+template <class T>
+bool joins(const NodeMixOf<T>& mix, const ConvBundle& b) {
+  if (b.sizes == 0 || b.parts() != 1 || b.c % 8 != 0 || mix.c != b.c || mix.channels != b.c ||
+      !runs_bundle_tiles<T>(b))
+    return false;
+  for (int t = 0; t < mix.terms; ++t)
+    if (!mix.term[t].inv_std) return false;
+  return with_numbers<T>([&]<class Numbers>() {
+    const auto fits = [&](bool by_edge) {
+      const BundleTiling t(b, tile_limits<Numbers>, by_edge);
+      return mixing_bytes(t, TileMix<T>{mix}) <= most_shared_bytes;
+    };
+    return fits(false) && fits(true);
+  });
+}
+
+template <class T>
+void run_joined(const NodeMixOf<T>& mix, T* y, const ConvBundleForwardOf<T>& bundle,
+                void* workspace, Stream stream) {
+  if (!y || bundle.x != y || !joins(mix, bundle.bundle))
+    throw Error(
+        "node_forward: a node that the bundle does not read, or shapes that are not run as "
+        "one");
+  start<T>(bundle, {mix, y}, workspace, stream);
+}
+
 }  // namespace
 
 template <class T>
@@ -235,14 +301,7 @@ std::size_t bundle_tile_forward_workspace(const ConvBundle& b) {
 }
 template <class T>
 void bundle_tile_forward(const ConvBundleForwardOf<T>& p, void* workspace, Stream stream) {
-  with_numbers<T>([&]<class Numbers>() {
-    const bool by_edge = p.gates.of[0][0] != nullptr;
-    const Forward<T> k = describe<Numbers>(p, by_edge, workspace, nullptr);
-    dispatch_tile<Numbers>(k.t.m, k.t.n, [&]<int M, int N>() {
-      launch("conv_bundle_forward", forward_kernel<Numbers, M, N, T>, launch_shape(k.t, k.p.bundle),
-             stream, k);
-    });
-  });
+  start<T>(p, {}, workspace, stream);
 }
 
 template bool runs_bundle_tiles<float>(const ConvBundle&);
@@ -251,5 +310,25 @@ template std::size_t bundle_tile_forward_workspace<float>(const ConvBundle&);
 template std::size_t bundle_tile_forward_workspace<bfloat16>(const ConvBundle&);
 template void bundle_tile_forward<float>(const ConvBundleForwardOf<float>&, void*, Stream);
 template void bundle_tile_forward<bfloat16>(const ConvBundleForwardOf<bfloat16>&, void*, Stream);
+
+template <>
+bool node_forward_joins<Device::cuda>(const NodeMix& mix, const ConvBundle& bundle) {
+  return joins(mix, bundle);
+}
+template <>
+bool node_forward_joins<Device::cuda>(const NodeMixOf<bfloat16>& mix, const ConvBundle& bundle) {
+  return joins(mix, bundle);
+}
+template <>
+void node_forward<Device::cuda>(const NodeMix& mix, float* y, const ConvBundleForward& bundle,
+                                void* workspace, Stream stream) {
+  run_joined(mix, y, bundle, workspace, stream);
+}
+template <>
+void node_forward<Device::cuda>(const NodeMixOf<bfloat16>& mix, bfloat16* y,
+                                const ConvBundleForwardOf<bfloat16>& bundle, void* workspace,
+                                Stream stream) {
+  run_joined(mix, y, bundle, workspace, stream);
+}
 
 }  // namespace drnas::kernels

@@ -99,9 +99,19 @@ struct ConvBundleCase {
   /// Results of size s: "s z", "s mean", "s inv_std", "s running_mean", "s running_var".
   template <class T = float, Device D>
   Call forward(Buffers<D>& b, Mode mode = Mode::training) const {
+    const auto f = outputs<T>(b, b.template input<T>(placed_x()), mode);
+    void* workspace = b.workspace(forward_workspace<D, T>(bundle));
+    return partly_read<T>(b.call(flops(), [=](kernels::Stream stream) {
+      kernels::conv_bundle_forward<D>(f, workspace, stream);
+    }));
+  }
+  /// What the forward pass of this node is called with.
+  template <class T, Device D>
+  kernels::ConvBundleForwardOf<T> outputs(Buffers<D>& b, const T* node,
+                                          Mode mode = Mode::training) const {
     kernels::ConvBundleForwardOf<T> f{};
     f.bundle = bundle;
-    f.x = b.template input<T>(placed_x());
+    f.x = node;
     for (int s = 0; s < bundle.sizes; ++s) {
       const std::string of = std::to_string(s) + " ";
       f.weight[s] = b.template input<T>(weight[s]);
@@ -114,10 +124,7 @@ struct ConvBundleCase {
     f.training = mode != Mode::evaluation;
     f.eps = eps;
     f.momentum = momentum;
-    void* workspace = b.workspace(forward_workspace<D, T>(bundle));
-    return partly_read<T>(b.call(flops(), [=](kernels::Stream stream) {
-      kernels::conv_bundle_forward<D>(f, workspace, stream);
-    }));
+    return f;
   }
   /// Results: "dx", and of size s "s dweight".
   template <class T = float, Device D>

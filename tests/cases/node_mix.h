@@ -105,6 +105,12 @@ struct NodeMixCase : Mix {
     return k;
   }
 
+  /// The mix alone.
+  template <class T, Device D>
+  kernels::NodeMixOf<T> description(Buffers<D>& b) const {
+    return mix<T>(b);
+  }
+
  private:
   /// Raw output `raw` [pixels, stride]: NaN where no term's channels are.
   Doubles raw_output(int raw, int stride) const {
