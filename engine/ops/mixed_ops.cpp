@@ -24,14 +24,6 @@ struct MixedNode {
   Variable theta;
   std::vector<std::shared_ptr<BundleState>> states;  // of the edges' bundles
   bool deferred = false, reduced = false;
-
-  /// Are all raw outputs that it mixed there?
-  bool has_outputs() const {
-    return std::all_of(states.begin(), states.end(), [](const auto& state) {
-      return std::none_of(state->z.begin(), state->z.end(),
-                          [](const Tensor& z) { return z.empty(); });
-    });
-  }
 };
 
 template <Device D, class T>
@@ -109,7 +101,6 @@ kernels::NodeMixOf<T> describe(const MixedNode& node) {
   return mix;
 }
 
-/// The node, or where that is `apart` its parts.
 template <Device D, class T>
 void run_mix(const kernels::NodeMixOf<T>& mix, const Tensor& y) {
   const Tensor scratch = workspace(D, kernels::node_mix_workspace<D>(mix));
@@ -121,20 +112,22 @@ void run_mix(const kernels::NodeMixOf<T>& mix, const Tensor& y) {
 /// bundle's forward pass.
 template <Device D, class T>
 bool make_node(const BundleState& state, const kernels::ConvBundleForwardOf<T>& f) {
-  const auto node = state.x.companion<MixedNode>();
-  if (!node || !node->deferred) return false;
-  node->deferred = false;
-  const auto mix = describe<T>(*node);
-  if (!kernels::node_forward_joins<D, T>(mix, f.bundle)) {
-    run_mix<D, T>(mix, state.x.value());
-    return false;
+  if constexpr (D == Device::cuda) {
+    const auto node = state.x.companion<MixedNode>();
+    if (!node || !node->deferred) return false;
+    node->deferred = false;
+    const auto mix = describe<T>(*node);
+    if (!kernels::node_forward_joins(mix, f.bundle)) {
+      run_mix<D, T>(mix, state.x.value());
+      return false;
+    }
+    const Tensor scratch = forward_workspace<D, T>(f.bundle);
+    execute([&] {
+      kernels::node_forward(mix, state.x.value().data<T>(), f, scratch.data(), compute_stream(D));
+    });
+    return true;
   }
-  const Tensor scratch = forward_workspace<D, T>(f.bundle);
-  execute([&] {
-    kernels::node_forward<D, T>(mix, state.x.value().data<T>(), f, scratch.data(),
-                                compute_stream(D));
-  });
-  return true;
+  return false;
 }
 
 template <Device D, class T>
@@ -189,16 +182,6 @@ void rebuild_missing(BundleState& state, Device device) {
   }
 }
 
-/// May the mix be left to the bundle that reads its node? Not where a tape that traps reads the
-/// node at once, or raw outputs may be released before.
-bool may_wait(const Tape& tape, const MixedNode& node) {
-  if (tape.device() != Device::cuda || !tape.recording() || tape.traps()) return false;
-  for (const auto& state : node.states)
-    for (int s = 0; s < state->shape.sizes; ++s)
-      if (rebuilds(*state, s)) return false;
-  return node.inputs.for_bundles && node.states[0]->shape.parts() == 1;
-}
-
 /// The backward pass of a mix of which y has the gradient dy: leaves in every bundle what the
 /// gradient of its edge needs.
 template <Device D, class T>
@@ -240,19 +223,30 @@ void run_mix_backward(Tape& tape, const MixedNode& node, const Tensor& dy) {
   execute([&] { kernels::node_bypass_backward<D>(b, sums.data(), compute_stream(D)); });
 }
 
+/// Does anything wanted lie before the mix?
+bool upstream_wanted(const Tape& tape, const MixedNode& node) {
+  return tape.wants(node.theta) ||
+         std::any_of(node.states.begin(), node.states.end(),
+                     [&](const auto& state) { return tape.wants(state->token); });
+}
+
 /// Runs a bundle's backward pass and the reductions of the mix that made its node. False: they do
 /// not run as one.
 template <Device D, class T>
 bool run_joined(Tape& tape, const BundleState& state, const kernels::ConvBundleBackwardOf<T>& k) {
-  const auto node = state.x.companion<MixedNode>();
-  if (D == Device::cpu || !node || !node->has_outputs()) return false;
-  const auto mix = describe<T>(*node);
-  if (!kernels::node_backward_joins<D, T>(k.bundle, mix)) return false;
-  const auto b = prepare_backward<D, T>(tape, *node, mix, tape.gradient(state.x));
-  const Tensor scratch = workspace(D, kernels::node_backward_workspace<D, T>(k.bundle, mix));
-  execute([&] { kernels::node_backward<D, T>(k, b, scratch.data(), compute_stream(D)); });
-  node->reduced = true;
-  return true;
+  if constexpr (D == Device::cuda) {
+    const auto node = state.x.companion<MixedNode>();
+    if (!node || !upstream_wanted(tape, *node)) return false;
+    for (const auto& from : node->states) rebuild_missing(*from, D);
+    const auto mix = describe<T>(*node);
+    if (!kernels::node_backward_joins(k.bundle, mix)) return false;
+    const auto b = prepare_backward<D, T>(tape, *node, mix, tape.gradient(state.x));
+    const Tensor scratch = workspace(D, kernels::node_backward_workspace(k.bundle, mix));
+    execute([&] { kernels::node_backward(k, b, scratch.data(), compute_stream(D)); });
+    node->reduced = true;
+    return true;
+  }
+  return false;
 }
 
 template <Device D, class T>
@@ -344,7 +338,10 @@ Variable node_mix(Tape& tape, const std::string& name, const NodeMixInputs& inpu
   const Variable y(Tensor(x.shape(), MemoryTag::activations, tape.device(), storage,
                           apart ? Layout::apart : Layout::nhwc),
                    name);
-  node->deferred = may_wait(tape, *node);
+  // A tape that traps reads the node at once.
+  const bool joins = inputs.joins_bundle && tape.device() == Device::cuda && tape.recording() &&
+                     first.shape.parts() == 1;
+  node->deferred = joins && !tape.traps();
   if (!node->deferred)
     dispatch(tape.device(), storage, [&]<Device D, class T>() {
       kernels::NodeMixOf<T> mix = describe<T>(*node);
@@ -354,8 +351,9 @@ Variable node_mix(Tape& tape, const std::string& name, const NodeMixInputs& inpu
   if (!tape.recording()) return y;
   std::vector<Variable> on_tape{theta};
   for (const auto& state : node->states) on_tape.push_back(state->token);
-  if (inputs.for_bundles) y.set_companion(node);
+  if (joins) y.set_companion(node);
   tape.record(name, std::move(on_tape), y, [=](Tape& t) {
+    y.set_companion(nullptr);
     if (node->reduced) return;
     for (const auto& state : node->states) rebuild_missing(*state, t.device());
     dispatch(t.device(), storage,

@@ -89,15 +89,19 @@ struct NodeMixEdge {
 };
 struct NodeMixInputs {
   std::vector<NodeMixEdge> edges;
-  /// Only bundles read the result. On CUDA the first of them may make it with its own forward pass;
-  /// with partial channels it lies apart, so that they read contiguous memory.
+  /// Only bundles read the result: with partial channels on CUDA it lies apart, so that they read
+  /// contiguous memory.
   bool for_bundles = false;
+  /// One bundle reads the result, on the same tape and before anything else, and before the edges'
+  /// bundles are released. On CUDA it then may make the node with its own forward pass, until which
+  /// the value is undefined, and reduce it with its own backward pass.
+  bool joins_bundle = false;
   kernels::GateRows gates = {};
 };
 /// The node from its incoming edges; the bypassed channels pass on every edge, whichever ops it
 /// has. An edge whose convolution does not run in this pass has -1 for it. Throws Error where an
-/// edge and its bundle disagree about a convolution. theta: float64 mixing weights. Saves nothing
-/// of its own but coefficients.
+/// edge and its bundle disagree about a convolution, from the bundle where it makes the node.
+/// theta: float64 mixing weights. Saves nothing of its own but coefficients.
 Variable node_mix(Tape& tape, const std::string& name, const NodeMixInputs& inputs,
                   const Variable& theta);
 

@@ -28,7 +28,8 @@ template <class Numbers, bool for_weights, class T>
 struct DifferentialChunk {
   static constexpr int E = chunk_channels<Numbers>, held = for_weights ? 0 : E / 4;
   using Packed = Vector<T, E>;
-  const T *first, *second;  ///< the chunk of dz, or of dy and z; null: zeros, or stored
+  const T* first;   ///< the chunk of dz where it is stored, else of dy; null: zeros
+  const T* second;  ///< of z; null: dz is stored
   int first_stride, second_stride;
   int width, count;           ///< of what is stored in part
   const float* coefficients;  ///< [3, channels] from this channel on

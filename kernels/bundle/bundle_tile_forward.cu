@@ -187,9 +187,9 @@ __global__ void __launch_bounds__(tile_threads, resident_blocks<Numbers, M, N>)
   const TileMemory memory(k.t, shared_memory());
   const Tile tile(k.t.grid, b.h, b.w, static_cast<int>(blockIdx.x));
   if (k.mix.y) {
-    Bytes16* free = memory.u + TileMemory::zero(k.t) + 1;
-    store_zeros<Numbers>(free - 1);
-    load_mixed_tile<Numbers>(k.mix, k.t, tile, stores, MixMemory(k.mix, k.t, free),
+    store_zeros<Numbers>(memory.u + TileMemory::zero(k.t));
+    load_mixed_tile<Numbers>(k.mix, k.t, tile, stores,
+                             MixMemory(k.mix, k.t, memory.u + TileMemory::inputs(k.t)),
                              chunks_at<Numbers>(memory.u));
     if (!running) return;
     __syncthreads();
@@ -232,9 +232,7 @@ Forward<T> describe(const ConvBundleForwardOf<T>& p, bool by_edge, void* workspa
 /// Shared bytes of a block that mixes.
 template <class T>
 std::size_t mixing_bytes(const BundleTiling& t, const TileMix<T>& mix) {
-  return std::max(t.shared_bytes(),
-                  sizeof(Bytes16) * static_cast<std::size_t>(TileMemory::zero(t) + 1) +
-                      MixMemory(mix, t, nullptr).bytes);
+  return TileMemory::bytes_with(t, MixMemory(mix, t, nullptr).bytes);
 }
 
 template <class T>
@@ -250,34 +248,6 @@ void start(const ConvBundleForwardOf<T>& p, const TileMix<T>& mix, void* workspa
              shape, stream, k);
     });
   });
-}
-
-/// Whole chunks of channels that are not shuffled, terms that have statistics, and room for what
-/// pools read.
-template <class T>
-bool joins(const NodeMixOf<T>& mix, const ConvBundle& b) {
-  if (b.sizes == 0 || b.parts() != 1 || b.c % 8 != 0 || mix.c != b.c || mix.channels != b.c ||
-      !runs_bundle_tiles<T>(b))
-    return false;
-  for (int t = 0; t < mix.terms; ++t)
-    if (!mix.term[t].inv_std) return false;
-  return with_numbers<T>([&]<class Numbers>() {
-    const auto fits = [&](bool by_edge) {
-      const BundleTiling t(b, tile_limits<Numbers>, by_edge);
-      return mixing_bytes(t, TileMix<T>{mix}) <= most_shared_bytes;
-    };
-    return fits(false) && fits(true);
-  });
-}
-
-template <class T>
-void run_joined(const NodeMixOf<T>& mix, T* y, const ConvBundleForwardOf<T>& bundle,
-                void* workspace, Stream stream) {
-  if (!y || bundle.x != y || !joins(mix, bundle.bundle))
-    throw Error(
-        "node_forward: a node that the bundle does not read, or shapes that are not run as "
-        "one");
-  start<T>(bundle, {mix, y}, workspace, stream);
 }
 
 }  // namespace
@@ -311,24 +281,37 @@ template std::size_t bundle_tile_forward_workspace<bfloat16>(const ConvBundle&);
 template void bundle_tile_forward<float>(const ConvBundleForwardOf<float>&, void*, Stream);
 template void bundle_tile_forward<bfloat16>(const ConvBundleForwardOf<bfloat16>&, void*, Stream);
 
-template <>
-bool node_forward_joins<Device::cuda>(const NodeMix& mix, const ConvBundle& bundle) {
-  return joins(mix, bundle);
+/// Whole chunks of channels that are not shuffled, terms that have statistics, and room for what
+/// pools read.
+template <class T>
+bool node_forward_joins(const NodeMixOf<T>& mix, const ConvBundle& b) {
+  if (b.sizes == 0 || b.parts() != 1 || b.c % 8 != 0 || mix.c != b.c || mix.channels != b.c ||
+      mix.n != b.n || mix.h != b.h || mix.w != b.w || !runs_bundle_tiles<T>(b))
+    return false;
+  for (int t = 0; t < mix.terms; ++t)
+    if (!mix.term[t].inv_std) return false;
+  return with_numbers<T>([&]<class Numbers>() {
+    const auto fits = [&](bool by_edge) {
+      const BundleTiling t(b, tile_limits<Numbers>, by_edge);
+      return mixing_bytes(t, TileMix<T>{mix}) <= most_shared_bytes;
+    };
+    return fits(false) && fits(true);
+  });
 }
-template <>
-bool node_forward_joins<Device::cuda>(const NodeMixOf<bfloat16>& mix, const ConvBundle& bundle) {
-  return joins(mix, bundle);
+template <class T>
+void node_forward(const NodeMixOf<T>& mix, T* y, const ConvBundleForwardOf<T>& bundle,
+                  void* workspace, Stream stream) {
+  if (!y || bundle.x != y || !node_forward_joins(mix, bundle.bundle))
+    throw Error(
+        "node_forward: a node that the bundle does not read, or shapes that are not run as "
+        "one");
+  start<T>(bundle, {mix, y}, workspace, stream);
 }
-template <>
-void node_forward<Device::cuda>(const NodeMix& mix, float* y, const ConvBundleForward& bundle,
-                                void* workspace, Stream stream) {
-  run_joined(mix, y, bundle, workspace, stream);
-}
-template <>
-void node_forward<Device::cuda>(const NodeMixOf<bfloat16>& mix, bfloat16* y,
-                                const ConvBundleForwardOf<bfloat16>& bundle, void* workspace,
-                                Stream stream) {
-  run_joined(mix, y, bundle, workspace, stream);
-}
+
+template bool node_forward_joins<float>(const NodeMix&, const ConvBundle&);
+template bool node_forward_joins<bfloat16>(const NodeMixOf<bfloat16>&, const ConvBundle&);
+template void node_forward<float>(const NodeMix&, float*, const ConvBundleForward&, void*, Stream);
+template void node_forward<bfloat16>(const NodeMixOf<bfloat16>&, bfloat16*,
+                                     const ConvBundleForwardOf<bfloat16>&, void*, Stream);
 
 }  // namespace drnas::kernels

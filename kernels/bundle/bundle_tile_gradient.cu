@@ -267,7 +267,7 @@ __device__ Rest<Numbers> finish_gradient(const Gradient<T>& k, const TileRows& r
   return rest;
 }
 
-/// Fewer than of other tiles: the coefficients of a chunk and both sizes are in registers.
+/// At most as many as of other tiles: the coefficients of a chunk and both sizes are in registers.
 template <class Numbers, int M, int N>
 constexpr int resident_gradient_blocks = Numbers::tensor&& M* N < 8 ? 3 : 2;
 
@@ -315,18 +315,16 @@ __global__ void __launch_bounds__(tile_threads, resident_gradient_blocks<Numbers
   const auto rest = finish_gradient<Numbers>(k, rows, first, weights, memory, sums);
   if (!k.reduction.wanted) return;
   __syncthreads();
-  // In the place of weights, which all warps have read.
+  // In the place of filters and mixing weights, which all warps have read.
   reduce_tile<Numbers>(
       k.reduction, counters, rest.planes, tile, rest.direct, first, k.t.slice(),
-      ReductionMemory(k.reduction.b.mix, k.t.slice(), memory.u + TileMemory::zero(k.t) + 1));
+      ReductionMemory(k.reduction.b.mix, k.t.slice(), memory.u + TileMemory::inputs(k.t)));
 }
 
 /// Shared bytes of a block that reduces.
 template <class T>
 std::size_t reduction_bytes(const BundleTiling& t, const NodeMixOf<T>& mix) {
-  return std::max(t.shared_bytes(),
-                  sizeof(Bytes16) * static_cast<std::size_t>(TileMemory::zero(t) + 1) +
-                      ReductionMemory(mix, t.slice(), nullptr).bytes);
+  return TileMemory::bytes_with(t, ReductionMemory(mix, t.slice(), nullptr).bytes);
 }
 
 template <class T>
@@ -345,7 +343,9 @@ bool runs_gradient_tiles(const ConvBundle& b) {
 
 template <class T>
 std::size_t tile_reduction_workspace(const ConvBundle& b, const NodeMixOf<T>& mix) {
-  if (mix.sources > TileReduction<T>::most_sources || b.c != b.x_channels || mix.c != b.c) return 0;
+  if (mix.sources > TileReduction<T>::most_sources || b.parts() != 1 || mix.c != b.c ||
+      mix.channels != b.c || mix.n != b.n || mix.h != b.h || mix.w != b.w)
+    return 0;
   return with_numbers<T>([&]<class Numbers>() -> std::size_t {
     const BundleTiling t = gradient_tiling<Numbers>(b);
     const auto partials = partials_of(t, b, mix, nullptr);

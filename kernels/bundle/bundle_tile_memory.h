@@ -2,6 +2,8 @@
 // A block's shared memory where kernels convolve a bundle themselves.
 #pragma once
 
+#include <algorithm>
+
 #include "kernels/bundle/bundle_tiling.h"
 
 namespace drnas::kernels {
@@ -38,6 +40,14 @@ struct TileMemory {
   }
   /// Index of the zeros in u.
   DRNAS_HD static int zero(const BundleTiling& t) { return t.inputs * t.planes * t.plane_pitch; }
+  /// Chunks of u and the zeros: what follows may be of other use before filters are loaded, and
+  /// after they have been multiplied.
+  DRNAS_HD static int inputs(const BundleTiling& t) { return zero(t) + 1; }
+  /// Of a block with such a use of so many bytes.
+  static std::size_t bytes_with(const BundleTiling& t, std::size_t other) {
+    return std::max(t.shared_bytes(),
+                    sizeof(Bytes16) * static_cast<std::size_t>(inputs(t)) + other);
+  }
 
  private:
   Bytes16 *first_weights_, *second_weights_;

@@ -24,7 +24,7 @@ struct TileMix {
   }
 };
 
-/// A block's shared memory for it, in the place of the bundle's weights.
+/// A block's shared memory for it, in the place of the bundle's filters, which come later.
 struct MixMemory {
   float* scale;   ///< [terms, c] theta inv_std
   float* offset;  ///< [c] -sum of scale mean
@@ -153,9 +153,11 @@ __device__ void load_mixed_tile(const TileMix<T>& k, const TilePlanes& planes,
                                 Chunk<typename Numbers::Stored>* u) {
   constexpr int E = chunk_channels<Numbers>;
   const NodeMixOf<T>& p = k.mix;
-  const bool pools = k.pools();
   load_mixing_weights(p, memory);
   __syncthreads();
+  bool pools = false;
+  for (int s = 0; s < p.sources; ++s)
+    pools = pools || (p.source[s].pool_theta >= 0 && (p.gates.rows == 0 || memory.pool[s] != 0.0f));
   if (pools) {
     load_pooled(p, planes, tile, memory);
     __syncthreads();

@@ -108,11 +108,13 @@ __device__ void reduce_sources(const NodeMixOf<T>& p, const TileDifferential<Num
                                const ReductionMemory& memory) {
   constexpr int E = chunk_channels<Numbers>, most = TileReduction<T>::most_sources;
   using node_mix_device::has_running;
-  const bool pools = node_mix_device::pools_run(p);
+  bool pools = false;
   unsigned read = 0;  // bit s: x of source s
-  for (int s = 0; s < p.sources; ++s)
-    if (has_running(p, p.source[s].skip_theta) || has_running(p, p.source[s].pool_theta))
-      read |= 1u << s;
+  for (int s = 0; s < p.sources; ++s) {
+    const bool pool = has_running(p, p.source[s].pool_theta);
+    pools = pools || pool;
+    if (pool || has_running(p, p.source[s].skip_theta)) read |= 1u << s;
+  }
   float skip[most] = {}, pool[most] = {};
   dy.each_pixel(pools ? 1 : 0, [&](int pixel, int down, int across) {
     float direct[E] = {}, spread[E] = {};

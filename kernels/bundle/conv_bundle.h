@@ -191,9 +191,9 @@ template <Device D>
 std::size_t conv_bundle_backward_workspace(const ConvBundle& p);
 template <Device D>
 void conv_bundle_backward(const ConvBundleBackward& p, void* workspace, Stream);
-/// The same on bfloat16: CUDA only, gradients of weights float32. dz and the sum of everything
-/// else, its pools before they average too, are rounded to bfloat16 on the way; by the vendor's
-/// library the convolutions' shares of dx and dW as well.
+/// The same on bfloat16: CUDA only, gradients of weights float32. dz, the identities' sum and what
+/// pools average are rounded to bfloat16 on the way; by the vendor's library the convolutions'
+/// shares of dx and dW as well.
 template <Device D>
 std::size_t conv_bundle_backward_workspace_bfloat16(const ConvBundle& p);
 template <Device D>

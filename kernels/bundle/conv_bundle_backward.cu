@@ -228,22 +228,6 @@ std::size_t workspace_bytes(const ConvBundle& p, const NodeMixOf<T>* mix) {
   return BackwardScratch<T>(PaddedBundle<T>(p), mix, nullptr).bytes;
 }
 
-template <class T>
-bool joins(const ConvBundle& b, const NodeMixOf<T>& mix) {
-  return b.sizes > 0 && BackwardScratch<T>(PaddedBundle<T>(b), nullptr, nullptr).whole &&
-         tile_reduction_workspace<T>(b, mix) > 0;
-}
-
-template <class T>
-void run_joined(const ConvBundleBackwardOf<T>& bundle, const NodeMixBackwardOf<T>& mix,
-                void* workspace, Stream stream) {
-  if (bundle.dx == nullptr || bundle.dx != mix.dy || !joins(bundle.bundle, mix.mix))
-    throw Error(
-        "node_backward: a node's gradient that the mix does not read, or shapes that are "
-        "not run as one");
-  backward(bundle, &mix, workspace, stream);
-}
-
 }  // namespace
 
 template <>
@@ -265,33 +249,33 @@ void conv_bundle_backward<Device::cuda>(const ConvBundleBackwardOf<bfloat16>& p,
   backward<bfloat16>(p, nullptr, workspace, stream);
 }
 
-template <>
-bool node_backward_joins<Device::cuda>(const ConvBundle& bundle, const NodeMix& mix) {
-  return joins(bundle, mix);
+template <class T>
+bool node_backward_joins(const ConvBundle& b, const NodeMixOf<T>& mix) {
+  return BackwardScratch<T>(PaddedBundle<T>(b), nullptr, nullptr).whole &&
+         tile_reduction_workspace<T>(b, mix) > 0;
 }
-template <>
-bool node_backward_joins<Device::cuda>(const ConvBundle& bundle, const NodeMixOf<bfloat16>& mix) {
-  return joins(bundle, mix);
-}
-template <>
-std::size_t node_backward_workspace<Device::cuda>(const ConvBundle& bundle, const NodeMix& mix) {
+template <class T>
+std::size_t node_backward_workspace(const ConvBundle& bundle, const NodeMixOf<T>& mix) {
   return workspace_bytes(bundle, &mix);
 }
-template <>
-std::size_t node_backward_workspace<Device::cuda>(const ConvBundle& bundle,
-                                                  const NodeMixOf<bfloat16>& mix) {
-  return workspace_bytes(bundle, &mix);
+template <class T>
+void node_backward(const ConvBundleBackwardOf<T>& bundle, const NodeMixBackwardOf<T>& mix,
+                   void* workspace, Stream stream) {
+  if (!bundle.dx || bundle.dx != mix.dy || !node_backward_joins(bundle.bundle, mix.mix))
+    throw Error(
+        "node_backward: a node's gradient that the mix does not read, or shapes that are "
+        "not run as one");
+  backward(bundle, &mix, workspace, stream);
 }
-template <>
-void node_backward<Device::cuda>(const ConvBundleBackward& bundle, const NodeMixBackward& mix,
-                                 void* workspace, Stream stream) {
-  run_joined(bundle, mix, workspace, stream);
-}
-template <>
-void node_backward<Device::cuda>(const ConvBundleBackwardOf<bfloat16>& bundle,
-                                 const NodeMixBackwardOf<bfloat16>& mix, void* workspace,
-                                 Stream stream) {
-  run_joined(bundle, mix, workspace, stream);
-}
+
+template bool node_backward_joins<float>(const ConvBundle&, const NodeMix&);
+template bool node_backward_joins<bfloat16>(const ConvBundle&, const NodeMixOf<bfloat16>&);
+template std::size_t node_backward_workspace<float>(const ConvBundle&, const NodeMix&);
+template std::size_t node_backward_workspace<bfloat16>(const ConvBundle&,
+                                                       const NodeMixOf<bfloat16>&);
+template void node_backward<float>(const ConvBundleBackward&, const NodeMixBackward&, void*,
+                                   Stream);
+template void node_backward<bfloat16>(const ConvBundleBackwardOf<bfloat16>&,
+                                      const NodeMixBackwardOf<bfloat16>&, void*, Stream);
 
 }  // namespace drnas::kernels

@@ -6,17 +6,17 @@
 
 namespace drnas::kernels {
 
-/// The backward pass of a bundle and the reductions of the node mix that made its node, of which
-/// dy is the bundle's dx: conv_bundle_backward(), then node_mix_backward(). On CUDA they are one
-/// launch where node_backward_joins(): the blocks that have made a tile of dx reduce it at once.
-/// T is float, or on CUDA bfloat16.
-template <Device D, class T>
+/// CUDA only: conv_bundle_backward(), and node_mix_backward() of the mix that made the bundle's
+/// node, of which dy is the bundle's dx, in one launch: the blocks that have made a tile of dx
+/// reduce it at once. T is float or bfloat16.
+template <class T>
 bool node_backward_joins(const ConvBundle& bundle, const NodeMixOf<T>& mix);
 /// Where they join.
-template <Device D, class T>
+template <class T>
 std::size_t node_backward_workspace(const ConvBundle& bundle, const NodeMixOf<T>& mix);
-/// mix.dy and bundle.dx are the same, dense. Throws Error where they do not join.
-template <Device D, class T>
+/// mix.dy and bundle.dx are the same, dense; x, z and dy are aligned to 16 bytes. Throws Error
+/// where they do not join.
+template <class T>
 void node_backward(const ConvBundleBackwardOf<T>& bundle, const NodeMixBackwardOf<T>& mix,
                    void* workspace, Stream);
 

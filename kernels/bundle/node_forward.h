@@ -6,15 +6,14 @@
 
 namespace drnas::kernels {
 
-/// A node mix and the bundle that reads the node: node_mix_forward() to y, then
-/// conv_bundle_forward() of x = y. On CUDA they are one launch where node_forward_joins(): a block
-/// mixes its tile and what its convolutions read around it, and only then loads its filters.
-/// T is float, or on CUDA bfloat16.
-template <Device D, class T>
+/// CUDA only: node_mix_forward() to y, and conv_bundle_forward() of the bundle that reads x = y, in
+/// one launch: a block mixes its tile and what its convolutions read around it, and only then loads
+/// its filters. T is float or bfloat16.
+template <class T>
 bool node_forward_joins(const NodeMixOf<T>& mix, const ConvBundle& bundle);
-/// bundle.x and y are the same, dense; scratch is that of the bundle. Throws Error where they do
-/// not join.
-template <Device D, class T>
+/// bundle.x and y are the same, dense; x, z and y are aligned to 16 bytes; the workspace is that of
+/// the bundle. Throws Error where they do not join.
+template <class T>
 void node_forward(const NodeMixOf<T>& mix, T* y, const ConvBundleForwardOf<T>& bundle,
                   void* workspace, Stream);
 

@@ -14,6 +14,8 @@ constexpr int warps = threads / static_cast<int>(warp_lanes);
 template <int V>
 constexpr int batch = V == 8 ? 2 : 4;
 
+/// Most threads that share a sum over a block.
+constexpr int max_shares = 16;
 /// Most groups of blocks of a chunk, most blocks in all where there are several chunks.
 constexpr int max_groups = 16, max_blocks = 2048;
 

@@ -9,8 +9,6 @@
 
 namespace drnas::kernels::node_mix_device {
 
-/// Most threads that share a sum over a block.
-inline constexpr int max_shares = 16;
 /// Blocks of a group.
 inline constexpr int group_rows = 16;
 
@@ -57,9 +55,9 @@ struct Partials {
 };
 
 /// sums[0, pitch) = `from` [rows, pitch] added up, in order.
-template <int threads>
+template <int block_threads>
 __device__ void add_partials(const double* from, int rows, int pitch, double* sums) {
-  for (int i = threadIdx.x; i < pitch; i += threads) {
+  for (int i = threadIdx.x; i < pitch; i += block_threads) {
     double sum = 0.0;
     for (int first = 0; first < rows; first += group_rows) {
       double values[group_rows];
@@ -75,18 +73,18 @@ __device__ void add_partials(const double* from, int rows, int pitch, double* su
 
 /// Writes the block's sums [pitch]. True in the block that ends the chunk, whose `sums` then hold
 /// those of all blocks.
-template <int threads>
+template <int block_threads>
 __device__ bool gather_sums(const Partials& out, Counters& counters, double* sums, unsigned* last) {
   const int chunk = blockIdx.y, group = static_cast<int>(blockIdx.x) / group_rows,
             first = group * group_rows, rows = min_of(group_rows, out.rows - first);
   const auto write = [&](double* to) {
-    for (int i = threadIdx.x; i < out.pitch; i += threads) to[i] = sums[i];
+    for (int i = threadIdx.x; i < out.pitch; i += block_threads) to[i] = sums[i];
   };
   unsigned* of_groups = counters.counter + out.counter_count(chunk);
   double* row = out.row + (std::int64_t{chunk} * out.rows + first) * out.pitch;
   write(row + (static_cast<int>(blockIdx.x) - first) * out.pitch);
   if (!arrives_last(of_groups + group, rows, last)) return false;
-  add_partials<threads>(row, rows, out.pitch, sums);
+  add_partials<block_threads>(row, rows, out.pitch, sums);
   if (out.groups == 1) {
     __syncthreads();
     return true;
@@ -94,7 +92,7 @@ __device__ bool gather_sums(const Partials& out, Counters& counters, double* sum
   double* groups = out.group + std::int64_t{chunk} * out.groups * out.pitch;
   write(groups + group * out.pitch);
   if (!arrives_last(of_groups + out.groups, out.groups, last)) return false;
-  add_partials<threads>(groups, out.groups, out.pitch, sums);
+  add_partials<block_threads>(groups, out.groups, out.pitch, sums);
   __syncthreads();
   return true;
 }
@@ -105,11 +103,11 @@ struct ChannelRange {
 };
 
 /// Coefficients of a chunk's channels, from sums [terms + 1, sum_pitch]; leaves S_t in their place.
-template <int threads, class T>
+template <int block_threads, class T>
 __device__ void finish_terms(const NodeMixBackwardOf<T>& b, const ChannelRange& range, int pitch,
                              double* sums) {
   const NodeMixOf<T>& p = b.mix;
-  for (int i = threadIdx.x; i < p.terms * range.count; i += threads) {
+  for (int i = threadIdx.x; i < p.terms * range.count; i += block_threads) {
     const int t = i / range.count, at = i - t * range.count, ch = range.first + at;
     const NodeMixTermOf<T>& term = p.term[t];
     const double theta = p.theta[term.theta], inv = term.inv_std[ch],
@@ -164,14 +162,14 @@ __device__ void add_to_weights(const NodeMixBackwardOf<T>& b, const double* tota
 
 /// What is left to do when a block's sums [terms + 1, sum_pitch], [2, sources] are complete.
 /// `value`, `index`: shared memory, of other use before.
-template <int threads, class T>
+template <int block_threads, class T>
 __device__ void finish_sums(const NodeMixBackwardOf<T>& b, const Partials& out, Counters& counters,
                             const ChannelRange& range, double* sums, double* value, int* index,
                             unsigned* last) {
   const NodeMixOf<T>& p = b.mix;
   __syncthreads();
-  if (!gather_sums<threads>(out, counters, sums, last)) return;
-  finish_terms<threads>(b, range, out.sum_pitch, sums);
+  if (!gather_sums<block_threads>(out, counters, sums, last)) return;
+  finish_terms<block_threads>(b, range, out.sum_pitch, sums);
   if (!b.dtheta) return;
   __syncthreads();
   const int count = total_count(p), i = threadIdx.x;

@@ -20,10 +20,9 @@ struct NodeBackwardCase {
   Call run(Buffers<D>& b, bool want_theta = true) const {
     const auto k = bundle.gradients<T>(b);
     const auto m = mix.gradients<T>(b, k.dx, want_theta);
-    void* workspace = b.workspace(kernels::node_backward_workspace<D, T>(k.bundle, m.mix));
-    return b.call(bundle.flops(), [=](kernels::Stream stream) {
-      kernels::node_backward<D, T>(k, m, workspace, stream);
-    });
+    void* workspace = b.workspace(kernels::node_backward_workspace(k.bundle, m.mix));
+    return b.call(bundle.flops(),
+                  [=](kernels::Stream stream) { kernels::node_backward(k, m, workspace, stream); });
   }
 };
 

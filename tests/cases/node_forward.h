@@ -24,7 +24,7 @@ struct NodeForwardCase {
     const auto f = bundle.outputs<T>(b, y, mode);
     void* workspace = b.workspace(forward_workspace<D, T>(bundle.bundle));
     return b.call(bundle.flops(), [=](kernels::Stream stream) {
-      kernels::node_forward<D, T>(m, y, f, workspace, stream);
+      kernels::node_forward(m, y, f, workspace, stream);
     });
   }
 };

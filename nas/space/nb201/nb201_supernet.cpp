@@ -275,7 +275,8 @@ Variable Nb201Supernet::run_cell(Tape& tape, const Cell& cell, const Variable& x
   for (int j = 1; j < nodes; ++j) {
     bundles[j - 1] = run_bundle(tape, cell, j - 1, node, theta, pass);
     NodeMixInputs inputs;
-    inputs.for_bundles = j < nodes - 1 || before_cell;
+    inputs.joins_bundle = j < nodes - 1;
+    inputs.for_bundles = inputs.joins_bundle || before_cell;
     inputs.gates = gate_rows(pass, edge_index(j, 0), j);
     for (int i = 0; i < j; ++i) {
       const int edge = edge_index(j, i);

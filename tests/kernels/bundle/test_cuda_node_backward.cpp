@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: MIT
 // A bundle's backward pass and the reductions of the mix that made its node, in one launch: against
 // the bundle's pass alone, and the mix's sums in float64.
-#include "kernels/bundle/bundle_tiling.h"
 #include "tests/cases/node_backward.h"
 #include "tests/cuda/harness.h"
-#include "tests/cuda/number_kinds.h"
-#include "tests/kernels/bundle/conv_bundle_checks.h"
-#include "tests/kernels/bundle/node_mix_checks.h"
+#include "tests/kernels/bundle/joined_nodes.h"
 
 using namespace drnas;
 using namespace drnas::test;
@@ -35,12 +32,7 @@ void check_as(const NodeBackwardCase& c) {
 }
 
 void check(const NodeBackwardCase& c) {
-  capture_and(c.bundle.bundle, [&] {
-    CAPTURE(c.mix.terms.size());
-    CAPTURE(c.mix.sources.size());
-    each_number_kind(
-        [&](const NumberKind& kind) { kind.narrow ? check_as<bfloat16>(c) : check_as<float>(c); });
-  });
+  in_each_kind(c, [&]<class T>() { check_as<T>(c); });
 }
 
 }  // namespace
@@ -51,16 +43,7 @@ TEST_CASE("cuda: a node's backward pass with its mix's reductions, in fp32, tf32
       make_bundle(2, 9, 9, 16, 1, 3, {1, 3}), make_bundle(1, 5, 35, 8, 1, 2, {3, 1}),
       make_bundle(3, 4, 5, 24, 1, 2, {3}),    make_bundle(2, 8, 8, 32, 1, 1, {1, 3}),
       make_bundle(1, 7, 6, 40, 1, 3, {1}),    make_bundle(1, 9, 8, 16, 1, 3, {1, 3}, {5, 2})};
-  std::size_t at = 0;
-  for (const int m : {1, 2, 4})
-    for (const int n : {1, 2, 4}) {
-      const kernels::BundleTile tile{m, n};
-      kernels::prefer_bundle_tile(&tile);
-      const int sources = static_cast<int>(rng() % 4);
-      check(NodeBackwardCase(rng, bundles[at++ % std::size(bundles)], static_cast<int>(rng() % 7),
-                             sources));
-    }
-  kernels::prefer_bundle_tile(nullptr);
+  each_joined_node<NodeBackwardCase>(rng, bundles, 4, check);
 }
 
 TEST_CASE("cuda: a node's backward pass with the reductions of more tiles than a group adds up") {
@@ -75,7 +58,7 @@ TEST_CASE("cuda: a node's backward pass does not take the reductions of what it 
     const NodeBackwardCase c(rng, b, 2, sources);
     Buffers<Device::cuda> buffers;
     const auto mix = c.mix.gradients<float, Device::cuda>(buffers, nullptr, true).mix;
-    return kernels::node_backward_joins<Device::cuda>(b, mix);
+    return kernels::node_backward_joins(b, mix);
   };
   CHECK(joins(make_bundle(1, 4, 4, 8, 1, 2, {1, 3}), 3));
   CHECK_FALSE(joins(make_bundle(1, 4, 4, 8, 1, 2, {1, 3}), 4));
@@ -88,10 +71,6 @@ TEST_CASE("cuda: a node's backward pass does not take the reductions of what it 
 TEST_CASE("cuda: a node's backward pass and its mix's reductions are one launch beside weights") {
   auto rng = generator(404);
   const NodeBackwardCase c(rng, make_bundle(2, 5, 6, 8, 1, 2, {1, 3}), 4, 2);
-  Buffers<Device::cuda> buffers;
-  const Call call = c.run(buffers);
-  const std::int64_t before = simt::counts().kernels;
-  call.run(nullptr);
-  CHECK(simt::counts().kernels - before == 2);
+  CHECK(started(c) == 2);
 }
 #endif

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: MIT
 // A node's mix and the bundle that reads it, in one launch: the node in float64, and the bundle's
 // pass alone on the same node.
-#include "kernels/bundle/bundle_tiling.h"
 #include "tests/cases/node_forward.h"
 #include "tests/cuda/harness.h"
-#include "tests/cuda/number_kinds.h"
-#include "tests/kernels/bundle/conv_bundle_checks.h"
-#include "tests/kernels/bundle/node_mix_checks.h"
+#include "tests/kernels/bundle/joined_nodes.h"
 
 using namespace drnas;
 using namespace drnas::test;
@@ -34,12 +31,7 @@ void check_as(const NodeForwardCase& c) {
 }
 
 void check(const NodeForwardCase& c) {
-  capture_and(c.bundle.bundle, [&] {
-    CAPTURE(c.mix.terms.size());
-    CAPTURE(c.mix.sources.size());
-    each_number_kind(
-        [&](const NumberKind& kind) { kind.narrow ? check_as<bfloat16>(c) : check_as<float>(c); });
-  });
+  in_each_kind(c, [&]<class T>() { check_as<T>(c); });
 }
 
 }  // namespace
@@ -51,16 +43,7 @@ TEST_CASE("cuda: a node's mix with the bundle that reads it, in fp32, tf32 and b
       make_bundle(3, 4, 5, 24, 1, 2, {3}),    make_bundle(2, 8, 8, 32, 1, 3, {1, 3}),
       make_bundle(1, 7, 6, 40, 1, 3, {1}),    make_bundle(1, 9, 8, 16, 1, 3, {1, 3}, {5, 2}),
       make_bundle(1, 6, 11, 8, 1, 2, {1, 5})};
-  std::size_t at = 0;
-  for (const int m : {1, 2, 4})
-    for (const int n : {1, 2, 4, 6}) {
-      const kernels::BundleTile tile{m, n};
-      kernels::prefer_bundle_tile(&tile);
-      const int sources = static_cast<int>(rng() % 4);
-      check(NodeForwardCase(rng, bundles[at++ % std::size(bundles)], static_cast<int>(rng() % 7),
-                            sources));
-    }
-  kernels::prefer_bundle_tile(nullptr);
+  each_joined_node<NodeForwardCase>(rng, bundles, 6, check);
 }
 
 TEST_CASE("cuda: a node's mix with a bundle of many channels and tiles") {
@@ -76,7 +59,7 @@ TEST_CASE("cuda: a node's mix runs apart where its bundle cannot take it") {
     c.mix.folded = folded;
     Buffers<Device::cuda> buffers;
     const auto mix = c.mix.description<float, Device::cuda>(buffers);
-    return kernels::node_forward_joins<Device::cuda>(mix, b);
+    return kernels::node_forward_joins(mix, b);
   };
   CHECK(joins(make_bundle(1, 4, 4, 8, 1, 2, {1, 3})));
   CHECK_FALSE(joins(make_bundle(1, 4, 4, 8, 1, 2, {1, 3}), true));
@@ -89,10 +72,6 @@ TEST_CASE("cuda: a node's mix runs apart where its bundle cannot take it") {
 TEST_CASE("cuda: a node's mix and its bundle are one launch") {
   auto rng = generator(414);
   const NodeForwardCase c(rng, make_bundle(2, 5, 6, 8, 1, 2, {1, 3}), 4, 2);
-  Buffers<Device::cuda> buffers;
-  const Call call = c.run(buffers);
-  const std::int64_t before = simt::counts().kernels;
-  call.run(nullptr);
-  CHECK(simt::counts().kernels - before == 1);
+  CHECK(started(c) == 1);
 }
 #endif
