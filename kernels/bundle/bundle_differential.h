@@ -83,7 +83,9 @@ struct DifferentialChunk {
         v[i + j] = c.a.v[j] * v[i + j] + c.b.v[j] * static_cast<float>(z.element[i + j]) + c.c.v[j];
     }
   }
-  __device__ void operator()(int pixel, float (&v)[E]) const { form(pixel, load(pixel), v); }
+  __device__ void operator()(int pixel, float (&v)[E]) const {
+    if (first) form(pixel, load(pixel), v);
+  }
 };
 
 /// Where dz of a kernel size goes: planes, and how far around a tile its convolution reads.
@@ -96,7 +98,7 @@ struct DifferentialPlanes {
 /// Fills the planes of two kernel sizes with a tile of dz and what their convolutions read around
 /// it. prepare(size, channel) gives a DifferentialChunk; where both have the same dy it is read
 /// once.
-template <class Numbers, int threads, class Prepare>
+template <class Numbers, class Prepare>
 __device__ void load_differentials(const ConvBundle& b, const TilePlanes& t,
                                    const pixel_tiles::Tile& tile,
                                    const DifferentialPlanes<Numbers>& first,
@@ -105,29 +107,30 @@ __device__ void load_differentials(const ConvBundle& b, const TilePlanes& t,
   constexpr int E = chunk_channels<Numbers>;
   using pixel_tiles::max_of;
   const int halo = t.halo();
-  pixel_tiles::each_vector<threads>(t.planes, t.rows_of(tile.rows), t.row_pitch, [&](int plane) {
-    return [&, halo, one = prepare(0, plane * E), two = prepare(1, plane * E),
-            start = plane * t.plane_pitch](int place, int row, int column) {
-      const int down = row - halo, across = column - halo, i = tile.row + down,
-                j = tile.column + across,
-                outside = max_of(max_of(-down, down - tile.rows + 1),
-                                 max_of(-across, across - t.grid.columns + 1));
-      const bool inside = i >= 0 && i < b.h && j >= 0 && j < b.w;
-      const int pixel = tile.first_pixel + i * b.w + j;
-      const auto put = [&](const auto& chunk, const auto& loaded,
-                           const DifferentialPlanes<Numbers>& to) {
-        if (outside > to.reach) return;
-        float v[E] = {};
-        if (inside) chunk.form(pixel, loaded, v);
-        store_operand<Numbers>(to.planes + start + place, v);
-      };
-      typename decltype(one)::Packed loaded = {};
-      if (inside) loaded = one.load(pixel);
-      put(one, loaded, first);
-      if (inside && one.first != two.first) loaded = two.load(pixel);
-      put(two, loaded, second);
-    };
-  });
+  pixel_tiles::each_vector<tile_threads>(
+      t.planes, t.rows_of(tile.rows), t.row_pitch, [&](int plane) {
+        return [&, halo, one = prepare(0, plane * E), two = prepare(1, plane * E),
+                start = plane * t.plane_pitch](int place, int row, int column) {
+          const int down = row - halo, across = column - halo, i = tile.row + down,
+                    j = tile.column + across,
+                    outside = max_of(max_of(-down, down - tile.rows + 1),
+                                     max_of(-across, across - t.grid.columns + 1));
+          const bool inside = i >= 0 && i < b.h && j >= 0 && j < b.w;
+          const int pixel = tile.first_pixel + i * b.w + j;
+          const auto put = [&](const auto& chunk, const auto& loaded,
+                               const DifferentialPlanes<Numbers>& to) {
+            if (outside > to.reach) return;
+            float v[E] = {};
+            if (inside) chunk.form(pixel, loaded, v);
+            store_operand<Numbers>(to.planes + start + place, v);
+          };
+          typename decltype(one)::Packed loaded = {};
+          if (inside) loaded = one.load(pixel);
+          put(one, loaded, first);
+          if (inside && one.first != two.first) loaded = two.load(pixel);
+          put(two, loaded, second);
+        };
+      });
 }
 
 }  // namespace

@@ -85,8 +85,7 @@ __device__ void load_gradient_tiles(const Gradient<T>& k, const Tile& tile, int 
     return DifferentialChunk<Numbers, false, T>(k.d, s, b.slot(s, edge) * b.c + at, k.width,
                                                 b.c - at);
   };
-  if (running == 3)
-    return load_differentials<Numbers, tile_threads>(b, k.t, tile, planes(0), planes(1), chunk);
+  if (running == 3) return load_differentials<Numbers>(b, k.t, tile, planes(0), planes(1), chunk);
   const int s = running == 1 ? 0 : 1;
   load_tile<Numbers>(b, k.t, tile, planes(s).planes, [&, s](int at) { return chunk(s, at); });
 }

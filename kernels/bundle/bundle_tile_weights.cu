@@ -28,17 +28,14 @@ __device__ void load_block(const Weights<T>& k, const WeightBlock& block,
     load_tile<Numbers, WeightTiling::threads>(b, planes, tile, chunks_at<Numbers>(to), prepare);
   };
   load(k.t.x, memory.x, rectified<Numbers>(b, k.d.p.x, k.width, block.first_channel));
-  const auto rows = [&](int s, int at) {
-    return DifferentialChunk<Numbers, true, T>(k.d, s, block.first_row + at, E, E);
+  // One size after the other: a warp's sums leave no registers for both.
+  const auto load_rows = [&](int s, int place) {
+    load(k.t.dy, memory.dy(place), [&, s](int at) {
+      return DifferentialChunk<Numbers, true, T>(k.d, s, block.first_row + at, E, E);
+    });
   };
-  if (block.single < 0)
-    return load(k.t.dy, memory.dy(0), [&](int at) { return rows(block.size, at); });
-  const auto planes = [&](int place) {
-    return DifferentialPlanes<Numbers>{chunks_at<Numbers>(memory.dy(place)), 0};
-  };
-  load_differentials<Numbers, WeightTiling::threads>(
-      b, k.t.dy, tile, planes(0), planes(1),
-      [&](int place, int at) { return rows(place == 0 ? block.size : block.single, at); });
+  load_rows(block.size, 0);
+  if (block.single >= 0) load_rows(block.single, 1);
 }
 
 /// Is there something of the block that is wanted and runs?
