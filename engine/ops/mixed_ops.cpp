@@ -24,6 +24,13 @@ struct MixedNode {
   Variable theta;
   std::vector<std::shared_ptr<BundleState>> states;  // of the edges' bundles
   bool deferred = false, reduced = false;
+
+  /// Does anything wanted lie before it?
+  bool leads_to_wanted(const Tape& tape) const {
+    return tape.wants(theta) || std::any_of(states.begin(), states.end(), [&](const auto& state) {
+             return tape.wants(state->token);
+           });
+  }
 };
 
 template <Device D, class T>
@@ -223,20 +230,13 @@ void run_mix_backward(Tape& tape, const MixedNode& node, const Tensor& dy) {
   execute([&] { kernels::node_bypass_backward<D>(b, sums.data(), compute_stream(D)); });
 }
 
-/// Does anything wanted lie before the mix?
-bool upstream_wanted(const Tape& tape, const MixedNode& node) {
-  return tape.wants(node.theta) ||
-         std::any_of(node.states.begin(), node.states.end(),
-                     [&](const auto& state) { return tape.wants(state->token); });
-}
-
 /// Runs a bundle's backward pass and the reductions of the mix that made its node. False: they do
 /// not run as one.
 template <Device D, class T>
 bool run_joined(Tape& tape, const BundleState& state, const kernels::ConvBundleBackwardOf<T>& k) {
   if constexpr (D == Device::cuda) {
     const auto node = state.x.companion<MixedNode>();
-    if (!node || !upstream_wanted(tape, *node)) return false;
+    if (!node || !node->leads_to_wanted(tape)) return false;
     for (const auto& from : node->states) rebuild_missing(*from, D);
     const auto mix = describe<T>(*node);
     if (!kernels::node_backward_joins(k.bundle, mix)) return false;
