@@ -189,7 +189,7 @@ __global__ void __launch_bounds__(tile_threads, resident_blocks<Numbers, M, N>)
   if (k.mix.y) {
     store_zeros<Numbers>(memory.u + TileMemory::zero(k.t));
     load_mixed_tile<Numbers>(k.mix, k.t, tile, stores,
-                             MixMemory(k.mix, k.t, memory.u + TileMemory::inputs(k.t)),
+                             MixMemory(k.mix, memory.u + TileMemory::inputs(k.t)),
                              chunks_at<Numbers>(memory.u));
     if (!running) return;
     __syncthreads();
@@ -232,20 +232,23 @@ Forward<T> describe(const ConvBundleForwardOf<T>& p, bool by_edge, void* workspa
 /// Shared bytes of a block that mixes.
 template <class T>
 std::size_t mixing_bytes(const BundleTiling& t, const TileMix<T>& mix) {
-  return TileMemory::bytes_with(t, MixMemory(mix, t, nullptr).bytes);
+  return TileMemory::bytes_with(t, MixMemory(mix, nullptr).bytes);
 }
 
 template <class T>
-void start(const ConvBundleForwardOf<T>& p, const TileMix<T>& mix, void* workspace, Stream stream) {
+void start(const ConvBundleForwardOf<T>& p, const NodeMixOf<T>* mix, T* y, void* workspace,
+           Stream stream) {
   with_numbers<T>([&]<class Numbers>() {
     const bool by_edge = p.gates.of[0][0] != nullptr;
     Forward<T> k = describe<Numbers>(p, by_edge, workspace, nullptr);
-    k.mix = mix;
     LaunchShape shape = launch_shape(k.t, k.p.bundle);
-    if (mix.y) shape.shared_bytes = mixing_bytes(k.t, mix);
+    if (mix) {
+      k.mix = TileMix<T>(*mix, y, k.t);
+      shape.shared_bytes = mixing_bytes(k.t, k.mix);
+    }
     dispatch_tile<Numbers>(k.t.m, k.t.n, [&]<int M, int N>() {
-      launch(mix.y ? "node_forward" : "conv_bundle_forward", forward_kernel<Numbers, M, N, T>,
-             shape, stream, k);
+      launch(mix ? "node_forward" : "conv_bundle_forward", forward_kernel<Numbers, M, N, T>, shape,
+             stream, k);
     });
   });
 }
@@ -271,7 +274,7 @@ std::size_t bundle_tile_forward_workspace(const ConvBundle& b) {
 }
 template <class T>
 void bundle_tile_forward(const ConvBundleForwardOf<T>& p, void* workspace, Stream stream) {
-  start<T>(p, {}, workspace, stream);
+  start<T>(p, nullptr, nullptr, workspace, stream);
 }
 
 template bool runs_bundle_tiles<float>(const ConvBundle&);
@@ -293,7 +296,7 @@ bool node_forward_joins(const NodeMixOf<T>& mix, const ConvBundle& b) {
   return with_numbers<T>([&]<class Numbers>() {
     const auto fits = [&](bool by_edge) {
       const BundleTiling t(b, tile_limits<Numbers>, by_edge);
-      return mixing_bytes(t, TileMix<T>{mix}) <= most_shared_bytes;
+      return mixing_bytes(t, TileMix<T>(mix, nullptr, t)) <= most_shared_bytes;
     };
     return fits(false) && fits(true);
   });
@@ -305,7 +308,7 @@ void node_forward(const NodeMixOf<T>& mix, T* y, const ConvBundleForwardOf<T>& b
     throw Error(
         "node_forward: a node that the bundle does not read, or shapes that are not run as "
         "one");
-  start<T>(bundle, {mix, y}, workspace, stream);
+  start(bundle, &mix, y, workspace, stream);
 }
 
 template bool node_forward_joins<float>(const NodeMix&, const ConvBundle&);

@@ -192,7 +192,7 @@ __device__ Rest<Numbers> load_rest(const Gradient<T>& k, const Tile& tile, int f
                                                                                int column) {
           const int down = row - planes.halo(), across = column - planes.halo(),
                     i = tile.row + down, j = tile.column + across;
-          const bool within = down >= 0 && down < tile.rows && across >= 0 && across < tile.columns;
+          const bool within = tile.has(down, across);
           if (!within && !rest.pooled) return;
           float direct[E] = {}, sum[E] = {};
           if (i >= 0 && i < b.h && j >= 0 && j < b.w)
@@ -219,8 +219,8 @@ __device__ inline Channels<V> finish_channels(Channels<V> rest, const Channels<V
   return rest;
 }
 
-/// dx from the sums of the convolutions and the rest. Where the mix is reduced it stays in the
-/// place of the identities' share, too.
+/// dx from the sums of the convolutions and the rest. Where a mix is to be reduced, dx is kept in
+/// shared memory too, in the place of the identities' share.
 template <class Numbers, int M, int N, class T>
 __device__ Rest<Numbers> finish_gradient(const Gradient<T>& k, const TileRows& rows, int first,
                                          const OperationWeights& weights, const TileMemory& memory,
@@ -268,7 +268,9 @@ __device__ Rest<Numbers> finish_gradient(const Gradient<T>& k, const TileRows& r
 
 /// At most as many as of other tiles: the coefficients of a chunk and both sizes are in registers.
 template <class Numbers, int M, int N>
-constexpr int resident_gradient_blocks = Numbers::tensor&& M* N < 8 ? 3 : 2;
+constexpr int resident_gradient_blocks = M* N >= 8         ? 2
+                                         : Numbers::tensor ? 3
+                                                           : 2;
 
 /// Grid (tiles and blocks for weights, slices).
 template <class Numbers, int M, int N, class T>
@@ -368,7 +370,8 @@ void bundle_tile_gradient(const TileGradient<T>& p, Stream stream) {
     }
     shape.blocks += blocks_for(p.sums.weights, std::int64_t{tile_threads} * shape.rows);
     dispatch_tile<Numbers, most_columns>(t.m, t.n, [&]<int M, int N>() {
-      launch("conv_bundle_gradient", gradient_kernel<Numbers, M, N, T>, shape, stream, k);
+      launch(p.mix ? "node_backward" : "conv_bundle_gradient", gradient_kernel<Numbers, M, N, T>,
+             shape, stream, k);
     });
   });
 }

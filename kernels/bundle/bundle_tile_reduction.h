@@ -65,15 +65,12 @@ struct TileDifferential {
         load_packed(plane + planes.start(down + planes.halo(), across + planes.halo()));
     for (int i = 0; i < E; ++i) v[i] = static_cast<float>(chunk.element[i]);
   }
-  __device__ bool within(int down, int across) const {
-    return down >= 0 && down < tile.rows && across >= 0 && across < tile.columns;
-  }
   /// P^T of the tile's gradient, at a pixel of it or around it.
   __device__ void spread(int down, int across, Values& sum) const {
     using pixel_tiles::window_share;
     for (int i = down - 1; i <= down + 1; ++i)
       for (int j = across - 1; j <= across + 1; ++j) {
-        if (!within(i, j)) continue;
+        if (!tile.has(i, j)) continue;
         const float share = window_share(tile.row + i, h) * window_share(tile.column + j, w);
         Values v;
         load(i, j, v);
@@ -118,7 +115,7 @@ __device__ void reduce_sources(const NodeMixOf<T>& p, const TileDifferential<Num
   float skip[most] = {}, pool[most] = {};
   dy.each_pixel(pools ? 1 : 0, [&](int pixel, int down, int across) {
     float direct[E] = {}, spread[E] = {};
-    if (dy.within(down, across)) dy.load(down, across, direct);
+    if (dy.tile.has(down, across)) dy.load(down, across, direct);
     if (pools) dy.spread(down, across, spread);
     DRNAS_UNROLL
     for (int s = 0; s < most; ++s) {

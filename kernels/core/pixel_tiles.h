@@ -25,6 +25,10 @@ struct Tile {
     columns = min_of(grid.columns, w - column);
   }
   __device__ int pixels() const { return rows * columns; }
+  /// Is a pixel, counted from the tile's first, one of it?
+  __device__ bool has(int down, int across) const {
+    return down >= 0 && down < rows && across >= 0 && across < columns;
+  }
 };
 
 /// Steps through the pixels of a rectangle `columns` wide without dividing.
